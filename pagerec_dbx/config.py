@@ -1,0 +1,248 @@
+"""Settings of every stage: frozen, checked when made, defaults in this one place.
+
+A setting has one flat name (`holdout_fraction`, `epochs`, ...), given in a YAML file or as `key=value` on the command
+line. A name that several stages use (`seed`) means the same in each.
+"""
+
+import dataclasses
+import datetime as dt
+import difflib
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import yaml
+
+from pagerec_dbx.errors import SettingError
+
+
+def _require(condition: bool, name: str, wanted: str, got: object) -> None:
+    if not condition:
+        raise SettingError(f"setting `{name}` is out of range", wanted=wanted, got=repr(got), fix=f"Set {name}=...")
+
+
+@dataclasses.dataclass(frozen=True)
+class IngestSettings:
+    """Settings of `pagerec ingest`."""
+
+    max_quarantined_share: float = 0.05  # of a run's lines; more fails the run, after everything is written
+    min_lines_for_share: int = 1_000  # runs with fewer lines are not judged by their quarantined share
+    earliest_time: str = "2000-01-01T00:00:00Z"  # before it a time is implausible; one day after ingestion too
+    max_line_bytes: int = 16 * 1024 * 1024  # longer lines are refused
+
+    def __post_init__(self):
+        _require(0 <= self.max_quarantined_share <= 1, "max_quarantined_share", "0 to 1", self.max_quarantined_share)
+        parse_time("earliest_time", self.earliest_time)
+
+
+@dataclasses.dataclass(frozen=True)
+class JoinSettings:
+    """Settings of `pagerec join`."""
+
+    window_seconds: float = 120.0  # a windowed click lies at most this long after its page view
+    repeat_seconds: float = 2.0  # clicks of one viewer on one row closer than this are one click
+
+    def __post_init__(self):
+        _require(self.window_seconds > 0, "window_seconds", "more than 0", self.window_seconds)
+        _require(self.repeat_seconds > 0, "repeat_seconds", "more than 0", self.repeat_seconds)
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareSettings:
+    """Settings of `pagerec prepare`: the cuts, the vocabularies, the record's lengths, the snapshot's layout."""
+
+    holdout_fraction: float = 0.2  # of all labelled page views, the latest
+    validation_fraction: float = 0.2  # of what lies before the holdout, the latest
+    holdout_from: str | None = None  # a timestamp; takes precedence over the fraction
+    validation_from: str | None = None  # a timestamp; takes precedence over the fraction
+    history_length: int = 20  # H: most recent titles kept
+    menu_length: int = 40  # M: rows of a menu kept in training and validation; the holdout keeps whole menus
+    max_titles: int = 10_000  # entries of the title vocabulary, padding and unknown included
+    max_rows: int = 10_000  # entries of the row vocabulary, padding and unknown included
+    min_count: int = 1  # tokens seen less often than this in training are unknown
+    row_groups: int = 24  # row groups of a training snapshot, a multiple of 24; ranks take them by index
+
+    def __post_init__(self):
+        _require(0 < self.holdout_fraction < 1, "holdout_fraction", "between 0 and 1", self.holdout_fraction)
+        _require(0 < self.validation_fraction < 1, "validation_fraction", "between 0 and 1", self.validation_fraction)
+        for name in ("holdout_from", "validation_from"):
+            if getattr(self, name) is not None:
+                parse_time(name, getattr(self, name))
+        _require(self.history_length >= 1, "history_length", "at least 1", self.history_length)
+        _require(1 <= self.menu_length <= 500, "menu_length", "1 to 500", self.menu_length)
+        _require(self.max_titles >= 3, "max_titles", "at least 3", self.max_titles)
+        _require(self.max_rows >= 3, "max_rows", "at least 3", self.max_rows)
+        _require(self.min_count >= 1, "min_count", "at least 1", self.min_count)
+        _require(
+            self.row_groups >= 24 and self.row_groups % 24 == 0, "row_groups", "a multiple of 24", self.row_groups
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """Settings of one training run."""
+
+    epochs: int = 20  # at most; early stopping may end sooner
+    batch_size: int = 2_048  # examples per rank and step
+    learning_rate: float = 1e-3  # for one rank; scaled by training.distributed
+    patience: int = 3  # epochs without a better validation loss before stopping
+    seed: int = 17  # initial weights, shuffling; each rank derives its own
+
+    def __post_init__(self):
+        _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
+        _require(0 < self.learning_rate < 10, "learning_rate", "between 0 and 10", self.learning_rate)
+        _require(self.patience >= 1, "patience", "at least 1", self.patience)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """Settings of the network; its vocabularies' sizes come from the data."""
+
+    embedding_size: int = 64
+    hidden_sizes: tuple[int, ...] = (256, 128, 64)
+
+    def __post_init__(self):
+        _require(self.embedding_size >= 1, "embedding_size", "at least 1", self.embedding_size)
+        _require(all(size >= 1 for size in self.hidden_sizes), "hidden_sizes", "sizes of at least 1", self.hidden_sizes)
+
+
+@dataclasses.dataclass(frozen=True)
+class JudgeSettings:
+    """Settings of `evaluate`, `compare` and the verdict."""
+
+    popularity_smoothing: float = 20.0  # impressions at the overall rate added to each row's own
+    resamples: int = 2_000  # bootstrap resamples of viewers
+    seed: int = 17  # of the resampling
+    verdict_metric: str = "ndcg"  # the metric whose gain decides, under the menu protocol
+    minimum_gain: float = 0.0  # the lower end of the interval must lie above it
+    max_rank_latency_ms: float = 50.0  # median time to rank one page with the exported model
+
+    def __post_init__(self):
+        metrics = ("ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1")
+        _require(self.verdict_metric in metrics, "verdict_metric", "one of " + ", ".join(metrics), self.verdict_metric)
+        _require(self.popularity_smoothing >= 0, "popularity_smoothing", "at least 0", self.popularity_smoothing)
+        _require(self.resamples >= 100, "resamples", "at least 100", self.resamples)
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulateSettings:
+    """The simulated world (see docs/simulation.md): sizes, strengths of the utility's terms, rates of log faults."""
+
+    seed: int = 17
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All stages' settings; hand each function only its own part."""
+
+    simulate: SimulateSettings = SimulateSettings()
+    ingest: IngestSettings = IngestSettings()
+    join: JoinSettings = JoinSettings()
+    prepare: PrepareSettings = PrepareSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+    judge: JudgeSettings = JudgeSettings()
+
+
+def load_settings(file: Path | None = None, overrides: Iterable[str] = ()) -> Settings:
+    """Defaults, then the YAML file, then `key=value` overrides.
+
+    Raises:
+        SettingError: an unknown name, a value of the wrong type or out of range, a file that is no flat mapping.
+    """
+    values = {} if file is None else dict(_read_yaml(file))
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals or not name:
+            raise SettingError("malformed override", wanted="key=value", got=repr(override), fix="Write epochs=5")
+        values[name] = yaml.safe_load(text) if text else None
+    return settings_from(values)
+
+
+def settings_from(values: Mapping[str, object]) -> Settings:
+    """Settings with some values other than the defaults, by flat name."""
+    unknown = sorted(set(values) - set(_all_names()))
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], _all_names(), n=1)
+        raise SettingError(
+            f"unknown setting `{unknown[0]}`",
+            wanted=f"`{close[0]}`, perhaps" if close else "a setting listed in docs/settings.md",
+            fix="List them with `pagerec settings`",
+        )
+    parts = {}
+    for part in dataclasses.fields(Settings):
+        kind = type(part.default)
+        types = typing.get_type_hints(kind)
+        chosen = {name: _typed(name, types[name], values[name]) for name in types if name in values}
+        parts[part.name] = kind(**chosen)
+    return Settings(**parts)
+
+
+def flat(settings: Settings) -> dict[str, object]:
+    """Every setting by its flat name."""
+    return {
+        field.name: getattr(getattr(settings, part.name), field.name)
+        for part in dataclasses.fields(settings)
+        for field in dataclasses.fields(getattr(settings, part.name))
+    }
+
+
+def parse_time(name: str, text: object) -> dt.datetime:
+    """An ISO 8601 time as a UTC datetime; without an offset it is UTC.
+
+    Raises:
+        SettingError: not such a time.
+    """
+    try:
+        moment = text if isinstance(text, dt.datetime) else dt.datetime.fromisoformat(str(text))
+    except ValueError as error:
+        raise SettingError(
+            f"setting `{name}` is no time", wanted="ISO 8601, e.g. 2024-01-04T00:00:00Z", got=repr(text)
+        ) from error
+    return moment.replace(tzinfo=dt.timezone.utc) if moment.tzinfo is None else moment.astimezone(dt.timezone.utc)
+
+
+def _all_names() -> list[str]:
+    return list(flat(Settings()))
+
+
+def _read_yaml(file: Path) -> Mapping[str, object]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingError(f"settings file {file} cannot be read", wanted="a YAML file", got=str(error)) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise SettingError(f"settings file {file} is malformed", wanted="`key: value` lines", got=type(content).__name__)
+    return content
+
+
+def _typed(name: str, wanted: object, value: object) -> object:
+    options = typing.get_args(wanted) if type(None) in typing.get_args(wanted) else (wanted,)
+    if value is None and type(None) in options:
+        return None
+    kind = next(option for option in options if option is not type(None))
+    if kind is str and isinstance(value, str | dt.date | dt.datetime):
+        return value if isinstance(value, str) else value.isoformat()
+    if kind is float and isinstance(value, str):
+        value = _number(value)  # YAML reads 1e-3 as text
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) != float("inf"):
+        return float(value)
+    if kind is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind is bool and isinstance(value, bool):
+        return value
+    if typing.get_origin(kind) is tuple:
+        element = typing.get_args(kind)[0]
+        return tuple(_typed(name, element, one) for one in (value if isinstance(value, list) else [value]))
+    wanted_name = getattr(kind, "__name__", str(kind))
+    raise SettingError(f"setting `{name}` has the wrong type", wanted=wanted_name, got=repr(value))
+
+
+def _number(text: str) -> object:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,124 @@
+"""Errors that a user can act on: each says what happened, what was wanted, what came, and the next step."""
+
+
+class PagerecError(Exception):
+    """Base of all errors raised on purpose.
+
+    Args:
+        what: what happened, a sentence without its full stop.
+        wanted: what would have been right.
+        got: what came instead.
+        fix: what to do now, an imperative sentence without its full stop.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, wanted: str = "", got: str = "", fix: str = ""):
+        self.what, self.wanted, self.got, self.fix = what, wanted, got, fix
+        super().__init__(what, wanted, got, fix)
+
+    def __str__(self) -> str:
+        compared = ", ".join(
+            f"{word} {text}" for word, text in (("wanted", self.wanted), ("got", self.got)) if text
+        )
+        first = f"{self.what}: {compared}" if compared else self.what
+        sentences = [first, self.fix] if self.fix else [first]
+        return " ".join(" ".join(f"{sentence.rstrip('.')}." for sentence in sentences).split())
+
+    def __reduce__(self):
+        # Horovod and Spark send errors between processes.
+        return (_rebuild, (type(self), self.what, self.wanted, self.got, self.fix))
+
+
+def _rebuild(kind: type[PagerecError], what: str, wanted: str, got: str, fix: str) -> PagerecError:
+    return kind(what, wanted=wanted, got=got, fix=fix)
+
+
+class UsageError(PagerecError):
+    """The command was called wrongly; exit code 2."""
+
+    exit_code = 2
+
+
+class SettingError(UsageError):
+    """A setting that does not exist, or a value that it does not take."""
+
+
+class UnknownModelError(UsageError):
+    """A model name that no model file registers."""
+
+
+class HomeError(PagerecError):
+    """A home that is missing, locked, or written by another version of the package."""
+
+
+class LockedHomeError(HomeError):
+    """Another command is writing to this home."""
+
+
+class SchemaError(PagerecError):
+    """Records that do not have the columns or types their table promises."""
+
+
+class GrainError(PagerecError):
+    """Several records where the grain allows one."""
+
+
+class MissingTableError(PagerecError):
+    """A table that an earlier stage has not made yet."""
+
+
+class LogsError(PagerecError):
+    """A logs folder that cannot be read, or that changed after it was read."""
+
+
+class QuarantineError(PagerecError):
+    """Too large a share of the lines was refused."""
+
+
+class KeyFileError(PagerecError):
+    """The hashing key is missing or malformed."""
+
+
+class NoExamplesError(PagerecError):
+    """Nothing to learn from or to judge on."""
+
+
+class SnapshotError(PagerecError):
+    """A snapshot that is missing, incomplete or too small for the ranks."""
+
+
+class OverlapError(PagerecError):
+    """A holdout that contains page views the model was trained on."""
+
+
+class KerasError(PagerecError):
+    """Keras 3 where the Keras 2 code base is needed."""
+
+
+class TrainingError(PagerecError):
+    """Training that could not go on."""
+
+
+class ScoresError(PagerecError):
+    """Scores that cannot be ranked."""
+
+
+class LegacyFileError(PagerecError):
+    """A legacy results file that is missing or malformed."""
+
+
+class UnknownVersionError(PagerecError):
+    """A model version that the registry does not hold."""
+
+
+class RegistryError(PagerecError):
+    """A model that cannot be registered, loaded or promoted."""
+
+
+class PageError(PagerecError):
+    """A page handed to `rank` that cannot be ranked."""
+
+
+class EventsError(PagerecError):
+    """An events file that cannot be imported."""

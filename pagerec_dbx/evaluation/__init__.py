@@ -1,0 +1,1 @@
+"""Models and floors judged on later page views."""

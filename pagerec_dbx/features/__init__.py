@@ -1,0 +1,1 @@
+"""Labelled page views to fixed-length integer records, and their streams."""

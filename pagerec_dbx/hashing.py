@@ -1,0 +1,94 @@
+"""User ids become keyed hashes before anything else sees them."""
+
+import dataclasses
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from pathlib import Path
+
+from pagerec_dbx.errors import KeyFileError
+from pagerec_dbx.home import Home
+
+VARIABLE = "PAGEREC_KEY"
+
+
+@dataclasses.dataclass(frozen=True)
+class HashingKey:
+    """Where the key is to be found; the key itself is read by whoever hashes, so that no query plan holds it."""
+
+    file: str
+
+    def read(self) -> bytes:
+        """The key's bytes: of the variable PAGEREC_KEY, else of the stripped text of the key file.
+
+        Raises:
+            KeyFileError: neither exists, or the file does not hold 64 hex digits.
+        """
+        if os.environ.get(VARIABLE):
+            return os.environ[VARIABLE].encode("utf-8")
+        try:
+            text = Path(self.file).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise KeyFileError(
+                f"hashing key file {self.file} cannot be read",
+                got=type(error).__name__,
+                fix=f"Restore it from its backup, or set {VARIABLE}",
+            ) from error
+        if not re.fullmatch(r"[0-9a-f]{64}", text):
+            raise KeyFileError(
+                f"hashing key file {self.file} is malformed",
+                wanted="64 lower-case hex digits",
+                got=f"{len(text)} characters",
+                fix="Restore it from its backup",
+            )
+        return text.encode("ascii")
+
+
+def ensure_key(home: Home, derived_from_seed: int | None = None) -> tuple[HashingKey, bool]:
+    """The home's key, made on first use; the second value says whether it was made now.
+
+    Args:
+        derived_from_seed: for demos and benchmarks, whose figures must repeat: derive a new key from this.
+    """
+    key = HashingKey(str(home.key_file))
+    if os.environ.get(VARIABLE) or home.key_file.exists():
+        key.read()
+        return key, False
+    text = secrets.token_hex(32) if derived_from_seed is None else _derived(derived_from_seed)
+    aside = home.key_file.with_name(f".hash.key.{os.getpid()}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text + "\n")
+    aside.replace(home.key_file)
+    return key, True
+
+
+def _derived(seed: int) -> str:
+    return hashlib.sha256(f"pagerec demo key {seed}".encode()).hexdigest()
+
+
+def user_hash(key: bytes, user_id: str) -> str:
+    """Lower-case hex HMAC-SHA-256(key, user_id)."""
+    return hmac.new(key, user_id.encode("utf-8"), hashlib.sha256).hexdigest()
+
+
+def hashed(column, key: HashingKey):
+    """The user_hash of a column of user ids, null where it is null.
+
+    Returns:
+        A Spark column. The one Python function in the data path: the key is read on the executor, and each distinct
+        id of an Arrow batch is hashed once.
+    """
+    import pandas as pd
+    from pyspark.sql.functions import pandas_udf
+
+    @pandas_udf("string")
+    def hash_ids(ids: pd.Series) -> pd.Series:
+        secret = key.read()
+        codes, distinct = pd.factorize(ids)  # nulls get the code -1
+        hashes = pd.Series([user_hash(secret, text) for text in distinct] + [None], dtype=object)
+        return pd.Series(hashes.to_numpy()[codes])
+
+    return hash_ids(column)

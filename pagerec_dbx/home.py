@@ -1,0 +1,167 @@
+"""A home: where one product instance keeps its tables, snapshots, models and reports.
+
+Locally a home is a folder; on Databricks it is `catalog.schema`, its files in the volume `files` of that schema.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from pagerec_dbx.errors import HomeError, LockedHomeError
+
+LAYOUT = 1  # raised whenever a home written before can no longer be read
+
+
+@dataclasses.dataclass(frozen=True)
+class Home:
+    """The addresses of one home; nothing is touched until it is opened."""
+
+    name: str
+
+    @property
+    def in_catalog(self) -> bool:
+        """True for `catalog.schema` on Databricks, False for a local folder."""
+        return re.fullmatch(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", self.name) is not None and not Path(self.name).is_dir()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of everything that is no table."""
+        if self.in_catalog:
+            return Path("/Volumes", *self.name.split("."), "files")
+        return Path(self.name).absolute()
+
+    @property
+    def snapshots(self) -> Path:
+        return self.folder / "snapshots"
+
+    @property
+    def reports(self) -> Path:
+        return self.folder / "reports"
+
+    @property
+    def logs(self) -> Path:
+        """What the engines print."""
+        return self.folder / "logs"
+
+    @property
+    def key_file(self) -> Path:
+        return self.folder / "hash.key"
+
+    def table_address(self, table: str) -> str:
+        """`catalog.schema.table`, or the folder of a local Delta table."""
+        return f"{self.name}.{table}" if self.in_catalog else str(self.folder / "tables" / table)
+
+
+def open_home(name: str) -> Home:
+    """A home that exists and was written by this layout; a new one is made.
+
+    Raises:
+        HomeError: a file stands in its place, or another version of the package wrote it.
+    """
+    home = Home(name)
+    marker = home.folder / "home.json"
+    if home.folder.exists() and not home.folder.is_dir():
+        raise HomeError(f"home {name} is no folder", wanted="a folder or a new path", fix="Choose another --home")
+    if marker.exists():
+        _require_layout(home, marker)
+        return home
+    if home.folder.exists() and (home.folder / "tables").exists():
+        raise HomeError(f"home {name} has tables but no home.json", fix="Restore home.json or choose another --home")
+    home.folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(marker, json.dumps({"layout": LAYOUT}) + "\n")
+    return home
+
+
+def _require_layout(home: Home, marker: Path) -> None:
+    try:
+        layout = json.loads(marker.read_text(encoding="utf-8"))["layout"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise HomeError(f"{marker} is malformed", wanted=f'{{"layout": {LAYOUT}}}', got=str(error)) from error
+    if layout != LAYOUT:
+        raise HomeError(
+            f"home {home.name} was written by another version of pagerec",
+            wanted=f"layout {LAYOUT}",
+            got=f"layout {layout}",
+            fix="Use the version that wrote it, or start a new home with --home",
+        )
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a small file aside and rename it, so that a reader sees the old or the new one, never half."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+@contextlib.contextmanager
+def locked(home: Home, command: str) -> Iterator[None]:
+    """Hold the home for one writing command.
+
+    Raises:
+        LockedHomeError: another living command holds it; it is named.
+    """
+    lock = home.folder / "lock.json"
+    content = json.dumps(
+        {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid()), "command": command,
+         "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    )  # fmt: skip
+    _take(lock, content, home)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _take(lock: Path, content: str, home: Home) -> None:
+    """Make the lock file in one step that cannot succeed twice; a stale one is moved out of the way first."""
+    aside = lock.with_name(f"{lock.name}.{os.getpid()}")
+    aside.write_text(content, encoding="utf-8")
+    try:
+        for _ in range(3):
+            try:
+                os.link(aside, lock)  # fails where the lock exists, and its content is whole from the first moment
+                return
+            except FileExistsError:
+                _remove_stale(lock, home)
+    finally:
+        aside.unlink(missing_ok=True)
+    raise LockedHomeError(f"home {home.name} is being taken by another command", fix="Try again")
+
+
+def _remove_stale(lock: Path, home: Home) -> None:
+    try:
+        text = lock.read_text(encoding="utf-8")
+        holder = json.loads(text)
+        alive = holder["host"] != socket.gethostname() or _started(holder["pid"]) == holder["started"]
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError):
+        raise LockedHomeError(f"lock file {lock} is malformed", fix=f"Delete {lock} if no command is running") from None
+    if alive:
+        raise LockedHomeError(
+            f"home {home.name} is held by `pagerec {holder['command']}` (process {holder['pid']} on {holder['host']}, "
+            f"since {holder['since']})",
+            fix=f"Wait until it ends; if that machine is gone, delete {lock}",
+        )
+    grave = lock.with_name(f"{lock.name}.stale.{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        lock.rename(grave)  # only one of several waiting commands wins
+        if grave.read_text(encoding="utf-8") != text:  # a new holder came in between: give it back
+            os.link(grave, lock)
+        grave.unlink()
+
+
+def _started(pid: int) -> float | None:
+    """When a process began, so that a reused process id is not taken for its predecessor; None if there is none."""
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return None

@@ -1,0 +1,1 @@
+"""Other event formats into raw logs of the default format."""

@@ -1,0 +1,1 @@
+"""The rankers; each model file reads from top to bottom."""

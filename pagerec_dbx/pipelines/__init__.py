@@ -1,0 +1,1 @@
+"""Raw lines to page views, clicks and labelled page views, in Spark."""

@@ -1,0 +1,91 @@
+"""Progress on standard error: what is being done, how far it is, how fast, how long still."""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import TextIO
+
+EVERY = 2.0  # seconds between lines on a terminal that cannot rewrite its line
+
+
+def say(text: str) -> None:
+    """One line for the person who waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Progress:
+    """A line that is rewritten on a terminal, and repeated now and then in a log file."""
+
+    def __init__(self, label: str, total: int, unit: str, stream: TextIO | None = None):
+        self._label, self._total, self._unit = label, total, unit
+        self._stream = stream or sys.stderr
+        self._started = self._shown = time.monotonic()
+        self._drawn = False
+
+    def update(self, done: int, note: str = "") -> None:
+        """Show that `done` of the total are done."""
+        now = time.monotonic()
+        pause = 0.2 if self._stream.isatty() else EVERY
+        if now - self._shown < pause and done < self._total:
+            return
+        self._shown = now
+        text = f"  {self._label}: {describe(done, self._total, self._unit, now - self._started)}{note}"
+        if self._stream.isatty():
+            self._stream.write(f"\r\x1b[K{text}")
+            self._drawn = True
+        else:
+            self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Leave the last line standing."""
+        if self._drawn:
+            self._stream.write("\n")
+            self._stream.flush()
+
+
+def describe(done: int, total: int, unit: str, seconds: float) -> str:
+    """`120 of 400 steps, 60.0/s, 5 s left`."""
+    rate = done / seconds if seconds > 0 else 0.0
+    left = f", {(total - done) / rate:,.0f} s left" if 0 < done < total and rate > 0 else ""
+    return f"{done:,} of {total:,} {unit}, {rate:,.1f}/s{left}"
+
+
+@contextlib.contextmanager
+def watch_spark(spark, label: str, quiet_for: float = 5.0) -> Iterator[None]:
+    """Show the tasks of the Spark jobs that run inside the block, once it lasts longer than `quiet_for` seconds.
+
+    On a cluster whose driver hides its status (shared access mode) nothing is shown.
+    """
+    stop = threading.Event()
+    thread = threading.Thread(target=_watch, args=(spark, label, quiet_for, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _watch(spark, label: str, quiet_for: float, stop: threading.Event) -> None:
+    try:
+        tracker = spark.sparkContext.statusTracker()
+    except Exception as error:  # the classes differ between access modes; progress must never break the work
+        say(f"  {label}: no progress shown ({type(error).__name__})")
+        return
+    started = time.monotonic()
+    if stop.wait(quiet_for):
+        return
+    while not stop.wait(1.0 if sys.stderr.isatty() else EVERY):
+        infos = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+        infos = [info for info in infos if info is not None]
+        done, total = sum(info.numCompletedTasks for info in infos), sum(info.numTasks for info in infos)
+        seconds = time.monotonic() - started
+        if total:
+            text = f"  {label}: {done} of {total} tasks of this step, {seconds:,.0f} s so far"
+            sys.stderr.write(f"\r\x1b[K{text}" if sys.stderr.isatty() else text + "\n")
+            sys.stderr.flush()
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")

@@ -1,0 +1,289 @@
+"""Every table of a home: columns, types, key and grain. Types are Spark's SQL names; no engine is imported."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One column; `type` is a Spark SQL type, as `array<struct<row_id:string,score:double>>`."""
+
+    name: str
+    type: str
+    required: bool = False  # NOT NULL
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One table; `key` is what identifies a record, `grain` says what a record is."""
+
+    name: str
+    grain: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    partition_by: tuple[str, ...] = ()
+
+    @property
+    def column_names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+
+def _columns(text: str) -> tuple[Column, ...]:
+    """`name type` lines; a `!` after the type means NOT NULL."""
+    columns = []
+    for line in text.strip().splitlines():
+        name, kind = line.split()
+        columns.append(Column(name, kind.rstrip("!"), required=kind.endswith("!")))
+    return tuple(columns)
+
+
+HISTORY = "array<struct<title_id:string,watched_at:timestamp>>"
+MENU = "array<struct<row_id:string,row_title:string,position:int,pinned:boolean>>"
+RANKED = "array<struct<row_id:string,score:double>>"
+
+# --- logs -------------------------------------------------------------------------------------------------------------
+
+QUARANTINE = Table(
+    "quarantine",
+    "refused line",
+    _columns("""
+        source      string!
+        reason      string!
+        raw         string
+        file        string!
+        user_hash   string
+        ingested_at timestamp!
+        batch       bigint!
+    """),
+)
+
+TITLES = Table(
+    "titles",
+    "title",
+    _columns("""
+        title_id   string!
+        attributes map<string,array<string>>
+        numbers    map<string,double>
+    """),
+    key=("title_id",),
+)
+
+ROWS = Table(
+    "rows",
+    "row",
+    _columns("""
+        row_id     string!
+        attributes map<string,array<string>>
+        numbers    map<string,double>
+    """),
+    key=("row_id",),
+)
+
+# --- page views and clicks --------------------------------------------------------------------------------------------
+
+PAGE_VIEWS = Table(
+    "page_views",
+    "page view",
+    _columns(f"""
+        page_view_id       bigint!
+        source             string!
+        request_id         string
+        user_hash          string!
+        served_at          timestamp!
+        utc_offset_minutes int
+        randomized         boolean!
+        device             string
+        location           string
+        history            {HISTORY}!
+        menu               {MENU}!
+    """),
+    key=("page_view_id",),
+)
+
+CLICKS = Table(
+    "clicks",
+    "click",
+    _columns("""
+        click_id     bigint!
+        source       string!
+        request_id   string
+        user_hash    string!
+        clicked_at   timestamp!
+        row_id       string!
+        row_position int
+    """),
+    key=("click_id",),
+)
+
+LABELLED_PAGE_VIEWS = Table(
+    "labelled_page_views",
+    "page view",
+    _columns(f"""
+        page_view_id       bigint!
+        join_method        string!
+        source             string!
+        request_id         string
+        user_hash          string!
+        served_at          timestamp!
+        day                date!
+        utc_offset_minutes int
+        randomized         boolean!
+        device             string
+        location           string
+        history            {HISTORY}!
+        menu               {MENU}!
+        clicked            array<int>!
+        clicked_row_id     string
+        clicked_at         timestamp
+    """),
+    key=("page_view_id",),
+    partition_by=("day",),
+)
+
+JOIN_HEALTH = Table(
+    "join_health",
+    "day, join_method, measure",
+    _columns("""
+        day         date!
+        join_method string!
+        measure     string!
+        value       double
+    """),
+    key=("day", "join_method", "measure"),
+)
+
+# --- examples ---------------------------------------------------------------------------------------------------------
+
+VOCABULARIES = Table(
+    "vocabularies",
+    "token of a kind (titles, rows, devices, locations) in a vocabulary version",
+    _columns("""
+        version bigint!
+        kind    string!
+        id      int!
+        token   string!
+        count   bigint!
+    """),
+    key=("version", "kind", "id"),
+)
+
+EXAMPLES = Table(
+    "examples",
+    "page view with a click",
+    _columns("""
+        page_view_id bigint!
+        request_id   string
+        user_hash    string!
+        served_at    timestamp!
+        day          date!
+        randomized   boolean!
+        history      array<string>!
+        history_age  array<int>!
+        menu         array<string>!
+        pinned       array<tinyint>!
+        clicked      array<tinyint>!
+        hour         int!
+        weekday      int!
+        device       string
+        location     string
+    """),
+    key=("page_view_id",),
+    partition_by=("day",),
+)
+
+PREPARATIONS = Table(
+    "preparations",
+    "preparation: one set of cuts, one vocabulary version, three snapshots",
+    _columns("""
+        preparation_id     string!
+        prepared_at        timestamp!
+        labelled_version   bigint!
+        examples_version   bigint!
+        vocabulary_version bigint!
+        title_count        int!
+        row_count          int!
+        device_count       int!
+        location_count     int!
+        history_length     int!
+        menu_length        int!
+        validation_start   struct<served_at:timestamp,request_id:string,page_view_id:bigint>!
+        holdout_start      struct<served_at:timestamp,request_id:string,page_view_id:bigint>!
+        train_snapshot     string!
+        validation_snapshot string!
+        holdout_snapshot   string!
+        counts             map<string,bigint>!
+    """),
+    key=("preparation_id",),
+)
+
+# --- judgement --------------------------------------------------------------------------------------------------------
+
+EVALUATIONS = Table(
+    "evaluations",
+    "version or floor, protocol, holdout, page view",
+    _columns("""
+        version         string!
+        protocol        string!
+        holdout         string!
+        page_view_id    bigint!
+        user_hash       string!
+        ndcg            double!
+        ndcg_at_10      double!
+        reciprocal_rank double!
+        hit_at_1        double!
+    """),
+    key=("version", "protocol", "holdout", "page_view_id"),
+    partition_by=("holdout", "version"),
+)
+
+COMPARISONS = Table(
+    "comparisons",
+    "comparison, metric, slice",
+    _columns("""
+        comparison_id    string!
+        holdout          string!
+        challenger       string!
+        baseline         string!
+        protocol         string!
+        metric           string!
+        slice            string!
+        value_challenger double
+        value_baseline   double
+        difference       double
+        lower            double
+        upper            double
+        pages            bigint
+        viewers          bigint
+        measured         string!
+        compared_at      timestamp!
+    """),
+    key=("comparison_id", "baseline", "protocol", "metric", "slice"),
+)
+
+PROMOTIONS = Table(
+    "promotions",
+    "decision",
+    _columns("""
+        decided_at       timestamp!
+        version          string!
+        previous_version string
+        promoted         boolean!
+        reasons          array<string>!
+        comparison_id    string
+        sequence         bigint!
+        action           string!
+    """),
+    key=("sequence",),
+)
+
+RANKED_MENUS = Table(
+    "ranked_menus",
+    "page view, version",
+    _columns(f"""
+        page_view_id bigint!
+        version      string!
+        day          date!
+        ranked       {RANKED}!
+    """),
+    key=("page_view_id", "version"),
+    partition_by=("version", "day"),
+)

@@ -1,0 +1,1 @@
+"""A world whose best order is known, and its logs."""

@@ -1,0 +1,170 @@
+"""The only door to Delta: tables of a home, read and written under the schemas of `schemas`."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType
+
+from pagerec_dbx.errors import GrainError, MissingTableError, SchemaError
+from pagerec_dbx.home import Home
+from pagerec_dbx.schemas import Table
+
+_PROPERTIES = {
+    # Snapshots read a table's files as of a version; these two features would hide deletions or names from other readers.
+    "delta.enableDeletionVectors": "false",
+    "delta.columnMapping.mode": "none",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """The tables of one home."""
+
+    spark: SparkSession
+    home: Home
+
+    def exists(self, table: Table) -> bool:
+        if self.home.in_catalog:
+            return self.spark.catalog.tableExists(self._address(table))
+        return DeltaTable.isDeltaTable(self.spark, self._address(table))
+
+    def read(self, table: Table, version: int | None = None) -> DataFrame:
+        """The whole table, at a version if one is given.
+
+        Raises:
+            MissingTableError: no earlier stage has made it.
+        """
+        self.require(table)
+        reader = self.spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return reader.table(self._address(table)) if self.home.in_catalog else reader.load(self._address(table))
+
+    def require(self, table: Table) -> None:
+        """Raise MissingTableError unless the table exists."""
+        if not self.exists(table):
+            raise MissingTableError(
+                f"table `{table.name}` does not exist in home {self.home.name}",
+                fix="Run the stages before this one: ingest, join, prepare, train, evaluate, compare",
+            )
+
+    def version(self, table: Table) -> int:
+        """The newest version of a table."""
+        self.require(table)
+        return int(self._delta(table).history(1).select("version").first()[0])
+
+    def append(self, table: Table, frame: DataFrame, batch: tuple[str, int] | None = None) -> None:
+        """Add records; a batch (application, number) that was written before is not written again."""
+        writer = self._writer(table, frame).mode("append")
+        if batch is not None:
+            application, number = batch
+            writer = writer.option("txnAppId", f"{application}/{table.name}").option("txnVersion", number)
+        self._save(writer, table)
+
+    def replace(self, table: Table, frame: DataFrame) -> None:
+        """Put these records in place of all that were there, in one commit."""
+        self._save(self._writer(table, frame).mode("overwrite"), table)
+
+    def replace_where(self, table: Table, frame: DataFrame, condition: str) -> None:
+        """Put these records in place of those that meet an SQL condition, in one commit."""
+        self.create(table)
+        self._save(self._writer(table, frame).mode("overwrite").option("replaceWhere", condition), table)
+
+    def insert_new(self, table: Table, frame: DataFrame) -> None:
+        """Add the records whose key the table does not hold; one that it holds stays as it is."""
+        self.create(table)
+        same_key = " AND ".join(f"old.{name} <=> new.{name}" for name in table.key)
+        new = require_unique(conform(frame, table), table.key, table.name)
+        merge = self._delta(table).alias("old").merge(new.alias("new"), same_key)
+        merge.whenNotMatchedInsertAll().execute()
+
+    def create(self, table: Table) -> None:
+        """Make an empty table unless it exists."""
+        builder = DeltaTable.createIfNotExists(self.spark)
+        address = self._address(table)
+        builder = builder.tableName(address) if self.home.in_catalog else builder.location(address)
+        builder = builder.addColumns(spark_schema(table)).comment(f"One record per {table.grain}.")
+        for name, value in _PROPERTIES.items():
+            builder = builder.property(name, value)
+        if table.partition_by:
+            builder = builder.partitionedBy(*table.partition_by)
+        builder.execute()
+
+    def _writer(self, table: Table, frame: DataFrame):
+        self.create(table)
+        return conform(frame, table).write.format("delta")
+
+    def _save(self, writer, table: Table) -> None:
+        if self.home.in_catalog:
+            writer.saveAsTable(self._address(table))
+        else:
+            writer.save(self._address(table))
+
+    def _delta(self, table: Table) -> DeltaTable:
+        by = DeltaTable.forName if self.home.in_catalog else DeltaTable.forPath
+        return by(self.spark, self._address(table))
+
+    def _address(self, table: Table) -> str:
+        return self.home.table_address(table.name)
+
+
+def spark_schema(table: Table) -> StructType:
+    """The table's columns as Spark types, NOT NULL where the table requires it."""
+    fields = []
+    for column in table.columns:
+        kind = StructType.fromDDL(f"{column.name} {column.type}")[0].dataType
+        fields.append(StructField(column.name, kind, nullable=not column.required))
+    return StructType(fields)
+
+
+def conform(frame: DataFrame, table: Table) -> DataFrame:
+    """Select the table's columns in order; types must be equal, nothing is cast.
+
+    Raises:
+        SchemaError: a column is missing or has another type.
+    """
+    wanted = spark_schema(table)
+    got = {field.name: field.dataType for field in frame.schema.fields}
+    faults = [
+        f"{field.name} {_plain(field.dataType).simpleString()} (got {got[field.name].simpleString() if field.name in got else 'no such column'})"
+        for field in wanted.fields
+        if field.name not in got or _plain(got[field.name]) != _plain(field.dataType)
+    ]
+    if faults:
+        raise SchemaError(f"records do not fit table `{table.name}`", wanted="; ".join(faults))
+    return frame.select(*table.column_names)
+
+
+def _plain(kind: DataType) -> DataType:
+    """The type without its nullability, which Spark changes at will."""
+    if isinstance(kind, ArrayType):
+        return ArrayType(_plain(kind.elementType))
+    if isinstance(kind, MapType):
+        return MapType(_plain(kind.keyType), _plain(kind.valueType))
+    if isinstance(kind, StructType):
+        return StructType([StructField(field.name, _plain(field.dataType)) for field in kind.fields])
+    return kind
+
+
+def require_unique(frame: DataFrame, key: Sequence[str], name: str) -> DataFrame:
+    """The same records, or an error that shows keys with several.
+
+    Raises:
+        GrainError: several records share one key.
+    """
+    repeated = frame.groupBy(*key).count().where(F.col("count") > 1).select(*key).take(3)
+    if repeated:
+        keys = ", ".join(str(tuple(record)) for record in repeated)
+        raise GrainError(f"`{name}` has several records for one ({', '.join(key)})", got=keys, fix="Reduce them first")
+    return frame
+
+
+def union_all(frames: Iterable[DataFrame]) -> DataFrame:
+    """Frames of equal columns as one."""
+    first, *others = frames
+    for other in others:
+        first = first.unionByName(other)
+    return first

@@ -1,0 +1,1 @@
+"""Model and streams to trained weights, on one rank or many."""
