@@ -21,6 +21,21 @@ def _require(condition: bool, name: str, wanted: str, got: object) -> None:
         raise SettingError(f"setting `{name}` is out of range", wanted=wanted, got=repr(got), fix=f"Set {name}=...")
 
 
+def parse_time(name: str, text: object) -> dt.datetime:
+    """An ISO 8601 time as a UTC datetime; without an offset it is UTC.
+
+    Raises:
+        SettingError: not such a time.
+    """
+    try:
+        moment = text if isinstance(text, dt.datetime) else dt.datetime.fromisoformat(str(text))
+    except ValueError as error:
+        raise SettingError(
+            f"setting `{name}` is no time", wanted="ISO 8601, e.g. 2024-01-04T00:00:00Z", got=repr(text)
+        ) from error
+    return moment.replace(tzinfo=dt.timezone.utc) if moment.tzinfo is None else moment.astimezone(dt.timezone.utc)
+
+
 @dataclasses.dataclass(frozen=True)
 class IngestSettings:
     """Settings of `pagerec ingest`."""
@@ -186,21 +201,6 @@ def flat(settings: Settings) -> dict[str, object]:
         for part in dataclasses.fields(settings)
         for field in dataclasses.fields(getattr(settings, part.name))
     }
-
-
-def parse_time(name: str, text: object) -> dt.datetime:
-    """An ISO 8601 time as a UTC datetime; without an offset it is UTC.
-
-    Raises:
-        SettingError: not such a time.
-    """
-    try:
-        moment = text if isinstance(text, dt.datetime) else dt.datetime.fromisoformat(str(text))
-    except ValueError as error:
-        raise SettingError(
-            f"setting `{name}` is no time", wanted="ISO 8601, e.g. 2024-01-04T00:00:00Z", got=repr(text)
-        ) from error
-    return moment.replace(tzinfo=dt.timezone.utc) if moment.tzinfo is None else moment.astimezone(dt.timezone.utc)
 
 
 def _all_names() -> list[str]:

@@ -36,7 +36,7 @@ def spark_session(master: str | None = None, log_file: Path | None = None):
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = _local_builder(master or os.environ.get("PAGEREC_MASTER", f"local[{os.cpu_count()}]"))
     try:
-        with _stderr_to(log_file):
+        with _output_to(log_file):
             session = builder.getOrCreate()
     except Exception as error:  # pyspark raises its own and py4j's errors here, with no common base
         raise PagerecError(
@@ -78,20 +78,25 @@ def _local_builder(master: str):
 
 
 @contextlib.contextmanager
-def _stderr_to(log_file: Path | None) -> Iterator[None]:
-    """Start children with their standard error in a file: the Java process keeps it for its whole life."""
+def _output_to(log_file: Path | None) -> Iterator[None]:
+    """Start children with their output in a file: the Java process keeps it for its whole life."""
     if log_file is None:
         yield
         return
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    sys.stderr.flush()
-    kept = os.dup(2)
+    streams = (sys.stdout, sys.stderr)
+    for stream in streams:
+        stream.flush()
     target = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(target, 2)
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    for number in (1, 2):
+        os.dup2(target, number)
     try:
         yield
     finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+        for stream in streams:
+            stream.flush()
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)
         os.close(target)

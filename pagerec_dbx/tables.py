@@ -1,12 +1,13 @@
 """The only door to Delta: tables of a home, read and written under the schemas of `schemas`."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType
+from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType, _parse_datatype_string
 
 from pagerec_dbx.errors import GrainError, MissingTableError, SchemaError
 from pagerec_dbx.home import Home
@@ -111,13 +112,11 @@ class Tables:
         return self.home.table_address(table.name)
 
 
+@functools.cache
 def spark_schema(table: Table) -> StructType:
     """The table's columns as Spark types, NOT NULL where the table requires it."""
-    fields = []
-    for column in table.columns:
-        kind = StructType.fromDDL(f"{column.name} {column.type}")[0].dataType
-        fields.append(StructField(column.name, kind, nullable=not column.required))
-    return StructType(fields)
+    columns = [(column, _parse_datatype_string(column.type)) for column in table.columns]
+    return StructType([StructField(column.name, kind, nullable=not column.required) for column, kind in columns])
 
 
 def conform(frame: DataFrame, table: Table) -> DataFrame:
