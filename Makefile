@@ -1,0 +1,62 @@
+# Every target sets up what it needs. `make` alone lists them.
+PYTHON ?=
+VENV ?= .venv
+DEMO_HOME ?= demo
+EVENTS ?=
+ARGS ?=
+export PYTHON
+
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint format bench wheel lock clean
+
+help:  ## this list
+	@echo "pagerec: learns in which order to show the rows of a home page. Targets:"
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo "Variables: VENV=folder of the environment ($(VENV)), PYTHON=a Python 3.11, EVENTS=Metarank-format file for the demo"
+
+setup: $(VENV)/.linked  ## the virtual environment with everything in it; the second time it does nothing
+
+$(VENV)/.locked: requirements.lock
+	@python=$$(sh tools/check_machine.sh "$(VENV)") && sh tools/install.sh "$$python" "$(VENV)"
+	@touch $@
+
+$(VENV)/.linked: $(VENV)/.locked setup.py pyproject.toml
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup  ## raw logs to a judged, registered model and a report, in demo/ (EVENTS=file: on real pages)
+	@$(BIN)/pagerec demo --home "$(DEMO_HOME)" $(if $(EVENTS),--events "$(EVENTS)") $(ARGS)
+
+test: setup  ## the tests (under 20 minutes on 2 cores)
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: setup  ## the longer studies
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: setup  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup  ## let ruff put the files in order
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+bench: setup  ## measurements, as one table
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+wheel: setup  ## dist/pagerec_dbx-*.whl, without network
+	@rm -rf build dist
+	@$(BIN)/python setup.py --quiet bdist_wheel
+	@ls dist/*.whl
+
+lock: setup  ## requirements.lock anew from requirements.in
+	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 \
+		--custom-compile-command "make lock" requirements.in --output-file requirements.lock
+
+clean:  ## remove what the targets made, the environment and the demo's home included
+	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis spark-warehouse
+	@if [ -e "$(VENV)/.linked" ]; then rm -rf "$(VENV)"; fi
+	@if [ -e "$(DEMO_HOME)/home.json" ]; then rm -rf "$(DEMO_HOME)"; fi

@@ -1,0 +1,47 @@
+"""The wheel `pagerec_dbx` with the command `pagerec`.
+
+What Databricks Runtime 15.4 LTS ML ships stands in the extra `local` and not in the base, so that installing the wheel
+on a cluster changes no version of the runtime's.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "([^"]+)"', (HERE / "pagerec_dbx/__init__.py").read_text("utf-8"), re.MULTILINE)[1]
+
+BASE = [
+    "tensorflow-recommenders==0.7.7",
+    "tf-keras>=2.16,<2.17",  # wanted by it; of TensorFlow's own minor version
+]
+LOCAL = [
+    "delta-spark>=3.2,<3.3",
+    "horovod==0.28.1",
+    "jinja2",
+    "matplotlib",
+    "mlflow>=2.13",
+    "numpy<2",
+    "pandas<3",
+    "petastorm>=0.12.1",
+    "psutil",
+    "pyarrow>=14,<15",
+    "pyspark>=3.5,<3.6",
+    "pyyaml",
+    "scikit-learn",
+    "tensorflow>=2.16,<2.17",
+]
+DEV = ["databricks-bundles", "hypothesis", "mypy", "pytest", "ruff"]
+
+setup(
+    name="pagerec_dbx",
+    version=VERSION,
+    description="Learns in which order to show the rows of a streaming service's home page to each viewer",
+    packages=find_packages(include=["pagerec_dbx", "pagerec_dbx.*"]),
+    package_data={"pagerec_dbx": ["**/*.html", "**/*.json", "**/*.css", "py.typed"]},
+    python_requires=">=3.11,<3.12",
+    install_requires=BASE,
+    extras_require={"local": LOCAL, "dev": LOCAL + DEV},
+    entry_points={"console_scripts": ["pagerec = pagerec_dbx.cli:main"]},
+)

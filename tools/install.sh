@@ -1,0 +1,43 @@
+#!/bin/sh
+# Fills a virtual environment with requirements.lock: uv first, by pip; everything but Horovod by uv; then Horovod,
+# compiled against the TensorFlow that is now there. Every file is checked against its hash.
+# Usage: install.sh PYTHON FOLDER
+set -eu
+python=$1
+venv=$2
+case $venv in /*) ;; *) venv=$PWD/$venv ;; esac
+
+say() { echo "pagerec: $1" >&2; }
+
+# Prints the part of the lock about the packages whose names match, or do not match, a pattern.
+part() { awk -v pattern="^($2)==" -v wanted="$1" '/^[A-Za-z0-9]/ {keep = ($0 ~ pattern) == wanted} keep' requirements.lock; }
+
+if [ -e "$venv" ] && [ ! -e "$venv/pyvenv.cfg" ] && [ -n "$(ls -A "$venv")" ]; then
+    say "$venv is no virtual environment and will not be overwritten. Choose another folder: make VENV=/path"
+    exit 1
+fi
+say "making a virtual environment in $venv"
+"$python" -m venv --clear "$venv"
+part 1 uv >"$venv/uv.lock.txt"
+part 0 'uv|horovod' >"$venv/packages.lock.txt"
+part 1 horovod >"$venv/horovod.lock.txt"
+
+say "installing the packages of requirements.lock (about 1.3 GB to download the first time)"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$venv/uv.lock.txt"
+install() { "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --require-hashes "$@"; }
+install -r "$venv/packages.lock.txt"
+
+processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+tensorflow=$(sed -n 's/^\(tensorflow==[^ ]*\).*/\1/p' requirements.lock)
+say "compiling Horovod against $tensorflow on $processors processors (2 to 5 minutes the first time)"
+export PATH="$venv/bin:$PATH" MAKEFLAGS="-j$processors"
+export HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1
+export HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 HOROVOD_CPU_OPERATIONS=GLOO
+# uv keeps what it compiled and tells builds apart by these settings; Horovod itself ignores them. Without it a later
+# TensorFlow would be given the Horovod of an earlier one.
+install --no-build-isolation --config-setting "built-against=$tensorflow" -r "$venv/horovod.lock.txt"
+TF_USE_LEGACY_KERAS=1 TF_CPP_MIN_LOG_LEVEL=3 "$venv/bin/python" -c 'import horovod.tensorflow as hvd; assert hvd.gloo_built()' 2>"$venv/horovod.log" || {
+    cat "$venv/horovod.log" >&2
+    say "Horovod was built without Gloo or cannot be imported; clear its build with '$venv/bin/uv cache clean horovod' and run make again"
+    exit 1
+}
