@@ -1,0 +1,39 @@
+"""A model's name to the model, built and with weights."""
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.inputs import require_legacy_keras
+from pagerec_dbx.models.names import require_model_name
+from pagerec_dbx.models.two_tower_softmax import TwoTowerSoftmax
+
+_MODELS = {"two_tower_softmax": TwoTowerSoftmax}
+
+
+def build(config: ModelConfig, seed: int):
+    """A model with seeded initial weights; the same seed gives the same weights in every process.
+
+    Raises:
+        UnknownModelError: no model has that name.
+        KerasError: Keras 3 is in use.
+    """
+    require_legacy_keras()
+    require_model_name(config.name)
+    tf_keras.utils.set_random_seed(seed)
+    model = _MODELS[config.name](config)
+    model(one_record(config))  # makes the variables
+    return model
+
+
+def one_record(config: ModelConfig) -> dict[str, tf.Tensor]:
+    """A record of unknown ids, batch of one."""
+    lengths = {"history": config.history_length, "history_age": config.history_length, "menu": 1}
+    fields = ("history", "history_age", "menu", "hour", "weekday", "device", "location")
+    return {name: tf.ones([1, lengths[name]] if name in lengths else [1], tf.int32) for name in fields}
+
+
+def parameter_count(model) -> int:
+    """Trainable numbers of a model."""
+    return int(sum(np.prod(variable.shape) for variable in model.trainable_variables))

@@ -1,0 +1,56 @@
+"""What every model reads: the fixed-length record as tensors, and the Keras that all of them need."""
+
+import importlib.util
+import os
+
+from pagerec_dbx.errors import KerasError
+
+
+def require_legacy_keras() -> None:
+    """Refuse to go on under Keras 3: Horovod's reduction would silently do nothing and every rank would train alone.
+
+    Raises:
+        KerasError: `tf.keras` is Keras 3, or tf-keras is not installed.
+    """
+    if importlib.util.find_spec("tf_keras") is None:
+        raise KerasError("tf-keras is not installed", wanted="tf-keras 2.16", fix="Install it beside TensorFlow")
+    import tensorflow as tf
+    import tf_keras
+
+    if tf.keras.layers.Layer is not tf_keras.layers.Layer:
+        raise KerasError(
+            "TensorFlow uses Keras 3",
+            wanted="tf-keras 2 (TF_USE_LEGACY_KERAS=1)",
+            got=f"TF_USE_LEGACY_KERAS={os.environ.get('TF_USE_LEGACY_KERAS', 'unset')}",
+            fix="Set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported, on every worker too",
+        )
+
+
+require_legacy_keras()
+
+import tensorflow as tf  # noqa: E402
+
+tf.get_logger().setLevel("ERROR")  # Keras warns about every subclassed model it saves
+
+
+def known_ids(ids: tf.Tensor, size: int) -> tf.Tensor:
+    """Ids at or past a vocabulary's size read as 1 (unknown), so that an older model can read a newer vocabulary's ids.
+
+    Args:
+        ids: int32 of any shape.
+        size: entries of the vocabulary that the model was trained with, padding and unknown included.
+    """
+    return tf.where(ids < size, ids, tf.ones_like(ids))
+
+
+def record_specs(history_length: int | None, menu_length: int | None) -> dict[str, tf.TensorSpec]:
+    """The fields that a ranker scores from, with an open batch dimension; None leaves a length open."""
+    return {
+        "history": tf.TensorSpec([None, history_length], tf.int32),
+        "history_age": tf.TensorSpec([None, history_length], tf.int32),
+        "menu": tf.TensorSpec([None, menu_length], tf.int32),
+        "hour": tf.TensorSpec([None], tf.int32),
+        "weekday": tf.TensorSpec([None], tf.int32),
+        "device": tf.TensorSpec([None], tf.int32),
+        "location": tf.TensorSpec([None], tf.int32),
+    }

@@ -1,0 +1,138 @@
+"""Several ranks through Horovod on Spark: the only door to Horovod."""
+
+import os
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from pagerec_dbx.errors import PagerecError, TrainingError
+from pagerec_dbx.progress import say
+from pagerec_dbx.training.loop import OnEpoch, OneRank, Ranks, TrainingJob, TrainingResult, fit
+
+T = TypeVar("T")
+
+
+class HorovodRanks:
+    """The ranks of one Horovod job, seen from one of them; exists only inside `run_on_ranks`."""
+
+    def __init__(self):
+        import horovod.tensorflow as hvd
+
+        hvd.init()
+        self._hvd = hvd
+        self.rank, self.size = hvd.rank(), hvd.size()
+
+    def reduced(self, tape):
+        """A tape whose gradients are the mean over all ranks."""
+        return self._hvd.DistributedGradientTape(tape)
+
+    def gather(self, values: np.ndarray) -> np.ndarray:
+        """Every rank's [k] values as [ranks, k]."""
+        import tensorflow as tf
+
+        return self._hvd.allgather(tf.constant(values, tf.float64)[None, :]).numpy()
+
+    def broadcast(self, variables) -> None:
+        """Give every rank the first one's values."""
+        self._hvd.broadcast_variables(variables, root_rank=0)
+
+
+def train_on_ranks(job: TrainingJob, ranks: int, on_epoch: OnEpoch, slots: int, log_file: Path) -> TrainingResult:
+    """Train on one rank in this process, or on several through Spark; the same loop either way.
+
+    Args:
+        slots: tasks that Spark can run at once.
+        log_file: where the ranks' own chatter goes.
+
+    Raises:
+        TrainingError: fewer slots than ranks, or a rank died.
+    """
+    if ranks == 1:
+        return fit(job, OneRank(), on_epoch)
+    results = run_on_ranks(lambda group: fit(job, group, on_epoch), ranks, slots, log_file)
+    return results[0]
+
+
+def run_on_ranks(work: Callable[[Ranks], T], ranks: int, slots: int, log_file: Path) -> list[T]:
+    """Run a function on several ranks and return what each returned, in rank order.
+
+    Raises:
+        TrainingError: fewer slots than ranks, or a rank died.
+        PagerecError: an error of our own on a rank is raised here again.
+    """
+    import horovod.spark
+
+    if slots < ranks:
+        raise TrainingError(
+            f"{ranks} ranks cannot run at once", wanted=f"{ranks} Spark task slots", got=str(slots), fix="Lower --ranks"
+        )
+    say(f"  launching {ranks} ranks (20 to 40 s)")
+    with open(log_file, "a", encoding="utf-8") as log:
+        output = _RankOutput(log)
+        try:
+            results = horovod.spark.run(
+                _on_one_rank, args=(work,), num_proc=ranks, use_gloo=True, verbose=0, stdout=output, stderr=output,
+                env={**os.environ, **_rank_environment(ranks)},
+            )  # fmt: skip
+        except Exception as error:  # Horovod raises bare Exceptions and py4j's
+            raise TrainingError(
+                "a training rank died",
+                got=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
+                fix=f"Read the ranks' own words in {log_file}",
+            ) from error
+    for result in results:
+        if isinstance(result, PagerecError):
+            raise result
+    return results
+
+
+def _rank_environment(ranks: int) -> dict[str, str]:
+    """Processor threads are divided between the ranks of one machine; Keras stays the one Horovod can reduce."""
+    threads = str(max(1, (os.cpu_count() or 1) // ranks))
+    return {
+        "TF_USE_LEGACY_KERAS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "OMP_NUM_THREADS": threads,
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": threads,
+    }
+
+
+def _on_one_rank(work: Callable[[Ranks], T]) -> T | PagerecError:
+    """Errors that all ranks meet alike (a bad snapshot) travel home as values, so that their words are not lost."""
+    try:
+        return work(HorovodRanks())
+    except PagerecError as error:
+        return error
+
+
+class _RankOutput:
+    """Horovod's stream of all ranks' lines: progress goes to the terminal, the rest into the log file."""
+
+    _LINE = re.compile(r"^\[(\d+)\]<(stdout|stderr)>:(.*)$")
+
+    def __init__(self, log):
+        self._log, self._rest, self._lock = log, "", threading.Lock()
+
+    def write(self, text: str) -> None:
+        with self._lock:
+            *lines, self._rest = (self._rest + text).split("\n")
+            for line in lines:
+                self._one(line)
+
+    def _one(self, line: str) -> None:
+        match = self._LINE.match(line)
+        words = match.group(3) if match else line
+        if words.startswith("  epoch "):
+            say(words)
+        self._log.write(line + "\n")
+
+    def flush(self) -> None:
+        self._log.flush()
+
+    def close(self) -> None:
+        self.flush()
