@@ -1,0 +1,198 @@
+"""The referee: ranking metrics of many lists at once, exact expectations over shuffled ties (SPEC 3).
+
+Every function takes `scores`, `relevant` and `mask`, each [num_lists, length]: higher scores come first; `relevant` is 0
+or 1; `mask` is True where there is a row. A real row may score -inf (last, tied with its like). `unlisted`, [num_lists],
+counts relevant rows that the list does not hold: they count in the ideal DCG and are never found. A list without any
+relevant row has no value: NaN, which `mean_over_lists` leaves out and counts.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from pagerec_dbx.errors import ScoresError
+
+
+@dataclasses.dataclass(frozen=True)
+class TiedPlaces:
+    """Lists in falling order of score, one entry per place, padding at the end. Arrays are [num_lists, length]."""
+
+    size: np.ndarray  # rows in the tied group that fills this place (t)
+    relevant: np.ndarray  # relevant rows in that group (r)
+    rows: np.ndarray  # [num_lists] rows of the list, padding not counted
+    unlisted: np.ndarray  # [num_lists] relevant rows that the list does not hold
+
+    @functools.cached_property
+    def gain(self) -> np.ndarray:
+        """[num_lists, length] expected gain at each place: the mean of the tied group that fills it."""
+        return self.relevant / self.size
+
+    @functools.cached_property
+    def total_relevant(self) -> np.ndarray:
+        """[num_lists] relevant rows, listed or not."""
+        return np.rint(self.gain.sum(axis=1)).astype(np.int64) + self.unlisted
+
+
+@dataclasses.dataclass(frozen=True)
+class Mean:
+    """The mean over the lists that have a value; every list weighs alike."""
+
+    value: float  # NaN where no list has a value
+    lists: int
+    left_out: int
+
+
+def tied_places(scores, relevant, mask, unlisted=None, names=None) -> TiedPlaces:
+    """Sort each list once; the metrics below are read off the result.
+
+    Args:
+        names: [num_lists] what to call a list in an error, its page_view_id; the index where None.
+
+    Raises:
+        ScoresError: shapes differ, or a row of a list scores NaN.
+    """
+    scores, relevant, mask = _checked(scores, relevant, mask, names)
+    key = np.where(mask, -scores, np.nan)  # ascending, and NaN sorts behind the +inf of a row that scores -inf
+    order = np.argsort(key, axis=1)
+    key = np.take_along_axis(key, order, axis=1)
+    sorted_relevant = np.take_along_axis(relevant & mask, order, axis=1)
+    first = np.ones(key.shape, dtype=bool)  # of its tied group; every list begins one, so no group spans two lists
+    first[:, 1:] = key[:, 1:] != key[:, :-1]  # NaN differs from NaN: each padding stands alone, with no gain
+    group = np.cumsum(first.ravel()) - 1
+    size = np.bincount(group)
+    count = np.bincount(group, weights=sorted_relevant.ravel())
+    return TiedPlaces(
+        size=size[group].reshape(key.shape),
+        relevant=count[group].reshape(key.shape),
+        rows=mask.sum(axis=1),
+        unlisted=np.zeros(len(scores), dtype=np.int64) if unlisted is None else np.asarray(unlisted, dtype=np.int64),
+    )
+
+
+def ndcg(scores, relevant, mask, k=None, unlisted=None) -> np.ndarray:
+    """Expected NDCG; DCG and ideal DCG are both cut at `k` (None: no cut). [num_lists] in [0, 1]."""
+    return ndcg_of(tied_places(scores, relevant, mask, unlisted), k)
+
+
+def reciprocal_rank(scores, relevant, mask, k=None, unlisted=None) -> np.ndarray:
+    """Expected reciprocal rank of the first relevant row, 0 past `k`. [num_lists] in [0, 1]."""
+    return reciprocal_rank_of(tied_places(scores, relevant, mask, unlisted), k)
+
+
+def hit(scores, relevant, mask, k=1, unlisted=None) -> np.ndarray:
+    """Chance that one of the first `k` places holds a relevant row; k=1 is top-1 accuracy. [num_lists] in [0, 1]."""
+    return hit_of(tied_places(scores, relevant, mask, unlisted), k)
+
+
+def auc(scores, relevant, mask) -> np.ndarray:
+    """Share of (relevant, other) pairs in the right order, ties one half. [num_lists]; NaN where every row is relevant."""
+    return auc_of(tied_places(scores, relevant, mask))
+
+
+def ndcg_of(places: TiedPlaces, k=None) -> np.ndarray:
+    """See `ndcg`."""
+    longest = max(places.gain.shape[1], int(places.total_relevant.max(initial=0)))
+    rank = np.arange(1, longest + 1)
+    discount = np.where(rank <= (k or longest), 1 / np.log2(rank + 1), 0.0)
+    ideal = np.concatenate([[0.0], np.cumsum(discount)])[places.total_relevant]
+    dcg = places.gain @ discount[: places.gain.shape[1]]
+    return np.divide(dcg, ideal, out=np.full(len(dcg), np.nan), where=places.total_relevant > 0)
+
+
+def reciprocal_rank_of(places: TiedPlaces, k=None) -> np.ndarray:
+    """See `reciprocal_rank`."""
+    rank, chance = _first_relevant(places)
+    return _where_relevant(places, np.where(rank <= (k or np.inf), chance / rank, 0.0).sum(axis=1))
+
+
+def hit_of(places: TiedPlaces, k=1) -> np.ndarray:
+    """See `hit`."""
+    rank, chance = _first_relevant(places)
+    return _where_relevant(places, np.where(rank <= k, chance, 0.0).sum(axis=1))
+
+
+def auc_of(places: TiedPlaces) -> np.ndarray:
+    """See `auc`."""
+    gain = places.gain
+    real = np.arange(gain.shape[1]) < places.rows[:, None]
+    other = np.where(real, 1.0 - gain, 0.0)
+    others = places.rows - np.rint(gain.sum(axis=1))
+    # Spread evenly over its group's places, a relevant row beats the others behind it and half of those beside it.
+    beaten = (gain * (others[:, None] - np.cumsum(other, axis=1) + other / 2)).sum(axis=1)
+    pairs = others * gain.sum(axis=1)
+    return np.divide(beaten, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0.5)
+
+
+def log_loss(scores, relevant, mask) -> np.ndarray:
+    """Cross-entropy of the softmax over the list, the target spread evenly over its relevant rows. [num_lists] in nats."""
+    scores, relevant, mask = _checked(scores, relevant, mask, None)
+    target = relevant & mask
+    surprise = np.where(target, -log_probabilities(scores, mask), 0.0).sum(axis=1)
+    count = target.sum(axis=1)
+    return np.divide(surprise, count, out=np.full(len(count), np.nan), where=count > 0)
+
+
+def log_probabilities(scores, mask) -> np.ndarray:
+    """Log of the softmax over the rows of each list; padding -inf. An infinite top is shared by those that hold it."""
+    scores = np.where(mask, np.asarray(scores, dtype=np.float64), -np.inf)
+    top = scores.max(axis=1, keepdims=True)
+    endless = np.isinf(top)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        tied = np.where(mask & (scores == top), 0.0, -np.inf)
+        shifted = np.where(endless, tied, scores - top)
+        return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def mean_over_lists(values) -> Mean:
+    """The mean of per-list values, lists without one left out and counted."""
+    values = np.asarray(values, dtype=np.float64)
+    known = ~np.isnan(values)
+    return Mean(
+        value=float(values[known].mean()) if known.any() else float("nan"),
+        lists=int(known.sum()),
+        left_out=int((~known).sum()),
+    )
+
+
+def _first_relevant(places: TiedPlaces) -> tuple[np.ndarray, np.ndarray]:
+    """Where the first relevant row can stand, and with what chance.
+
+    Returns:
+        rank [num_lists, w] counted from 1, and chance [num_lists, w] = C(t-j, r-1) / C(t, r) for j = 1..w, as a running
+        product: the row at j is relevant, the j-1 before it are not.
+    """
+    above = np.argmax(places.relevant > 0, axis=1)  # g: the first place of the first group with a relevant row
+    here = (np.arange(len(above)), above)
+    t, r = places.size[here][:, None], places.relevant[here][:, None]
+    j = np.arange(1, t.max(initial=1) + 1)[None, :]
+    left = np.maximum(t - j + 1, 1)  # rows of the group not yet placed
+    others_left = np.maximum(t - r - j + 1, 0)
+    none_before = np.cumprod(np.concatenate([np.ones_like(r), others_left / left], axis=1), axis=1)[:, :-1]
+    return above[:, None] + j, none_before * np.where(j <= t, r / left, 0.0)
+
+
+def _where_relevant(places: TiedPlaces, values: np.ndarray) -> np.ndarray:
+    return np.where(places.total_relevant > 0, values, np.nan)
+
+
+def _checked(scores, relevant, mask, names) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    scores, mask = np.asarray(scores, dtype=np.float64), np.asarray(mask, dtype=bool)
+    relevant = np.asarray(relevant) > 0
+    if scores.ndim != 2 or scores.shape != relevant.shape or scores.shape != mask.shape:
+        raise ScoresError(
+            "scores, relevance and mask do not fit together",
+            wanted="three arrays [num_lists, length]",
+            got=f"{scores.shape}, {relevant.shape}, {mask.shape}",
+        )
+    wrong = (np.isnan(scores) & mask).any(axis=1)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        name = f"page view {names[at]}" if names is not None else f"list {at}"
+        raise ScoresError(
+            f"{name} has a row whose score is NaN",
+            wanted="a number or -inf",
+            got=f"NaN in {int(wrong.sum())} of {len(scores)} lists",
+            fix="Look for exploding weights or missing inputs in the model that scored it",
+        )
+    return scores, relevant, mask

@@ -1,0 +1,92 @@
+"""The Keras metrics agree with the NumPy referee to 1e-6, streaming, masked, weighted, eager and in a graph."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pagerec_dbx.evaluation import keras_metrics, metrics
+
+CASES = {
+    "ndcg": (keras_metrics.NDCG, {}, metrics.ndcg),
+    "ndcg_at_10": (keras_metrics.NDCG, {"k": 10}, metrics.ndcg),
+    "reciprocal_rank": (keras_metrics.ReciprocalRank, {}, metrics.reciprocal_rank),
+    "reciprocal_rank_at_3": (keras_metrics.ReciprocalRank, {"k": 3}, metrics.reciprocal_rank),
+    "hit_at_1": (keras_metrics.Hit, {"k": 1}, metrics.hit),
+    "hit_at_4": (keras_metrics.Hit, {"k": 4}, metrics.hit),
+}
+
+
+def pages(seed, lists=300, length=40, distinct=15):
+    """Menus of uneven length with ties, -inf among the scores, several clicks, some pages without any."""
+    generator = np.random.default_rng(seed)
+    scores = generator.integers(0, distinct, (lists, length)).astype(np.float32)
+    scores[generator.random((lists, length)) < 0.1] = -np.inf
+    mask = np.arange(length) < generator.integers(1, length + 1, lists)[:, None]
+    relevant = ((generator.random((lists, length)) < 0.1) & mask).astype(np.float32)
+    return scores, relevant, mask
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_keras_metric_equals_the_referee_over_batches(name):
+    kind, options, referee = CASES[name]
+    scores, relevant, mask = pages(seed=1)
+    metric = kind(**options)
+    for part in (slice(0, 128), slice(128, 256), slice(256, None)):  # batches of uneven size: every list weighs alike
+        metric.update_state(relevant[part], scores[part], mask=mask[part])
+    expected = metrics.mean_over_lists(referee(scores, relevant, mask, **options))
+    assert 0 < expected.left_out < 100
+    assert metric.name == name
+    assert float(metric.result()) == pytest.approx(expected.value, abs=1e-6)
+    metric.reset_state()
+    assert float(metric.result()) == 0
+
+
+def test_metrics_are_the_same_in_a_graph_and_without_a_mask():
+    scores, relevant, _ = pages(seed=2, length=506)
+    everywhere = np.ones(scores.shape, dtype=bool)
+    for metric in keras_metrics.standard_metrics():
+
+        @tf.function
+        def update(labels, logits, metric=metric):
+            metric.update_state(labels, logits)
+
+        update(tf.constant(relevant), tf.constant(scores))
+        _, options, referee = CASES[metric.name]
+        expected = metrics.mean_over_lists(referee(scores, relevant, everywhere, **options)).value
+        assert float(metric.result()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_weights_count_a_list_as_often_as_they_say():
+    # RR 1 with weight 3, RR 1/2 with weight 1: 3.5 / 4
+    metric = keras_metrics.ReciprocalRank()
+    metric.update_state([[1, 0], [1, 0]], [[2.0, 1.0], [1.0, 2.0]], sample_weight=[3.0, 1.0])
+    assert float(metric.result()) == pytest.approx(3.5 / 4)
+
+
+def test_a_target_spread_over_two_rows_is_two_relevant_rows():
+    metric = keras_metrics.NDCG()
+    metric.update_state([[0.5, 0.0, 0.5]], [[3.0, 2.0, 1.0]])
+    assert float(metric.result()) == pytest.approx((1 + 1 / 2) / (1 + 1 / math.log2(3)))
+
+
+def test_padding_never_counts_whatever_it_scores():
+    for fill in (np.nan, np.inf, -np.inf, 5.0):
+        for metric in keras_metrics.standard_metrics():
+            metric.update_state([[0, 1, 1]], [[2.0, -np.inf, fill]], mask=[[True, True, False]])
+            expected = {"ndcg": 1 / math.log2(3), "ndcg_at_10": 1 / math.log2(3), "reciprocal_rank": 0.5, "hit_at_1": 0}
+            assert float(metric.result()) == pytest.approx(expected[metric.name])
+
+
+def test_a_nan_score_makes_the_result_nan():
+    metric = keras_metrics.Hit()
+    metric.update_state([[1, 0], [1, 0]], [[np.nan, 1.0], [2.0, 1.0]])
+    assert math.isnan(float(metric.result()))
+
+
+def test_metrics_are_restored_from_their_configuration():
+    for kind, options, _ in CASES.values():
+        metric = kind(**options)
+        again = kind.from_config(metric.get_config())
+        assert (again.name, again.k) == (metric.name, metric.k)
