@@ -78,6 +78,116 @@ ROWS = Table(
     key=("row_id",),
 )
 
+# Bronze keeps every line that was read, so that a line is parsed and written once: a refused one has its reason and its
+# masked text and no more, a good one has its typed fields. The refused ones are copied to `quarantine`.
+
+BRONZE_PAGE_VIEWS = Table(
+    "bronze_page_views",
+    "line of service_logs/ or hashed_payloads/",
+    _columns(f"""
+        source             string!
+        file               string!
+        batch              bigint!
+        reason             string
+        raw                string
+        user_hash          string
+        page_view_id       bigint
+        request_id         string
+        served_at          timestamp
+        utc_offset_minutes int
+        randomized         boolean
+        device             string
+        location           string
+        history            {HISTORY}
+        late_titles        int
+        menu               {MENU}
+    """),
+)
+
+BRONZE_EVENTS = Table(
+    "bronze_events",
+    "line of click_logs/ or page_events/",
+    _columns("""
+        source       string!
+        file         string!
+        batch        bigint!
+        reason       string
+        raw          string
+        user_hash    string
+        event        string
+        click_id     bigint
+        request_id   string
+        happened_at  timestamp
+        page         string
+        row_id       string
+        row_title    string
+        row_position int
+        transaction  string
+    """),
+)
+
+BRONZE_ATTRIBUTES = Table(
+    "bronze_attributes",
+    "line of titles/ or rows/",
+    _columns("""
+        source     string!
+        file       string!
+        batch      bigint!
+        reason     string
+        raw        string
+        user_hash  string
+        id         string
+        attributes map<string,array<string>>
+        numbers    map<string,double>
+    """),
+)
+
+INGESTED_FILES = Table(
+    "ingested_files",
+    "log file that was read",
+    _columns("""
+        file        string!
+        source      string!
+        bytes       bigint!
+        modified_ns bigint!
+        batch       bigint!
+        lines       bigint!
+        good        bigint!
+        quarantined bigint!
+        ingested_at timestamp!
+    """),
+    key=("file",),
+)
+
+REDUCTIONS = Table(
+    "reductions",
+    "day, join_method, measure of what silver reduced",
+    _columns("""
+        day         date!
+        join_method string!
+        measure     string!
+        value       double!
+    """),
+    key=("day", "join_method", "measure"),
+)
+
+CLICK_MATCHES = Table(
+    "click_matches",
+    "click",
+    _columns("""
+        click_id     bigint!
+        join_method  string!
+        clicked_at   timestamp!
+        day          date!
+        row_id       string!
+        page_view_id bigint
+        served_at    timestamp
+        position     int
+        reason       string
+    """),
+    key=("click_id",),
+)
+
 # --- page views and clicks --------------------------------------------------------------------------------------------
 
 PAGE_VIEWS = Table(
@@ -196,7 +306,9 @@ PREPARATIONS = Table(
     _columns("""
         preparation_id     string!
         prepared_at        timestamp!
+        labelled_table     string!
         labelled_version   bigint!
+        examples_table     string!
         examples_version   bigint!
         vocabulary_version bigint!
         title_count        int!
@@ -219,17 +331,23 @@ PREPARATIONS = Table(
 
 EVALUATIONS = Table(
     "evaluations",
-    "version or floor, protocol, holdout, page view",
+    "version, floor or ceiling, protocol, holdout, page view",
     _columns("""
-        version         string!
-        protocol        string!
-        holdout         string!
-        page_view_id    bigint!
-        user_hash       string!
-        ndcg            double!
-        ndcg_at_10      double!
-        reciprocal_rank double!
-        hit_at_1        double!
+        version                  string!
+        protocol                 string!
+        holdout                  string!
+        page_view_id             bigint!
+        user_hash                string!
+        ndcg                     double!
+        ndcg_at_10               double!
+        reciprocal_rank          double!
+        hit_at_1                 double!
+        auc                      double
+        log_loss                 double
+        expected_ndcg            double
+        expected_ndcg_at_10      double
+        expected_reciprocal_rank double
+        expected_hit_at_1        double
     """),
     key=("version", "protocol", "holdout", "page_view_id"),
     partition_by=("holdout", "version"),
@@ -281,6 +399,7 @@ RANKED_MENUS = Table(
     _columns(f"""
         page_view_id bigint!
         version      string!
+        served_at    timestamp!
         day          date!
         ranked       {RANKED}!
     """),
