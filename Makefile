@@ -49,7 +49,8 @@ bench: setup  ## measurements, as one table
 
 wheel: setup  ## dist/pagerec_dbx-*.whl, without network
 	@rm -rf build dist
-	@$(BIN)/python setup.py --quiet bdist_wheel
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@rm -rf build
 	@ls dist/*.whl
 
 lock: setup  ## requirements.lock anew from requirements.in

@@ -17,6 +17,7 @@ BASE = [
     "tf-keras>=2.16,<2.17",  # wanted by it; of TensorFlow's own minor version
 ]
 LOCAL = [
+    "click>=8",
     "delta-spark>=3.2,<3.3",
     "horovod==0.28.1",
     "jinja2",

@@ -58,6 +58,17 @@ class DoctorResult:
     ok: bool
     checks: tuple[Check, ...]
 
+    def to_text(self) -> str:
+        """One line a check, and a last line that sums up."""
+        width = max(len(check.name) for check in self.checks)
+        lines = [
+            f"{'ok   ' if check.ok else 'LACKS'} {check.name:<{width}}  {check.found}"
+            + (f". {check.remedy}." if check.remedy else "")
+            for check in self.checks
+        ]
+        lacking = ", ".join(check.name for check in self.checks if not check.ok)
+        return "\n".join([*lines, f"Lacking: {lacking}." if lacking else "Nothing lacks."])
+
 
 def doctor(home: Home) -> DoctorResult:
     """Look at the machine and at a home, which need not exist yet."""
@@ -68,18 +79,6 @@ def doctor(home: Home) -> DoctorResult:
             checks.append(_delta_jars())
         checks += engine_checks()
     return DoctorResult(home.name, all(check.ok for check in checks), tuple(checks))
-
-
-def describe(result: DoctorResult) -> str:
-    """One line a check, and a last line that sums up."""
-    width = max(len(check.name) for check in result.checks)
-    lines = [
-        f"{'ok   ' if check.ok else 'LACKS'} {check.name:<{width}}  {check.found}"
-        + (f". {check.remedy}." if check.remedy else "")
-        for check in result.checks
-    ]
-    lacking = [check.name for check in result.checks if not check.ok]
-    return "\n".join([*lines, f"Lacking: {', '.join(lacking)}." if lacking else "Nothing lacks."])
 
 
 def _check(name: str, ok: bool, found: str, remedy: str) -> Check:

@@ -24,11 +24,14 @@ ORDER = [
     ("models",),
     ("training",),
     ("evaluation",),
+    ("promotions",),
     ("registry",),
     ("scoring",),
     ("report",),
+    ("workbench",),
     ("stages",),
     ("cli", "notebook"),
+    ("task",),
 ]
 HEIGHT = {unit: height for height, units in enumerate(ORDER) for unit in units}
 
@@ -73,7 +76,9 @@ class Import:
     def unit(self) -> str | None:
         """The imported part of this package, None for another package."""
         parts = self.module.split(".")
-        return None if parts[0] != "pagerec_dbx" else (parts[1] if len(parts) > 1 else "__init__")
+        if parts[0] != "pagerec_dbx":
+            return None
+        return "__init__" if len(parts) == 1 or parts[1].startswith("__") else parts[1]
 
 
 def imports_of(package: Path) -> list[Import]:
