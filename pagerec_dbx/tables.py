@@ -57,6 +57,11 @@ class Tables:
         self.require(table)
         return int(self._delta(table).history(1).select("version").first()[0])
 
+    def identity(self, table: Table) -> str:
+        """Delta's own id of a table; one that is deleted and made anew gets another."""
+        self.require(table)
+        return str(self._delta(table).detail().select("id").first()[0])
+
     def append(self, table: Table, frame: DataFrame, batch: tuple[str, int] | None = None) -> None:
         """Add records; a batch (application, number) that was written before is not written again."""
         writer = self._writer(table, frame).mode("append")
@@ -154,7 +159,8 @@ def require_unique(frame: DataFrame, key: Sequence[str], name: str) -> DataFrame
     Raises:
         GrainError: several records share one key.
     """
-    repeated = frame.groupBy(*key).count().where(F.col("count") > 1).select(*key).take(3)
+    counted = frame.groupBy(*key).agg(F.count(F.lit(1)).alias("_records"))
+    repeated = counted.where(F.col("_records") > 1).select(*key).take(3)
     if repeated:
         keys = ", ".join(str(tuple(record)) for record in repeated)
         raise GrainError(f"`{name}` has several records for one ({', '.join(key)})", got=keys, fix="Reduce them first")

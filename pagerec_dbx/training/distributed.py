@@ -1,11 +1,13 @@
 """Several ranks through Horovod on Spark: the only door to Horovod."""
 
+import contextlib
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 import numpy as np
 
@@ -72,17 +74,19 @@ def run_on_ranks(work: Callable[[Ranks], T], ranks: int, slots: int, log_file: P
         )
     say(f"  launching {ranks} ranks (20 to 40 s)")
     with open(log_file, "a", encoding="utf-8") as log:
-        output = _RankOutput(log)
+        output = _RankOutput(log, terminal=sys.stderr)
         try:
-            results = horovod.spark.run(
-                _on_one_rank, args=(work,), num_proc=ranks, use_gloo=True, verbose=0, stdout=output, stderr=output,
-                env={**os.environ, **_rank_environment(ranks)},
-            )  # fmt: skip
+            # Horovod's threads print Java's whole trace when a rank dies: that belongs in the log file.
+            with contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
+                results = horovod.spark.run(
+                    _on_one_rank, args=(work,), num_proc=ranks, use_gloo=True, verbose=0, stdout=output, stderr=output,
+                    env={**os.environ, **_rank_environment(ranks)},
+                )  # fmt: skip
         except Exception as error:  # Horovod raises bare Exceptions and py4j's
             raise TrainingError(
                 "a training rank died",
-                got=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
-                fix=f"Read the ranks' own words in {log_file}",
+                got=output.last_error or type(error).__name__,
+                fix=f"Read the ranks' own words in {log_file} and train again",
             ) from error
     for result in results:
         if isinstance(result, PagerecError):
@@ -111,12 +115,14 @@ def _on_one_rank(work: Callable[[Ranks], T]) -> T | PagerecError:
 
 
 class _RankOutput:
-    """Horovod's stream of all ranks' lines: progress goes to the terminal, the rest into the log file."""
+    """Horovod's stream of all ranks' lines: progress goes to the terminal, everything into the log file."""
 
-    _LINE = re.compile(r"^\[(\d+)\]<(stdout|stderr)>:(.*)$")
+    _LINE = re.compile(r"^\[(\d+)\]<(?:stdout|stderr)>:(.*)$")
+    _ERROR = re.compile(r"^[\w.]*(?:Error|Exception)\b.*")
 
-    def __init__(self, log):
-        self._log, self._rest, self._lock = log, "", threading.Lock()
+    def __init__(self, log: TextIO, terminal: TextIO):
+        self._log, self._terminal, self._rest, self._lock = log, terminal, "", threading.Lock()
+        self.last_error = ""
 
     def write(self, text: str) -> None:
         with self._lock:
@@ -126,9 +132,11 @@ class _RankOutput:
 
     def _one(self, line: str) -> None:
         match = self._LINE.match(line)
-        words = match.group(3) if match else line
+        rank, words = match.groups() if match else ("?", line)
         if words.startswith("  epoch "):
-            say(words)
+            print(words, file=self._terminal, flush=True)
+        if self._ERROR.match(words):
+            self.last_error = f"rank {rank}: {words}"
         self._log.write(line + "\n")
 
     def flush(self) -> None:

@@ -1,0 +1,299 @@
+"""`pagerec`: one subcommand a stage, and `demo`."""
+
+import dataclasses
+import functools
+import json as jsonlib
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+
+from pagerec_dbx import __version__
+from pagerec_dbx.config import flat, load_settings
+from pagerec_dbx.errors import PagerecError
+from pagerec_dbx.home import locked, open_home
+from pagerec_dbx.workbench import Workbench
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a command has to say: an object for programs, a text for people, and whether it did what was asked."""
+
+    data: dict
+    text: str
+    refused: bool = False
+
+
+def _command(name: str, *, writes: bool, example: str):
+    """A subcommand with the options that all have; its function takes a Workbench and returns an Outcome.
+
+    Args:
+        writes: hold the home's lock while it runs.
+        example: shown at the end of `--help`.
+    """
+
+    def register(body: Callable[..., Outcome]):
+        @functools.wraps(body)
+        def run(home, config, overrides, json, debug, **options):
+            bench = Workbench(open_home(home), load_settings(config and Path(config), overrides))
+            if writes:
+                with locked(bench.home, name):
+                    outcome = body(bench, **options)
+            else:
+                outcome = body(bench, **options)
+            click.echo(jsonlib.dumps(outcome.data, default=str) if json else outcome.text)
+            return 1 if outcome.refused else 0
+
+        for decorate in reversed(_SHARED):
+            run = decorate(run)
+        return cli.command(name, epilog=f"\b\nExample:\n  {example}")(run)
+
+    return register
+
+
+_SHARED = (
+    click.option(
+        "--home", default="./pagerec-home", show_default=True, help="Folder, or catalog.schema on Databricks."
+    ),
+    click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings."),
+    click.option("--json", is_flag=True, help="Print the result as one JSON object."),
+    click.option("--debug", is_flag=True, help="Show stack traces."),
+    click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Learns in which order to show the rows of a home page to each viewer.
+
+    Settings are given as KEY=VALUE after the options; `pagerec settings` lists them.
+    """
+
+
+@_command("simulate", writes=True, example="pagerec simulate --out logs --page-views 60000 --days 4 --seed 17")
+@click.option("--out", required=True, type=click.Path(), help="New folder for the logs.")
+@click.option("--page-views", required=True, type=click.IntRange(1), help="Distinct page views.")
+@click.option("--days", required=True, type=click.IntRange(1), help="Days, from 2024-01-01 UTC unless set.")
+@click.option("--seed", required=True, type=int, help="Same seed and key, same lines.")
+def simulate(bench: Workbench, out: str, page_views: int, days: int, seed: int) -> Outcome:
+    """Make raw logs of a world whose best order is known."""
+    from pagerec_dbx.hashing import ensure_key
+    from pagerec_dbx.stages.simulate import simulate as stage
+
+    key, _ = ensure_key(bench.home)
+    settings = dataclasses.replace(bench.settings.simulate, seed=seed)
+    result = stage(bench.tables.spark, key, Path(out), page_views, days, settings)
+    return Outcome(_plain(result), f"{result.page_views:,} page views simulated in {out}")
+
+
+@_command("import-metarank", writes=False, example="pagerec import-metarank events.jsonl.gz --out logs")
+@click.argument("file", type=click.Path())
+@click.option("--out", required=True, type=click.Path(), help="New folder for the logs.")
+def import_metarank(bench: Workbench, file: str, out: str) -> Outcome:
+    """Read Metarank-format events (RankLens) into raw logs of the default format."""
+    from pagerec_dbx.stages.import_metarank import import_metarank as stage
+
+    result = stage(Path(file), Path(out))
+    return Outcome(_plain(result), f"Imported {file} into {out}: {_counts(_plain(result))}")
+
+
+@_command("ingest", writes=True, example="pagerec ingest --logs logs")
+@click.option("--logs", required=True, type=click.Path(), help="Folder with service_logs/, click_logs/ and so on.")
+def ingest(bench: Workbench, logs: str) -> Outcome:
+    """Raw lines -> bronze -> silver, only what is new, each line once."""
+    from pagerec_dbx.stages.ingest import ingest as stage
+
+    result = stage(bench.tables, Path(logs), _key(bench), bench.settings.ingest, bench.now())
+    return Outcome(_plain(result), f"Ingested {logs}: {_counts(_plain(result))}")
+
+
+@_command("join", writes=True, example="pagerec join")
+def join(bench: Workbench) -> Outcome:
+    """Silver -> labelled_page_views and join_health."""
+    from pagerec_dbx.stages.join import join as stage
+
+    result = _plain(stage(bench.tables, bench.settings.join, bench.now()))
+    return Outcome(result, f"Joined: {_counts(result)}")
+
+
+@_command("prepare", writes=True, example="pagerec prepare holdout_fraction=.2 history_length=20")
+def prepare(bench: Workbench) -> Outcome:
+    """Vocabularies, examples, and the snapshots for training, validation and holdout."""
+    from pagerec_dbx.stages.prepare import prepare as stage
+
+    result = _plain(stage(bench.tables, bench.settings.prepare, bench.now()))
+    return Outcome(result, f"Prepared: {_counts(result)}")
+
+
+@_command("train", writes=True, example="pagerec train --model two_tower_softmax --ranks 2 epochs=20 batch_size=256")
+@click.option("--model", "model_name", default="two_tower_softmax", show_default=True, help="Which model.")
+@click.option("--ranks", default=1, show_default=True, type=click.IntRange(1), help="Horovod ranks on Spark.")
+def train(bench: Workbench, model_name: str, ranks: int) -> Outcome:
+    """Train, export, register as challenger; prints the version."""
+    from pagerec_dbx.stages.train import train as stage
+
+    result = stage(bench.tables, bench.registry, model_name, ranks, bench.settings)
+    return Outcome(_plain(result), result.version)
+
+
+@_command("evaluate", writes=True, example="pagerec evaluate --version challenger")
+@click.option("--version", required=True, help="Number, challenger, champion or previous.")
+@click.option("--truth", type=click.Path(), help="LOGS/truth of a simulated world, for ceilings and expected figures.")
+def evaluate(bench: Workbench, version: str, truth: str | None) -> Outcome:
+    """Figures of one version on the holdout, with the floors."""
+    from pagerec_dbx.stages.judge import evaluate_version
+
+    result = evaluate_version(bench, version, truth and Path(truth))
+    return Outcome(result.to_json(), result.to_text())
+
+
+@_command("compare", writes=True, example="pagerec compare --challenger challenger --legacy legacy-study.json")
+@click.option("--challenger", required=True, help="Number or alias.")
+@click.option("--champion", help="Number or alias; the current champion unless given.")
+@click.option("--legacy", type=click.Path(), help="JSON with the legacy model's training_metrics.")
+def compare(bench: Workbench, challenger: str, champion: str | None, legacy: str | None) -> Outcome:
+    """Paired differences against the champion and every floor, stored."""
+    from pagerec_dbx.stages.judge import compare_versions
+
+    result = compare_versions(bench, challenger, champion, legacy and Path(legacy))
+    return Outcome(result.to_json(), result.to_text())
+
+
+@_command("promote", writes=True, example="pagerec promote --version challenger")
+@click.option("--version", required=True, help="Number or alias.")
+def promote(bench: Workbench, version: str) -> Outcome:
+    """Make a version champion if the verdict allows it; exit 1 with the reasons if not."""
+    from pagerec_dbx.stages.judge import promote_version
+
+    result = promote_version(bench, version)
+    return Outcome(_plain(result), result.to_text(), refused=not result.promoted)
+
+
+@_command("rollback", writes=True, example="pagerec rollback")
+def rollback(bench: Workbench) -> Outcome:
+    """Swap champion and previous."""
+    decision = bench.registry.rollback(bench.tables, bench.now())
+    data = {"version": decision.version, "previous": decision.previous_version}
+    return Outcome(data, f"Version {decision.version} serves again; version {decision.previous_version} is previous.")
+
+
+@_command("score", writes=True, example="pagerec score --from 2024-01-04 --to 2024-01-05")
+@click.option("--version", default="champion", show_default=True, help="Number or alias.")
+@click.option("--from", "from_", help="First time of page views scored, ISO 8601.")
+@click.option("--to", help="Time before which page views are scored, ISO 8601.")
+def score(bench: Workbench, version: str, from_: str | None, to: str | None) -> Outcome:
+    """Champion x page views -> ranked_menus; pinned rows keep their position."""
+    from pagerec_dbx.stages.judge import score_version
+
+    result = _plain(score_version(bench, version, from_, to))
+    return Outcome(result, f"Ranked {result['page_views']:,} menus with version {result['version']}")
+
+
+@_command("rank", writes=False, example="""echo '{"candidates": [{"row_id": "row-1"}]}' | pagerec rank""")
+@click.option("--version", help="Number or alias; the champion unless given.")
+def rank(bench: Workbench, version: str | None) -> Outcome:
+    """One page as JSON on standard input -> its rows in order with scores."""
+    from pagerec_dbx.stages.rank import rank_text
+
+    answer = rank_text(bench.registry, version, sys.stdin.buffer.read())
+    return Outcome(answer, jsonlib.dumps(answer))
+
+
+@_command("doctor", writes=False, example="pagerec doctor")
+def doctor(bench: Workbench) -> Outcome:
+    """What this machine and home have and lack."""
+    from pagerec_dbx.stages.doctor import doctor as stage
+
+    result = stage(bench.home)
+    return Outcome(_plain(result), result.to_text(), refused=not result.ok)
+
+
+@_command("report", writes=True, example="pagerec report")
+def report(bench: Workbench) -> Outcome:
+    """One self-contained HTML page of the latest results."""
+    from pagerec_dbx.stages.judge import write_report
+
+    path = write_report(bench)
+    return Outcome({"path": str(path)}, str(path))
+
+
+@_command("demo", writes=True, example="pagerec demo --home demo")
+@click.option("--events", type=click.Path(), help="Metarank-format events instead of a simulated log.")
+@click.option("--page-views", default=60_000, show_default=True, type=click.IntRange(1), help="Simulated page views.")
+@click.option("--days", default=4, show_default=True, type=click.IntRange(1), help="Simulated days.")
+@click.option("--ranks", default=2, show_default=True, type=click.IntRange(1), help="Horovod ranks.")
+def demo(bench: Workbench, events: str | None, page_views: int, days: int, ranks: int) -> Outcome:
+    """The whole thread, from raw logs to a judged model and a page of results."""
+    from pagerec_dbx.stages.demo import DemoLog, run_demo
+
+    result = run_demo(bench, DemoLog(events and Path(events), page_views, days), ranks)
+    return Outcome(result.to_json(), result.to_text())
+
+
+@_command("settings", writes=False, example="pagerec settings epochs=5")
+def settings(bench: Workbench) -> Outcome:
+    """Every setting with its value."""
+    values = flat(bench.settings)
+    return Outcome(values, "\n".join(f"{name}={value}" for name, value in sorted(values.items())))
+
+
+def _key(bench: Workbench):
+    """The hashing key, with a word to the person when it was made just now."""
+    from pagerec_dbx.hashing import VARIABLE, ensure_key
+    from pagerec_dbx.progress import say
+
+    key, made = ensure_key(bench.home)
+    if made:
+        say(
+            f"A hashing key was made: {key.file}. Back it up: without it later logs cannot be matched with these "
+            f"viewers. (Or set {VARIABLE} and delete the file.)"
+        )
+    return key
+
+
+def _plain(result) -> dict:
+    """A result as JSON's types, by its own `to_json` where it has one."""
+    return result.to_json() if hasattr(result, "to_json") else dataclasses.asdict(result)
+
+
+def _counts(values: dict) -> str:
+    parts = (f"{name.replace('_', ' ')} {value:,}" for name, value in values.items() if isinstance(value, int | float))
+    return ", ".join(parts)
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; results go to standard output, errors in one line to standard error."""
+    debug = "--debug" in arguments
+    try:
+        return cli.main(args=list(arguments), prog_name="pagerec", standalone_mode=False) or 0
+    except PagerecError as error:
+        return _failed(str(error), error.exit_code, debug)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 2
+    except click.ClickException as error:
+        return _failed(f"{error.format_message().rstrip('.')}. See `pagerec --help`.", 2, debug)
+    except (click.Abort, KeyboardInterrupt):
+        return _failed("stopped", 130, debug)
+    except Exception as error:  # anything not foreseen still ends in one line
+        first = (str(error).strip().splitlines() or [""])[0][:300]
+        return _failed(f"unexpected {type(error).__name__}: {first} (run again with --debug for the trace)", 1, debug)
+
+
+def _failed(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"pagerec: {message}", err=True)
+    return code
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

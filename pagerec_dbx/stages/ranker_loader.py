@@ -1,0 +1,27 @@
+"""A registered ranker for Spark's workers: broadcast once as bytes, unpacked once a worker process."""
+
+import dataclasses
+
+from pyspark.broadcast import Broadcast
+
+from pagerec_dbx.models.export import Ranker, pack_ranker, unpack_ranker
+from pagerec_dbx.registry import Registry
+from pagerec_dbx.tables import Tables
+
+
+@dataclasses.dataclass(frozen=True)
+class BroadcastRanker:
+    """Called on a worker, gives the ranker; the same bytes reach every worker once."""
+
+    data: Broadcast
+    version: str
+
+    def __call__(self) -> Ranker:
+        return unpack_ranker(self.data.value, self.version)
+
+
+def broadcast_ranker(tables: Tables, registry: Registry, version: str) -> BroadcastRanker:
+    """Read a version's ranker on the driver and send it to the workers."""
+    number = registry.resolve(version)
+    packed = pack_ranker(registry.ranker_folder(number))
+    return BroadcastRanker(tables.spark.sparkContext.broadcast(packed), number)

@@ -1,0 +1,176 @@
+"""`train`: the latest preparation -> a registered version, alias challenger."""
+
+import dataclasses
+import functools
+import json
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from pagerec_dbx import __version__
+from pagerec_dbx.config import Settings, flat
+from pagerec_dbx.errors import RegistryError
+from pagerec_dbx.features.preparation import Preparation, latest_preparation
+from pagerec_dbx.features.snapshot import open_snapshot
+from pagerec_dbx.features.vocabulary import KINDS, read_vocabulary
+from pagerec_dbx.models.names import require_model_name
+from pagerec_dbx.progress import say
+from pagerec_dbx.registry import Registry
+from pagerec_dbx.tables import Tables
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What `pagerec train` says; `epochs` are those that ran."""
+
+    version: str
+    run_id: str
+    model: str
+    parameters: int
+    ranks: int
+    epochs: int
+    seconds: float
+    best_epoch: int
+    validation_loss: float
+    left_out_per_epoch: int  # examples not reached because all ranks take equal steps of full batches
+
+
+def train(tables: Tables, registry: Registry, model_name: str, ranks: int, settings: Settings) -> TrainResult:
+    """Train a model on the latest preparation and register it as challenger.
+
+    Raises:
+        UnknownModelError: no model has that name.
+        MissingTableError: nothing was prepared.
+        SnapshotError, NoExamplesError, TrainingError: see `training.loop.fit` and `training.distributed`.
+        RegistryError: the exported model does not score as the trained one does; nothing is registered.
+    """
+    require_model_name(model_name)
+    preparation = latest_preparation(tables)
+    # TensorFlow takes seconds to import: only now, when the request is known to be sound.
+    from pagerec_dbx.training.distributed import train_on_ranks
+
+    job = _job(registry, preparation, model_name, settings)
+    run_id = registry.start_run(
+        f"{model_name} on {preparation.preparation_id}",
+        {"model": model_name, "ranks": ranks, **flat(settings)},
+        _environment(),
+        preparation.table_versions,
+    )
+    try:
+        log_file = registry.home.logs / "ranks.log"
+        slots = tables.spark.sparkContext.defaultParallelism
+        result = train_on_ranks(job, ranks, registry.epoch_logger(run_id), slots, log_file)
+        say(f"  trained in {result.seconds:,.0f} s; best epoch {result.best_epoch} of {result.epochs}; exporting")
+        version = _export(tables, registry, job, run_id, preparation, result)
+    except BaseException:
+        registry.end_run(run_id, succeeded=False)
+        raise
+    registry.end_run(run_id, succeeded=True)
+    best = result.reports[result.best_epoch - 1]
+    return TrainResult(
+        version=version, run_id=run_id, model=model_name, parameters=result.parameters, ranks=ranks,
+        epochs=result.epochs, seconds=round(result.seconds, 1), best_epoch=result.best_epoch,
+        validation_loss=best.validation_loss, left_out_per_epoch=result.left_out_per_epoch,
+    )  # fmt: skip
+
+
+def _job(registry: Registry, preparation: Preparation, model_name: str, settings: Settings):
+    from pagerec_dbx.models.config import ModelConfig
+    from pagerec_dbx.training.loop import TrainingJob
+
+    config = ModelConfig(
+        name=model_name,
+        title_count=preparation.title_count,
+        row_count=preparation.row_count,
+        device_count=preparation.device_count,
+        location_count=preparation.location_count,
+        history_length=preparation.history_length,
+        embedding_size=settings.model.embedding_size,
+        hidden_sizes=settings.model.hidden_sizes,
+    )
+    return TrainingJob(
+        config=config,
+        train_snapshot=str(preparation.train_snapshot),
+        validation_snapshot=str(preparation.validation_snapshot),
+        settings=settings.train,
+        weights_file=str(registry.home.folder / "training" / "weights.npz"),
+    )
+
+
+def _export(tables: Tables, registry: Registry, job, run_id: str, preparation: Preparation, result) -> str:
+    from pagerec_dbx.models.build import build
+    from pagerec_dbx.models.export import save_ranker
+    from pagerec_dbx.training.loop import load_weights
+
+    model = build(job.config, job.settings.seed)
+    load_weights(model, Path(job.weights_file))
+    vocabularies = {kind: read_vocabulary(tables, preparation.vocabulary_version, kind) for kind in KINDS}
+    folder = registry.home.folder / "training" / "ranker"
+    trained = save_ranker(model, job.config, vocabularies, folder)
+    tags = {
+        "model": job.config.name,
+        "preparation": preparation.preparation_id,
+        "trained_until": json.dumps(open_snapshot(preparation.validation_snapshot).manifest.last.as_json()),
+        "parameters": str(result.parameters),
+        "ranks": str(result.ranks),
+    }
+    check = functools.partial(_require_equal_scores, trained, preparation)
+    return registry.register(run_id, folder, tags, check)
+
+
+def _require_equal_scores(trained, preparation: Preparation, folder: Path) -> None:
+    """Load what was logged and hold its scores against those of the model in memory, to 1e-6."""
+    from pagerec_dbx.features.stream import sample_records
+    from pagerec_dbx.models.export import load_ranker
+
+    records = sample_records(open_snapshot(preparation.validation_snapshot), 64)
+    logged = load_ranker(folder, "logged")
+    for name in ("menu_scores", "vocabulary_scores"):
+        wanted, got = getattr(trained, name)(records), getattr(logged, name)(records)
+        both_padding = np.isneginf(wanted) & np.isneginf(got)
+        furthest = float(np.max(np.where(both_padding, 0.0, np.abs(wanted - got))))
+        if not furthest <= 1e-6:
+            raise RegistryError(
+                f"the logged model's {name} differ from the trained model's",
+                wanted="at most 1e-6 apart",
+                got=f"{furthest:.3g}",
+                fix="Nothing was registered; train again",
+            )
+
+
+def _environment() -> dict[str, str]:
+    """Where and with what a run was made."""
+    packages = (
+        "tensorflow",
+        "tf-keras",
+        "tensorflow-recommenders",
+        "horovod",
+        "petastorm",
+        "pyarrow",
+        "pyspark",
+        "mlflow",
+    )
+    versions = {f"version.{name}": _installed(name) for name in packages}
+    return {"git_commit": _commit(), "python": platform.python_version(), "pagerec_dbx": __version__, **versions}
+
+
+def _installed(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str:
+    """The commit of the package's own checkout; a wheel has none."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return f"wheel {__version__}"
+    asked = subprocess.run(
+        ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty"], capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    return asked.stdout.strip() or "unknown"

@@ -1,0 +1,31 @@
+"""What a command, a job or a notebook works with: a home, its settings, its tables and its registry."""
+
+import dataclasses
+import datetime as dt
+import functools
+
+from pagerec_dbx.config import Settings
+from pagerec_dbx.home import Home
+from pagerec_dbx.registry import Registry
+from pagerec_dbx.spark import spark_session
+from pagerec_dbx.tables import Tables
+
+
+@dataclasses.dataclass(frozen=True)
+class Workbench:
+    """Engines start when they are first asked for, so that a small command stays quick."""
+
+    home: Home
+    settings: Settings
+
+    @functools.cached_property
+    def tables(self) -> Tables:
+        return Tables(spark_session(log_file=self.home.logs / "spark.log"), self.home)
+
+    @functools.cached_property
+    def registry(self) -> Registry:
+        return Registry(self.home)
+
+    def now(self) -> dt.datetime:
+        """The clock; everything below is handed the time."""
+        return dt.datetime.now(dt.UTC)

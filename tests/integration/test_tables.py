@@ -1,0 +1,86 @@
+"""The door to Delta: types, grain, idempotent appends."""
+
+import pytest
+from pyspark.sql import functions as F
+
+from pagerec_dbx.errors import GrainError, MissingTableError, SchemaError
+from pagerec_dbx.schemas import CLICKS, Column, Table
+from pagerec_dbx.tables import conform, require_unique, spark_schema
+
+COUNTS = Table("counts", "name", (Column("name", "string", required=True), Column("count", "bigint")), key=("name",))
+
+
+def counts(spark, **values):
+    return spark.createDataFrame([(name, value) for name, value in values.items()], "name string, count bigint")
+
+
+def stored(tables):
+    return {record["name"]: record["count"] for record in tables.read(COUNTS).collect()}
+
+
+def test_append_writes_a_batch_once(tables, spark):
+    for _ in range(2):
+        tables.append(COUNTS, counts(spark, a=1), batch=("ingest", 1))
+    tables.append(COUNTS, counts(spark, b=2), batch=("ingest", 2))
+    assert tables.read(COUNTS).count() == 2
+    tables.append(COUNTS, counts(spark, a=1))  # without a batch nothing guards against a second write
+    assert tables.read(COUNTS).count() == 3
+
+
+def test_versions_can_be_read_again(tables, spark):
+    tables.replace(COUNTS, counts(spark, a=1))
+    version = tables.version(COUNTS)
+    tables.replace(COUNTS, counts(spark, b=2))
+    assert [record["name"] for record in tables.read(COUNTS, version).collect()] == ["a"]
+    assert stored(tables) == {"b": 2}
+
+
+def test_replace_where_leaves_the_others(tables, spark):
+    tables.replace(COUNTS, counts(spark, a=1, b=2))
+    tables.replace_where(COUNTS, counts(spark, b=20), "name = 'b'")
+    assert stored(tables) == {"a": 1, "b": 20}
+
+
+def test_insert_new_leaves_what_is_there(tables, spark):
+    tables.insert_new(COUNTS, counts(spark, a=1))
+    tables.insert_new(COUNTS, counts(spark, a=9, b=2))
+    assert stored(tables) == {"a": 1, "b": 2}
+
+
+def test_insert_new_refuses_a_key_twice(tables, spark):
+    twice = spark.createDataFrame([("a", 1), ("a", 2)], "name string, count bigint")
+    with pytest.raises(GrainError, match=r"`counts` has several records for one \(name\): got \('a',\)"):
+        tables.insert_new(COUNTS, twice)
+
+
+def test_missing_tables_are_named(tables):
+    with pytest.raises(MissingTableError, match="`counts` does not exist"):
+        tables.read(COUNTS)
+
+
+def test_conform_selects_and_compares_types(spark):
+    frame = counts(spark, a=1).withColumn("other", F.lit(1))
+    assert conform(frame, COUNTS).columns == ["name", "count"]
+    with pytest.raises(SchemaError, match=r"wanted count bigint \(got int\)"):
+        conform(frame.withColumn("count", F.lit(1)), COUNTS)
+    with pytest.raises(SchemaError, match=r"count bigint \(got no such column\)"):
+        conform(frame.drop("count"), COUNTS)
+
+
+def test_required_columns_refuse_nulls(tables, spark):
+    with pytest.raises(Exception, match="NOT NULL constraint violated"):
+        tables.append(COUNTS, spark.createDataFrame([(None, 1)], "name string, count bigint"))
+
+
+def test_require_unique_returns_or_raises(spark):
+    assert require_unique(counts(spark, a=1, b=1), ["name"], "counts").count() == 2
+    with pytest.raises(GrainError):
+        require_unique(counts(spark, a=1, b=1), ["count"], "counts")
+
+
+def test_snapshotted_tables_have_no_deletion_vectors(tables, spark):
+    tables.create(CLICKS)
+    address = tables.home.table_address("clicks")
+    properties = spark.sql(f"DESCRIBE DETAIL delta.`{address}`").first()["properties"]
+    assert properties["delta.enableDeletionVectors"] == "false"
+    assert {field.name for field in spark_schema(CLICKS) if not field.nullable} >= {"click_id", "user_hash"}

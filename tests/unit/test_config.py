@@ -1,0 +1,63 @@
+"""Settings: defaults, file, overrides, and what is refused."""
+
+import pytest
+
+from pagerec_dbx.config import flat, load_settings, parse_time, settings_from
+from pagerec_dbx.errors import SettingError
+
+
+def test_settings_take_the_file_then_the_overrides(tmp_path):
+    file = tmp_path / "settings.yml"
+    file.write_text("epochs: 3\nbatch_size: 64\n")
+    settings = load_settings(file, ["epochs=5", "learning_rate=1e-2", "hidden_sizes=[8, 4]"])
+    assert (settings.train.epochs, settings.train.batch_size, settings.train.learning_rate) == (5, 64, 0.01)
+    assert settings.model.hidden_sizes == (8, 4)
+
+
+def test_a_shared_name_reaches_every_stage():
+    settings = settings_from({"seed": 99})
+    assert {settings.simulate.seed, settings.train.seed, settings.judge.seed} == {99}
+
+
+def test_flat_settings_make_the_same_settings():
+    settings = settings_from({"epochs": 7, "holdout_from": "2024-01-04T00:00:00Z"})
+    assert settings_from(flat(settings)) == settings
+
+
+def test_times_without_offset_are_utc():
+    assert parse_time("x", "2024-01-04T01:00:00+01:00") == parse_time("x", "2024-01-04T00:00:00")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("epoch=5", "unknown setting `epoch`: wanted `epochs`, perhaps"),
+        ("epochs", "malformed override: wanted key=value, got 'epochs'"),
+        ("epochs=many", "setting `epochs` has the wrong type: wanted int, got 'many'"),
+        ("epochs=0", "setting `epochs` is out of range: wanted at least 1, got 0"),
+        ("epochs=true", "wrong type: wanted int, got True"),
+        ("holdout_fraction=1", "out of range: wanted between 0 and 1, got 1.0"),
+        ("holdout_from=soon", "setting `holdout_from` is no time: wanted ISO 8601"),
+        ("row_groups=25", "wanted a multiple of 24, got 25"),
+        ("learning_rate=.inf", "wrong type: wanted float, got inf"),
+        ("verdict_metric=luck", "wanted one of ndcg"),
+    ],
+)
+def test_wrong_settings_are_refused_in_words(override, words):
+    with pytest.raises(SettingError) as refused:
+        load_settings(None, [override])
+    assert words in str(refused.value)
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "1: 2\n"])
+def test_malformed_files_are_refused(tmp_path, text):
+    file = tmp_path / "settings.yml"
+    file.write_text(text)
+    with pytest.raises(SettingError, match="settings file"):
+        load_settings(file)
+
+
+def test_missing_file_is_refused(tmp_path):
+    with pytest.raises(SettingError, match="cannot be read"):
+        load_settings(tmp_path / "none.yml")

@@ -1,0 +1,119 @@
+"""A home: its layout, its lock, its key."""
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from pagerec_dbx.errors import HomeError, KeyFileError, LockedHomeError
+from pagerec_dbx.hashing import VARIABLE, ensure_key, user_hash
+from pagerec_dbx.home import Home, locked, open_home
+
+
+def test_catalog_homes_are_told_from_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Home("main.pagerec").in_catalog
+    assert Home("main.pagerec").table_address("clicks") == "main.pagerec.clicks"
+    assert str(Home("main.pagerec").snapshots) == "/Volumes/main/pagerec/files/snapshots"
+    assert not Home("./main.pagerec").in_catalog
+    (tmp_path / "main.pagerec").mkdir()
+    assert not Home("main.pagerec").in_catalog
+
+
+def test_open_home_refuses_another_layout(tmp_path):
+    open_home(str(tmp_path / "h"))
+    (tmp_path / "h" / "home.json").write_text('{"layout": 99}')
+    with pytest.raises(HomeError, match="another version of pagerec: wanted layout 1, got layout 99"):
+        open_home(str(tmp_path / "h"))
+
+
+def test_open_home_refuses_files_and_unmarked_tables(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HomeError, match="is no folder"):
+        open_home(str(tmp_path / "file"))
+    (tmp_path / "old" / "tables").mkdir(parents=True)
+    with pytest.raises(HomeError, match="has tables but no home.json"):
+        open_home(str(tmp_path / "old"))
+
+
+def test_lock_names_its_holder_and_is_given_back(home):
+    with (
+        locked(home, "ingest"),
+        pytest.raises(LockedHomeError, match=f"held by `pagerec ingest` .process {os.getpid()}"),
+    ):
+        with locked(home, "join"):
+            pass
+    with locked(home, "join"):
+        pass
+
+
+def test_lock_of_a_dead_process_is_taken_over(home):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    holder = {"host": socket.gethostname(), "pid": dead.pid, "started": 1.0, "command": "ingest", "since": "before"}
+    (home.folder / "lock.json").write_text(json.dumps(holder))
+    with locked(home, "join"):
+        assert json.loads((home.folder / "lock.json").read_text())["command"] == "join"
+    assert list(home.folder.glob("lock*")) == []
+
+
+def test_lock_of_a_reused_process_id_is_taken_over(home):
+    # this very process is alive, but began at another time than the lock's holder
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": 1.0, "command": "x", "since": "y"}
+    (home.folder / "lock.json").write_text(json.dumps(holder))
+    with locked(home, "join"):
+        pass
+
+
+def test_lock_of_another_machine_is_respected(home):
+    holder = {"host": "elsewhere", "pid": 1, "started": 1.0, "command": "ingest", "since": "y"}
+    (home.folder / "lock.json").write_text(json.dumps(holder))
+    with pytest.raises(LockedHomeError, match="on elsewhere"), locked(home, "join"):
+        pass
+
+
+def test_malformed_lock_is_no_invitation(home):
+    (home.folder / "lock.json").write_text("{")
+    with pytest.raises(LockedHomeError, match="malformed"), locked(home, "join"):
+        pass
+
+
+def test_key_is_made_once_for_the_owner_only(home, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    key, made = ensure_key(home)
+    again, made_again = ensure_key(home)
+    assert (made, made_again) == (True, False)
+    assert key.read() == again.read()
+    assert stat.S_IMODE(home.key_file.stat().st_mode) == 0o600
+
+
+def test_key_comes_from_the_environment_first(home, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "secret")
+    key, made = ensure_key(home)
+    assert key.read() == b"secret" and not made and not home.key_file.exists()
+
+
+def test_demo_keys_follow_the_seed_and_others_do_not(tmp_path, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    homes = [open_home(str(tmp_path / name)) for name in "abcd"]
+    one, same, other, free = (
+        ensure_key(home, seed)[0].read() for home, seed in zip(homes, (1, 1, 2, None), strict=True)
+    )
+    assert one == same and len({one, other, free}) == 3
+
+
+def test_malformed_key_is_refused(home, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    home.key_file.write_text("short")
+    with pytest.raises(KeyFileError, match="wanted 64 lower-case hex digits, got 5 characters"):
+        ensure_key(home)
+
+
+def test_user_hash_is_hmac_sha256():
+    # RFC 4231, test case 2
+    wanted = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    assert user_hash(b"Jefe", "what do ya want for nothing?") == wanted
