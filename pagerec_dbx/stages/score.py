@@ -1,0 +1,77 @@
+"""Stage `score`: the champion, or a version by name, ranks the page views of a time range."""
+
+import dataclasses
+import datetime as dt
+
+from pyspark.sql import functions as F
+
+from pagerec_dbx.errors import UsageError
+from pagerec_dbx.progress import watch_spark
+from pagerec_dbx.schemas import PAGE_VIEWS, RANKED_MENUS
+from pagerec_dbx.scoring.batch import Loader, ranked_menus
+from pagerec_dbx.spark import worker_errors
+from pagerec_dbx.tables import Tables
+
+Moment = dt.date | dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreResult:
+    """What `pagerec score` wrote."""
+
+    version: str
+    page_views: int
+
+
+def score(
+    tables: Tables, version: str, load: Loader, from_: Moment | None = None, to: Moment | None = None
+) -> ScoreResult:
+    """Rank the page views served in [from_, to) into `ranked_menus`, in place of this version's earlier rankings there.
+
+    Args:
+        tables: of the home.
+        version: written beside each ranking.
+        load: gives the version's ranker; picklable, called once in each worker process.
+        from_: first moment, UTC where it has no offset; a date is its first moment; None for no limit.
+        to: the first moment no longer included.
+
+    Raises:
+        UsageError: the range ends before it begins.
+        MissingTableError: nothing was ingested yet.
+        ScoresError: the model's scores of a page cannot be ranked.
+    """
+    begin, end = _instant(from_), _instant(to)
+    if begin is not None and end is not None and begin >= end:
+        raise UsageError(
+            "the time range is empty", wanted="--from before --to", got=f"--from {begin} --to {end}", fix="Swap them"
+        )
+    views = tables.read(PAGE_VIEWS)
+    views = views if begin is None else views.where(F.col("served_at") >= F.lit(begin))
+    views = views if end is None else views.where(F.col("served_at") < F.lit(end))
+    # Of each day one task writes one file, unless the day is too large for one: then it is divided.
+    rebalanced = "SELECT /*+ REBALANCE(day) */ * FROM {ranked}"
+    ranked = tables.spark.sql(rebalanced, ranked=ranked_menus(views, version, load))
+    written = _condition(version, begin, end)
+    with worker_errors(), watch_spark(tables.spark, "score"):
+        tables.replace_where(RANKED_MENUS, ranked, written)
+    return ScoreResult(version, tables.read(RANKED_MENUS).where(written).count())
+
+
+def _instant(moment: Moment | None) -> dt.datetime | None:
+    """A date's first moment; a time without an offset is UTC."""
+    if moment is None:
+        return None
+    if not isinstance(moment, dt.datetime):
+        moment = dt.datetime.combine(moment, dt.time.min)
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+
+
+def _condition(version: str, begin: dt.datetime | None, end: dt.datetime | None) -> str:
+    """The records that the run replaces, as SQL; with `day`, so that Delta reads no other partitions."""
+    escaped = version.replace("\\", "\\\\").replace("'", "\\'")
+    parts = [f"version = '{escaped}'"]
+    if begin is not None:
+        parts += [f"served_at >= TIMESTAMP '{begin.isoformat()}'", f"day >= DATE '{begin.date()}'"]
+    if end is not None:
+        parts += [f"served_at < TIMESTAMP '{end.isoformat()}'", f"day <= DATE '{end.date()}'"]
+    return " AND ".join(parts)
