@@ -200,3 +200,12 @@ def _cluster_faults(job: dict) -> Iterator[str]:
     ranks = next((int(parameter["default"]) for parameter in job["parameters"] if parameter["name"] == "ranks"), 1)
     if 24 % ranks:
         yield f"{ranks} ranks do not divide the 24 row groups"
+
+
+def task_parameters(task: dict, job: dict, **chosen: str) -> list[str]:
+    """What a task's script gets when its job is run with some parameters other than their defaults."""
+    values = {parameter["name"]: str(parameter["default"]) for parameter in job["parameters"]} | chosen
+    return [
+        re.sub(r"\{\{job\.parameters\.(\w+)\}\}", lambda match: values[match[1]], text)
+        for text in task["spark_python_task"]["parameters"]
+    ]

@@ -1,0 +1,99 @@
+"""The comparison notebook, executed from its first line to its last on a home with stored comparisons."""
+
+import datetime as dt
+import re
+import runpy
+from types import SimpleNamespace
+
+import matplotlib.figure
+import pandas as pd
+import pytest
+
+from pagerec_dbx.errors import UsageError
+from pagerec_dbx.notebook import Widgets
+from pagerec_dbx.schemas import COMPARISONS
+from pagerec_dbx.tables import spark_schema
+from tests.bundle import ROOT
+
+NOTEBOOK = ROOT / "jobs/notebooks/compare.py"
+
+
+def record(challenger: str, baseline: str, metric: str, lower: float | None, upper: float | None, day: int) -> dict:
+    known = lower is not None
+    return {
+        "comparison_id": f"c{day}", "holdout": "h", "challenger": challenger, "baseline": baseline, "protocol": "menu",
+        "metric": metric, "slice": "all", "value_challenger": 0.7, "value_baseline": 0.6,
+        "difference": (lower + upper) / 2 if known else 0.1, "lower": lower, "upper": upper,
+        "pages": 100 if known else None, "viewers": 40 if known else None, "measured": "here" if known else "elsewhere",
+        "compared_at": dt.datetime(2024, 1, day),
+    }  # fmt: skip
+
+
+RECORDS = [
+    record("2", "floor:popularity", "ndcg", 0.02, 0.06, day=2),
+    record("2", "legacy", "ndcg", None, None, day=2),
+    record("2", "floor:popularity", "hit_at_1", -0.01, 0.02, day=2),
+    record("1", "floor:popularity", "ndcg", -0.05, -0.01, day=1),
+]
+
+
+@pytest.fixture
+def compared(tables):
+    """A home that holds RECORDS."""
+    values = [tuple(one[name] for name in COMPARISONS.column_names) for one in RECORDS]
+    tables.append(COMPARISONS, tables.spark.createDataFrame(values, spark_schema(COMPARISONS)))
+    return tables.home
+
+
+def execute(**choices: str) -> list:
+    """What the notebook displays with these widget values."""
+    shown: list = []
+    dbutils = SimpleNamespace(widgets=Widgets(choices))
+    runpy.run_path(str(NOTEBOOK), init_globals={"dbutils": dbutils, "display": shown.append})
+    return shown
+
+
+def test_notebook_shows_the_newest_challenger_by_default(compared):
+    sentence, table, figure = execute(home=compared.name)
+    assert sentence == "By ndcg, version 2 is better than floor:popularity."
+    assert list(table.baseline) == ["legacy", "floor:popularity"]
+    assert list(table.difference) == [0.1, 0.04]
+    assert isinstance(figure, matplotlib.figure.Figure)
+
+
+def test_notebook_follows_the_widgets(compared):
+    assert execute(home=compared.name, challenger="1")[0] == "By ndcg, version 1 is worse than floor:popularity."
+    sentence, table, _ = execute(home=compared.name, metric="hit_at_1", baseline="floor:popularity")
+    assert sentence == "By hit_at_1, version 2 is not settled against floor:popularity."
+    assert len(table) == 1
+
+
+def test_notebook_says_in_a_sentence_that_nothing_fits(compared, tables):
+    sentence, table, _ = execute(home=compared.name, protocol="vocabulary")
+    assert sentence.startswith("Nothing was compared")
+    assert isinstance(table, pd.DataFrame)
+    assert table.empty
+
+
+def test_notebook_says_in_a_sentence_that_nothing_was_compared_yet(tables):
+    assert execute(home=tables.home.name)[0].startswith("Nothing was compared")
+
+
+def test_notebook_refuses_what_is_no_choice(compared):
+    with pytest.raises(UsageError, match="widget `challenger` has no such choice: wanted one of .'2', '1'., got '9'"):
+        execute(home=compared.name, challenger="9")
+
+
+def test_notebook_runs_without_databricks(compared, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [str(NOTEBOOK), f"home={compared.name}", "metric=ndcg"])
+    runpy.run_path(str(NOTEBOOK))
+    assert "better than floor:popularity" in capsys.readouterr().out
+    assert (tmp_path / "notebook.png").stat().st_size > 1_000
+
+
+def test_notebook_is_in_source_format_with_its_widgets_first():
+    first, *cells = NOTEBOOK.read_text().split("# COMMAND ----------")
+    assert first.startswith("# Databricks notebook source\n# MAGIC %md\n")
+    making = [number for number, cell in enumerate(cells) if re.search(r"widgets\.(text|dropdown|multiselect)\(", cell)]
+    assert making == [0]
