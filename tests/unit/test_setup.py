@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,7 @@ def requirements() -> dict[str, list[str]]:
 
 # Import name -> distribution, where they differ.
 DISTRIBUTIONS = {"yaml": "pyyaml", "tf_keras": "tf-keras", "sklearn": "scikit-learn", "delta": "delta-spark"}
-SHIPPED_WITH_OTHERS = {"packaging", "py4j"}  # by MLflow and Spark
+SHIPPED_WITH_OTHERS = {"packaging", "py4j", "markupsafe"}  # by MLflow, Spark and Jinja
 
 
 def test_wheel_asks_only_for_what_the_runtime_lacks():
@@ -182,3 +183,19 @@ def test_install_overwrites_no_foreign_folder(tmp_path):
     assert done.returncode == 1
     assert "is no virtual environment and will not be overwritten" in done.stderr
     assert (tmp_path / "letters.txt").exists()
+
+
+def test_wheel_holds_the_package_and_nothing_else(tmp_path):
+    for name in ("setup.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "pagerec_dbx", tmp_path / "pagerec_dbx", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
+    command = [sys.executable, "setup.py", "--quiet", "bdist_wheel"]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    (wheel,) = (tmp_path / "dist").glob("pagerec_dbx-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (entry_points,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        assert "pagerec = pagerec_dbx.cli:main" in archive.read(entry_points).decode()
+    files = (tmp_path / "pagerec_dbx").rglob("*")
+    assert held == {file.relative_to(tmp_path).as_posix() for file in files if file.is_file()}
