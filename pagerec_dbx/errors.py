@@ -18,9 +18,7 @@ class PagerecError(Exception):
         super().__init__(what, wanted, got, fix)
 
     def __str__(self) -> str:
-        compared = ", ".join(
-            f"{word} {text}" for word, text in (("wanted", self.wanted), ("got", self.got)) if text
-        )
+        compared = ", ".join(f"{word} {text}" for word, text in (("wanted", self.wanted), ("got", self.got)) if text)
         first = f"{self.what}: {compared}" if compared else self.what
         sentences = [first, self.fix] if self.fix else [first]
         return " ".join(" ".join(f"{sentence.rstrip('.')}." for sentence in sentences).split())
@@ -84,6 +82,10 @@ class NoExamplesError(PagerecError):
     """Nothing to learn from or to judge on."""
 
 
+class LeakageError(PagerecError):
+    """An example that knows of its own future, or training that overlaps the holdout."""
+
+
 class SnapshotError(PagerecError):
     """A snapshot that is missing, incomplete or too small for the ranks."""
 
@@ -102,6 +104,10 @@ class TrainingError(PagerecError):
 
 class ScoresError(PagerecError):
     """Scores that cannot be ranked."""
+
+
+class ComparisonError(PagerecError):
+    """Results that were not measured on the same page views, or not at all."""
 
 
 class LegacyFileError(PagerecError):

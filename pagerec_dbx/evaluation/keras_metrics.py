@@ -1,7 +1,7 @@
 """The referee's metrics for training: streaming, masked, weighted Keras metrics with the same exact ties.
 
-Each is updated with `y_true` and `y_pred`, [batch, length]: a row is relevant where `y_true` is above 0, so a target that
-is spread over several rows will do. `mask`, [batch, length], is True where there is a row (None: everywhere);
+Each is updated with `y_true` and `y_pred`, [batch, length]: a row is relevant where `y_true` is above 0, so a target
+that is spread over several rows will do. `mask`, [batch, length], is True where there is a row (None: everywhere);
 `sample_weight` is [batch]. Lists without a relevant row are left out. A row whose score is NaN makes the result NaN.
 """
 

@@ -1,9 +1,9 @@
 """The referee: ranking metrics of many lists at once, exact expectations over shuffled ties (SPEC 3).
 
-Every function takes `scores`, `relevant` and `mask`, each [num_lists, length]: higher scores come first; `relevant` is 0
-or 1; `mask` is True where there is a row. A real row may score -inf (last, tied with its like). `unlisted`, [num_lists],
-counts relevant rows that the list does not hold: they count in the ideal DCG and are never found. A list without any
-relevant row has no value: NaN, which `mean_over_lists` leaves out and counts.
+Every function takes `scores`, `relevant` and `mask`, each [num_lists, length]: higher scores come first; `relevant` is
+0 or 1; `mask` is True where there is a row. A real row may score -inf (last, tied with its like). `unlisted`,
+[num_lists], counts relevant rows that the list does not hold: they count in the ideal DCG and are never found. A list
+without any relevant row has no value: NaN, which `mean_over_lists` leaves out and counts.
 """
 
 import dataclasses
@@ -53,21 +53,30 @@ def tied_places(scores, relevant, mask, unlisted=None, names=None) -> TiedPlaces
         ScoresError: shapes differ, or a row of a list scores NaN.
     """
     scores, relevant, mask = _checked(scores, relevant, mask, names)
-    key = np.where(mask, -scores, np.nan)  # ascending, and NaN sorts behind the +inf of a row that scores -inf
-    order = np.argsort(key, axis=1)
-    key = np.take_along_axis(key, order, axis=1)
-    sorted_relevant = np.take_along_axis(relevant & mask, order, axis=1)
-    first = np.ones(key.shape, dtype=bool)  # of its tied group; every list begins one, so no group spans two lists
-    first[:, 1:] = key[:, 1:] != key[:, :-1]  # NaN differs from NaN: each padding stands alone, with no gain
-    group = np.cumsum(first.ravel()) - 1
-    size = np.bincount(group)
-    count = np.bincount(group, weights=sorted_relevant.ravel())
+    count, size = _by_tied_group(scores, (relevant > 0).astype(np.float64), mask)
     return TiedPlaces(
-        size=size[group].reshape(key.shape),
-        relevant=count[group].reshape(key.shape),
+        size=size,
+        relevant=count,
         rows=mask.sum(axis=1),
         unlisted=np.zeros(len(scores), dtype=np.int64) if unlisted is None else np.asarray(unlisted, dtype=np.int64),
     )
+
+
+def _by_tied_group(scores: np.ndarray, values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort each list by falling score; the sum of the values and the number of rows of the group that fills each place.
+
+    Returns:
+        Two arrays [num_lists, length]; places of padding come last and have the sum 0.
+    """
+    key = np.where(mask, -scores, np.nan)  # ascending, and NaN sorts behind the +inf of a row that scores -inf
+    order = np.argsort(key, axis=1)
+    key = np.take_along_axis(key, order, axis=1)
+    sorted_values = np.take_along_axis(np.where(mask, values, 0.0), order, axis=1)
+    first = np.ones(key.shape, dtype=bool)  # of its tied group; every list begins one, so no group spans two lists
+    first[:, 1:] = key[:, 1:] != key[:, :-1]  # NaN differs from NaN: each padding stands alone
+    group = np.cumsum(first.ravel()) - 1
+    total, size = np.bincount(group, weights=sorted_values.ravel()), np.bincount(group)
+    return total[group].reshape(key.shape), size[group].reshape(key.shape)
 
 
 def ndcg(scores, relevant, mask, k=None, unlisted=None) -> np.ndarray:
@@ -86,7 +95,7 @@ def hit(scores, relevant, mask, k=1, unlisted=None) -> np.ndarray:
 
 
 def auc(scores, relevant, mask) -> np.ndarray:
-    """Share of (relevant, other) pairs in the right order, ties one half. [num_lists]; NaN where every row is relevant."""
+    """Share of (relevant, other) pairs in the right order, ties one half. [num_lists]; NaN where all are relevant."""
     return auc_of(tied_places(scores, relevant, mask))
 
 
@@ -124,10 +133,32 @@ def auc_of(places: TiedPlaces) -> np.ndarray:
     return np.divide(beaten, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0.5)
 
 
+def expected_metrics(scores, probabilities, mask, names=None) -> dict[str, np.ndarray]:
+    """What each metric comes to over one click drawn with known probabilities: the metrics are linear in that click.
+
+    Args:
+        probabilities: [num_lists, length] of a click on each row, given that there is one; they sum to 1 over a list.
+
+    Returns:
+        [num_lists] each of ndcg, ndcg_at_10, reciprocal_rank, hit_at_1. With one click the ideal DCG is 1.
+    """
+    scores, probabilities, mask = _checked(scores, probabilities, mask, names)
+    total, size = _by_tied_group(scores, probabilities, mask)
+    chance = total / size  # of the click at each place
+    rank = np.arange(1, chance.shape[1] + 1)
+    discount = 1 / np.log2(rank + 1)
+    return {
+        "ndcg": chance @ discount,
+        "ndcg_at_10": chance[:, :10] @ discount[:10],
+        "reciprocal_rank": chance @ (1 / rank),
+        "hit_at_1": chance[:, 0],
+    }
+
+
 def log_loss(scores, relevant, mask) -> np.ndarray:
-    """Cross-entropy of the softmax over the list, the target spread evenly over its relevant rows. [num_lists] in nats."""
+    """Cross-entropy of the list's softmax, the target spread evenly over its relevant rows. [num_lists] in nats."""
     scores, relevant, mask = _checked(scores, relevant, mask, None)
-    target = relevant & mask
+    target = (relevant > 0) & mask
     surprise = np.where(target, -log_probabilities(scores, mask), 0.0).sum(axis=1)
     count = target.sum(axis=1)
     return np.divide(surprise, count, out=np.full(len(count), np.nan), where=count > 0)
@@ -178,7 +209,7 @@ def _where_relevant(places: TiedPlaces, values: np.ndarray) -> np.ndarray:
 
 def _checked(scores, relevant, mask, names) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     scores, mask = np.asarray(scores, dtype=np.float64), np.asarray(mask, dtype=bool)
-    relevant = np.asarray(relevant) > 0
+    relevant = np.asarray(relevant, dtype=np.float64)
     if scores.ndim != 2 or scores.shape != relevant.shape or scores.shape != mask.shape:
         raise ScoresError(
             "scores, relevance and mask do not fit together",

@@ -222,3 +222,34 @@ def test_long_lists_are_sorted_and_not_compared_pair_by_pair():
     expected = [sum(1 / (g + j) for j in range(1, t + 1)) / t for g, t in zip(above, tied, strict=True)]
     values = metrics.reciprocal_rank(scores, relevant, np.ones((300, 506), bool))
     np.testing.assert_allclose(values, expected, rtol=1e-12)
+
+
+def test_expected_metrics_weigh_each_possible_click_by_its_probability():
+    scores, mask = [3.0, 1.0, 1.0, 8.0], [True, True, True, False]
+    probabilities = np.array([[0.2, 0.5, 0.3, 0.9]])  # the last is padding
+    expected = metrics.expected_metrics(np.array([scores]), probabilities, np.array([mask]))
+    # places: row 0 first; rows 1 and 2 share places 2 and 3
+    tied = (1 / math.log2(3) + 1 / 2) / 2
+    assert expected["ndcg"][0] == pytest.approx(0.2 * 1 + 0.5 * tied + 0.3 * tied)
+    assert expected["reciprocal_rank"][0] == pytest.approx(0.2 * 1 + 0.8 * (1 / 2 + 1 / 3) / 2)
+    assert expected["hit_at_1"][0] == pytest.approx(0.2)
+
+
+def test_expected_metrics_are_the_mean_of_the_observed_ones():
+    scores, _, mask = random_lists(seed=7, lists=50)
+    probabilities = np.where(mask, np.random.default_rng(8).random(scores.shape), 0.0)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    observed = {"ndcg": 0.0, "ndcg_at_10": 0.0, "reciprocal_rank": 0.0, "hit_at_1": 0.0}
+    for row in range(scores.shape[1]):  # a click on each row in turn
+        clicked = np.zeros(scores.shape)
+        clicked[:, row] = mask[:, row]
+        one_click = {
+            "ndcg": metrics.ndcg(scores, clicked, mask),
+            "ndcg_at_10": metrics.ndcg(scores, clicked, mask, k=10),
+            "reciprocal_rank": metrics.reciprocal_rank(scores, clicked, mask),
+            "hit_at_1": metrics.hit(scores, clicked, mask, k=1),
+        }
+        observed = {name: observed[name] + probabilities[:, row] * np.nan_to_num(one_click[name]) for name in observed}
+    expected = metrics.expected_metrics(scores, probabilities, mask)
+    for name in observed:
+        np.testing.assert_allclose(expected[name], observed[name], atol=1e-12)

@@ -1,0 +1,226 @@
+"""Two sides on the same page views: paired differences with their intervals, and the legacy's figures beside them."""
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pagerec_dbx.config import JudgeSettings
+from pagerec_dbx.errors import ComparisonError
+from pagerec_dbx.evaluation.baselines import POPULARITY
+from pagerec_dbx.evaluation.intervals import Intervals, paired_intervals
+from pagerec_dbx.evaluation.legacy import LegacyFigures
+from pagerec_dbx.evaluation.protocols import ALL, MENU, METRICS, PROTOCOLS
+
+HERE, ELSEWHERE = "here", "elsewhere"
+LEGACY_IMPORTED = "legacy:imported"
+_LEGACY_NAMES = {"ndcg": "val_ndcg", "reciprocal_rank": "val_mrr"}
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonRow:
+    """One record of `comparisons`; the difference is the challenger's mean minus the baseline's, with its interval."""
+
+    comparison_id: str
+    holdout: str
+    challenger: str
+    baseline: str
+    protocol: str
+    metric: str
+    slice: str
+    value_challenger: float
+    value_baseline: float
+    difference: float | None  # None where the baseline was measured elsewhere: on other data there is no difference
+    lower: float | None
+    upper: float | None
+    pages: int | None
+    viewers: int | None
+    measured: str  # here or elsewhere
+    compared_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareResult:
+    """One comparison; `rows` hold each baseline, protocol and metric."""
+
+    comparison_id: str
+    challenger: str
+    holdout: str
+    rows: tuple[ComparisonRow, ...]
+
+    def to_json(self) -> dict:
+        rows = [{**dataclasses.asdict(row), "compared_at": row.compared_at.isoformat()} for row in self.rows]
+        return {"comparison_id": self.comparison_id, "rows": rows}
+
+    def to_text(self) -> str:
+        """A table for the terminal, the menu protocol first."""
+        head = f"Version {self.challenger} on holdout {self.holdout} (difference, 95 % interval, viewers resampled)"
+        return "\n".join([head, *(_line(row) for row in self.rows)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """Somebody's figures under one protocol, summed over each viewer's page views."""
+
+    sums: np.ndarray  # [viewers, metrics] in the order of METRICS
+    pages: np.ndarray  # [viewers]
+
+    @property
+    def means(self) -> np.ndarray:
+        """[metrics] over page views."""
+        return self.sums.sum(axis=0) / self.pages.sum()
+
+
+def comparison_id_of(challenger: str, holdout: str, baselines: Sequence[str]) -> str:
+    """The same challenger, holdout and set of baselines make the same comparison."""
+    identity = json.dumps([challenger, holdout, sorted(baselines)])
+    return hashlib.sha256(identity.encode("utf-8")).hexdigest()[:16]
+
+
+def viewer_sums(evaluations: DataFrame, versions: Sequence[str]) -> dict[tuple[str, str], Side]:
+    """The figures of each (version, protocol), summed by viewer in Spark; the same viewers in the same order for all.
+
+    Args:
+        evaluations: records of one holdout.
+
+    Returns:
+        Only those with a page view.
+    """
+    pairs = [(version, protocol) for version in versions for protocol in PROTOCOLS]
+    long = evaluations.groupBy("user_hash", "version", "protocol").agg(
+        *(F.sum(metric).alias(metric) for metric in METRICS), F.count("*").cast("double").alias("pages")
+    )
+    fields = (*METRICS, "pages")
+    columns = [
+        F.sum(F.when((F.col("version") == version) & (F.col("protocol") == protocol), F.col(field)).otherwise(0.0))
+        for version, protocol in pairs
+        for field in fields
+    ]
+    named = [column.alias(f"c{number}") for number, column in enumerate(columns)]
+    wide = long.where(F.col("version").isin(list(versions))).groupBy("user_hash").agg(*named)
+    # One record per viewer: what the resampling needs, in an order that does not depend on Spark's partitions.
+    numbers = wide.orderBy("user_hash").drop("user_hash").toPandas().to_numpy(np.float64)
+    cube = numbers.reshape(len(numbers), len(pairs), len(fields))
+    sides = {pair: Side(cube[:, number, :-1], cube[:, number, -1]) for number, pair in enumerate(pairs)}
+    return {pair: side for pair, side in sides.items() if side.pages.sum() > 0}
+
+
+def compared(
+    sides: dict[tuple[str, str], Side],
+    challenger: str,
+    baselines: Sequence[str],
+    holdout: str,
+    legacy: LegacyFigures | None,
+    settings: JudgeSettings,
+    now: dt.datetime,
+) -> CompareResult:
+    """The challenger against each baseline, under each protocol that both have.
+
+    Raises:
+        ComparisonError: one of them was not evaluated on this holdout, or not on the same page views.
+    """
+    for version in (challenger, *baselines):
+        _require_evaluated(sides, version, holdout)
+    shown = [*baselines, *([LEGACY_IMPORTED] if legacy else [])]
+    common = {"holdout": holdout, "challenger": challenger, "slice": ALL, "compared_at": now}
+    common["comparison_id"] = comparison_id_of(challenger, holdout, shown)
+    pairs = [
+        (baseline, protocol)
+        for protocol in PROTOCOLS
+        for baseline in baselines
+        if (baseline, protocol) in sides and (challenger, protocol) in sides
+    ]
+    intervals = _intervals(sides, challenger, pairs, settings)
+    rows = [
+        ComparisonRow(**common, **_figures(sides, challenger, pair, metric, intervals, number))
+        for number, (pair, metric) in enumerate((pair, metric) for pair in pairs for metric in METRICS)
+    ]
+    imported = _imported(legacy, sides[challenger, MENU]) if legacy else []
+    rows += [ComparisonRow(**common, **figures) for figures in imported]
+    return CompareResult(common["comparison_id"], challenger, holdout, tuple(rows))
+
+
+def legacy_named(result: CompareResult) -> dict[str, float]:
+    """The challenger against popularity, ranking the menu, under the names of the legacy's results file."""
+    rows = {row.metric: row for row in result.rows if (row.baseline, row.protocol) == (POPULARITY, MENU)}
+    figures = {}
+    for short, metric in (("mrr", "reciprocal_rank"), ("ndcg", "ndcg")):
+        own, popular = rows[metric].value_challenger, rows[metric].value_baseline
+        figures |= {f"pop_{short}": popular, f"val_{short}": own, f"{short}_diff": own - popular}
+        figures[f"{short}_rel_diff"] = (own - popular) / popular
+    return figures
+
+
+def _intervals(sides, challenger: str, pairs: Sequence[tuple[str, str]], settings: JudgeSettings) -> Intervals:
+    """One column for each pair and metric, all over the same resamples of viewers."""
+    differences, counts = [], []
+    for baseline, protocol in pairs:
+        own, other = sides[challenger, protocol], sides[baseline, protocol]
+        if not np.array_equal(own.pages, other.pages):
+            raise ComparisonError(
+                f"version {challenger} and {baseline} were not measured on the same page views",
+                wanted=f"{own.pages.sum():,.0f} page views under {protocol}",
+                got=f"{other.pages.sum():,.0f}",
+                fix=f"Run `pagerec evaluate` for {challenger} and {baseline} again",
+            )
+        differences.append(own.sums - other.sums)
+        counts.append(np.repeat(own.pages[:, None], len(METRICS), axis=1))
+    return paired_intervals(np.hstack(differences), np.hstack(counts), settings.resamples, settings.seed)
+
+
+def _figures(sides, challenger: str, pair: tuple[str, str], metric: str, intervals: Intervals, number: int) -> dict:
+    baseline, protocol = pair
+    at = METRICS.index(metric)
+    return {
+        "baseline": baseline,
+        "protocol": protocol,
+        "metric": metric,
+        "value_challenger": float(sides[challenger, protocol].means[at]),
+        "value_baseline": float(sides[baseline, protocol].means[at]),
+        "difference": float(intervals.difference[number]),
+        "lower": float(intervals.lower[number]),
+        "upper": float(intervals.upper[number]),
+        "pages": int(intervals.pages[number]),
+        "viewers": int(intervals.viewers[number]),
+        "measured": HERE,
+    }
+
+
+def _imported(legacy: LegacyFigures, own: Side) -> list[dict]:
+    """The legacy's own figures beside ours: other data, so no difference, no interval, no count."""
+    nothing = dict.fromkeys(("difference", "lower", "upper", "pages", "viewers"))
+    return [
+        {
+            **nothing,
+            "baseline": LEGACY_IMPORTED,
+            "protocol": MENU,
+            "metric": metric,
+            "value_challenger": float(own.means[METRICS.index(metric)]),
+            "value_baseline": legacy.metrics[name],
+            "measured": ELSEWHERE,
+        }
+        for metric, name in _LEGACY_NAMES.items()
+    ]
+
+
+def _require_evaluated(sides, version: str, holdout: str) -> None:
+    if (version, MENU) not in sides:
+        raise ComparisonError(
+            f"{version} was not evaluated on holdout {holdout}",
+            wanted=f"its records in `evaluations` under the {MENU} protocol",
+            fix=f"Run `pagerec evaluate --version {version}`",
+        )
+
+
+def _line(row: ComparisonRow) -> str:
+    figures = f"{row.value_challenger:.4f} against {row.value_baseline:.4f}"
+    start = f"  {row.protocol:<13} {row.metric:<15} {row.baseline:<16} {figures}"
+    if row.measured == ELSEWHERE:
+        return f"{start}  measured elsewhere, on other data"
+    gain = f"{row.difference:+.4f}  {row.lower:+.4f} to {row.upper:+.4f}"
+    return f"{start}  {gain}  {row.pages:,} page views of {row.viewers:,} viewers"

@@ -1,0 +1,128 @@
+"""A comparison and the limits make a verdict; only a verdict can promote."""
+
+import dataclasses
+
+from pagerec_dbx.config import JudgeSettings
+from pagerec_dbx.errors import ComparisonError
+from pagerec_dbx.evaluation.baselines import FLOORS, POPULARITY
+from pagerec_dbx.evaluation.compare import HERE, CompareResult, ComparisonRow
+from pagerec_dbx.evaluation.protocols import ALL, MENU
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a verdict needs to know beside the comparison."""
+
+    holdout: str  # name of the newest preparation's holdout snapshot
+    champion: str | None  # the version that serves, None for nobody
+    rank_latency_ms: float  # median time to rank one page with the exported model
+    signature_unchanged: bool  # the exported model takes and gives what the champion's does
+    signature_change_declared: bool = False  # the change was announced with the version
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Whether a version may become champion, and why: one reason per limit, passed or failed."""
+
+    version: str
+    promote: bool
+    reasons: tuple[str, ...]
+    comparison_id: str
+    holdout: str
+    metric: str
+    champion: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Limit:
+    passed: bool
+    reason: str
+
+
+def judge(comparison: CompareResult, facts: Facts, settings: JudgeSettings) -> Verdict:
+    """Hold a comparison against every limit.
+
+    Raises:
+        ComparisonError: the comparison lacks the champion or a floor under the menu protocol.
+    """
+    metric = settings.verdict_metric
+    decisive = POPULARITY if facts.champion is None else facts.champion
+    limits = [
+        _same_holdout(comparison, facts),
+        _enough_gain(_row(comparison, decisive, metric), settings.minimum_gain),
+        *(_floor_beaten(_row(comparison, floor, metric)) for floor in FLOORS),
+        _fast_enough(facts.rank_latency_ms, settings.max_rank_latency_ms),
+        _signature_kept(facts),
+    ]
+    return Verdict(
+        version=comparison.challenger,
+        promote=all(limit.passed for limit in limits),
+        reasons=tuple(limit.reason for limit in limits),
+        comparison_id=comparison.comparison_id,
+        holdout=comparison.holdout,
+        metric=metric,
+        champion=facts.champion,
+    )
+
+
+def _row(comparison: CompareResult, baseline: str, metric: str) -> ComparisonRow:
+    """The figure measured here, under the menu protocol, over all page views; imported figures never come back."""
+    for row in comparison.rows:
+        found = (row.baseline, row.protocol, row.metric, row.slice, row.measured)
+        if found == (baseline, MENU, metric, ALL, HERE):
+            return row
+    raise ComparisonError(
+        f"comparison {comparison.comparison_id} does not hold version {comparison.challenger} against {baseline}",
+        wanted=f"{metric} under the {MENU} protocol",
+        fix=f"Run `pagerec compare --challenger {comparison.challenger}` again",
+    )
+
+
+def _same_holdout(comparison: CompareResult, facts: Facts) -> _Limit:
+    others = sorted({row.holdout for row in comparison.rows} - {facts.holdout})
+    if others:
+        return _Limit(False, f"Failed: compared on {', '.join(others)}, but the current holdout is {facts.holdout}.")
+    return _Limit(True, f"Passed: both sides were measured on the current holdout, {facts.holdout}, ranking the menu.")
+
+
+def _enough_gain(row: ComparisonRow, minimum: float) -> _Limit:
+    name = "the popularity floor, as no champion serves" if row.baseline == POPULARITY else f"champion {row.baseline}"
+    passed = row.lower > minimum
+    compared = "lies above" if passed else "does not lie above"
+    return _Limit(
+        passed,
+        f"{_word(passed)}: {row.metric} gains {row.difference:+.4f} over {name}; the lower end of its 95 % interval, "
+        f"{row.lower:+.4f}, {compared} the minimum gain of {minimum:.4f} ({row.pages:,} page views of {row.viewers:,} "
+        "viewers).",
+    )
+
+
+def _floor_beaten(row: ComparisonRow) -> _Limit:
+    passed = row.lower > 0
+    outcome = "is beaten" if passed else "is not beaten"
+    return _Limit(
+        passed,
+        f"{_word(passed)}: {row.baseline} {outcome}: {row.metric} {row.value_challenger:.4f} against "
+        f"{row.value_baseline:.4f}, difference {row.difference:+.4f}, 95 % interval {row.lower:+.4f} to "
+        f"{row.upper:+.4f}.",
+    )
+
+
+def _fast_enough(measured_ms: float, limit_ms: float) -> _Limit:
+    passed = measured_ms <= limit_ms  # False for NaN too
+    compared = "within" if passed else "not within"
+    return _Limit(
+        passed, f"{_word(passed)}: one page is ranked in {measured_ms:.1f} ms, {compared} the limit of {limit_ms:g} ms."
+    )
+
+
+def _signature_kept(facts: Facts) -> _Limit:
+    if facts.signature_unchanged:
+        return _Limit(True, "Passed: the exported model's signature is unchanged.")
+    if facts.signature_change_declared:
+        return _Limit(True, "Passed: the exported model's signature changed, as declared.")
+    return _Limit(False, "Failed: the exported model's signature changed and the change was not declared.")
+
+
+def _word(passed: bool) -> str:
+    return "Passed" if passed else "Failed"

@@ -1,0 +1,180 @@
+"""The holdout, judged where it lies: one pass in Spark's Arrow batches, no page view ever collected."""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from pyspark import cloudpickle
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pagerec_dbx.evaluation import metrics
+from pagerec_dbx.evaluation.baselines import Floor
+from pagerec_dbx.evaluation.pages import LISTS, SINGLE, TRUE, World, pages_from_arrow, width, world_from_arrow
+from pagerec_dbx.evaluation.protocols import (
+    EXPECTED,
+    MENU,
+    MENU_UNPINNED,
+    METRICS,
+    VOCABULARY,
+    WITH_POSITION,
+    WITHOUT_POSITION,
+    Lists,
+    PageBatch,
+    menu_lists,
+    page_metrics,
+    require_scores,
+    unpinned_lists,
+    vocabulary_lists,
+)
+from pagerec_dbx.schemas import EVALUATIONS
+from pagerec_dbx.tables import conform
+
+SCORES_AT_ONCE = 4_000_000  # scores of one batch: pages x rows ranked; 32 MB each array
+
+_loaded: dict[str, "Ranker"] = {}  # of this worker process: the ranker in use, by what its loader pickles to
+
+
+class Ranker(Protocol):
+    """What scores pages; `models.export.Ranker` is one."""
+
+    def menu_scores(self, record) -> np.ndarray: ...
+
+    def vocabulary_scores(self, record) -> np.ndarray: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """Who is judged in one pass; sent to the workers."""
+
+    holdout: str  # name of the snapshot
+    row_count: int  # entries of its row vocabulary, padding and unknown included
+    version: str
+    load: Callable[[], Ranker]  # picklable; called once in each worker process
+    floors: tuple[Floor, ...]
+
+
+def evaluate_frame(pages: DataFrame, judged: Judged) -> DataFrame:
+    """The metrics of a version and of the floors under every protocol.
+
+    One record per page view, protocol, and version, floor or (with the truth) ceiling, in the columns of `evaluations`.
+    A page view whose clicked rows are all pinned has no record under `menu_unpinned`; one that was not ordered at
+    random has none for the ceiling without position.
+
+    Args:
+        pages: as `holdout_pages`.
+
+    Raises:
+        ScoresError: on a worker, if a score is NaN.
+    """
+    key = hashlib.sha256(cloudpickle.dumps(judged.load)).hexdigest()
+    step = functools.partial(_evaluate_batches, judged=judged, key=key)
+    needed = ["page_view_id", "user_hash", "randomized", "pinned", "clicked", "row_ids", *LISTS, *SINGLE]
+    needed += [name for name in TRUE if name in pages.columns]
+    frame = pages.select(*needed).mapInArrow(step, _SCHEMA)
+    return conform(frame.withColumn("holdout", F.lit(judged.holdout)), EVALUATIONS)
+
+
+_FIGURES = (*METRICS, "auc", "log_loss", *EXPECTED)
+_SCHEMA = "version string, protocol string, page_view_id bigint, user_hash string, " + ", ".join(
+    f"{name} double" for name in _FIGURES
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """Somebody judged, under one protocol, on a batch."""
+
+    version: str
+    protocol: str
+    lists: Lists
+    has_probabilities: bool = False  # the scores are logits
+    pages: np.ndarray | None = None  # [pages] bool, the page views judged; None for all
+
+
+def _evaluate_batches(batches: Iterator[pa.RecordBatch], judged: Judged, key: str) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        widest = max(judged.row_count, width(batch.column("menu")))
+        step = max(1, SCORES_AT_ONCE // widest)
+        for start in range(0, batch.num_rows, step):
+            part = batch.slice(start, step)
+            pages, world = pages_from_arrow(part), world_from_arrow(part)
+            ranker = _ranker(judged.load, key)
+            for entry in itertools.chain(
+                _version(pages, judged, ranker), _floors(pages, judged), _ceilings(pages, world)
+            ):
+                yield _records(part, entry, _figures(entry, pages, world))
+
+
+def _ranker(load: Callable[[], Ranker], key: str) -> Ranker:
+    """The ranker of this process, loaded when another one, or none, was in use."""
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = load()
+    return _loaded[key]
+
+
+def _version(pages: PageBatch, judged: Judged, ranker: Ranker) -> Iterator[_Entry]:
+    who = f"version {judged.version}"
+    scores = require_scores(ranker.menu_scores(pages.record), pages.menu.shape, who)
+    yield _Entry(judged.version, MENU, menu_lists(pages, scores), has_probabilities=True)
+    yield _Entry(judged.version, MENU_UNPINNED, unpinned_lists(pages, scores), has_probabilities=True)
+    rows = vocabulary_lists(pages, ranker.vocabulary_scores(pages.record), judged.row_count)
+    yield _Entry(judged.version, VOCABULARY, rows)
+
+
+def _floors(pages: PageBatch, judged: Judged) -> Iterator[_Entry]:
+    for floor in judged.floors:
+        scores = floor.menu_scores(pages)
+        yield _Entry(floor.name, MENU, menu_lists(pages, scores))
+        yield _Entry(floor.name, MENU_UNPINNED, unpinned_lists(pages, scores))
+        rows = floor.vocabulary_lists(pages)
+        if rows is not None:
+            yield _Entry(floor.name, VOCABULARY, rows)
+
+
+def _ceilings(pages: PageBatch, world: World | None) -> Iterator[_Entry]:
+    """The best orders: by the chance of a click as served, and by what of it is not the position's doing."""
+    if world is None:
+        return
+    known = world.known
+    yield _Entry(WITH_POSITION, MENU, menu_lists(pages, np.where(known[:, None], world.probabilities, 0)), pages=known)
+    free = known & world.randomized
+    yield _Entry(WITHOUT_POSITION, MENU, menu_lists(pages, np.where(known[:, None], world.utilities, 0)), pages=free)
+
+
+def _figures(entry: _Entry, pages: PageBatch, world: World | None) -> dict[str, np.ndarray]:
+    """[pages] each, NaN where there is none."""
+    lists, names = entry.lists, pages.page_view_ids
+    places = lists.places(names)
+    figures = page_metrics(places)
+    if entry.protocol != VOCABULARY:
+        figures["auc"] = metrics.auc_of(places)
+    if entry.has_probabilities:
+        figures["log_loss"] = metrics.log_loss(lists.scores, lists.relevant, lists.mask)
+    if world is not None and entry.protocol == MENU:
+        expected = metrics.expected_metrics(lists.scores, world.probabilities, lists.mask, names)
+        figures |= {f"expected_{name}": np.where(world.known, values, np.nan) for name, values in expected.items()}
+    return figures
+
+
+def _records(batch: pa.RecordBatch, entry: _Entry, figures: dict[str, np.ndarray]) -> pa.RecordBatch:
+    """One record per page view that was judged and has something relevant."""
+    kept = ~np.isnan(figures["ndcg"])
+    if entry.pages is not None:
+        kept &= entry.pages
+    count, places = int(kept.sum()), pa.array(np.flatnonzero(kept))
+    missing = np.full(len(kept), np.nan)
+    columns = {
+        "version": pa.repeat(entry.version, count),
+        "protocol": pa.repeat(entry.protocol, count),
+        "page_view_id": batch.column("page_view_id").take(places),
+        "user_hash": batch.column("user_hash").take(places),
+        **{name: pa.array(figures.get(name, missing)[kept], from_pandas=True) for name in _FIGURES},  # NaN: null
+    }
+    return pa.RecordBatch.from_pydict(columns)

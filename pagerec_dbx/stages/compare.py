@@ -1,0 +1,51 @@
+"""The stage `compare`: stored evaluations -> paired differences in `comparisons`."""
+
+import dataclasses
+import datetime as dt
+from pathlib import Path
+
+from pyspark.sql import functions as F
+
+from pagerec_dbx.config import JudgeSettings
+from pagerec_dbx.evaluation.baselines import FLOORS
+from pagerec_dbx.evaluation.compare import CompareResult, compared, viewer_sums
+from pagerec_dbx.evaluation.legacy import read_legacy
+from pagerec_dbx.progress import watch_spark
+from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS
+from pagerec_dbx.tables import Tables, spark_schema
+
+
+def compare(
+    tables: Tables,
+    challenger: str,
+    champion: str | None,
+    holdout: str,
+    legacy_file: Path | None,
+    settings: JudgeSettings,
+    now: dt.datetime,
+) -> CompareResult:
+    """Hold the challenger against the champion, if one is given, and every floor; the same comparison is replaced.
+
+    Args:
+        holdout: id of the holdout on which both were evaluated.
+        legacy_file: JSON of a legacy run, to be shown beside.
+
+    Raises:
+        LegacyFileError: the file is missing or malformed; nothing is read or written then.
+        MissingTableError, ComparisonError: somebody was not evaluated on this holdout.
+    """
+    legacy = None if legacy_file is None else read_legacy(legacy_file)
+    baselines = [*([champion] if champion not in (None, challenger) else []), *FLOORS]
+    with watch_spark(tables.spark, "compare"):
+        evaluations = tables.read(EVALUATIONS).where(F.col("holdout") == holdout)
+        sides = viewer_sums(evaluations, [challenger, *baselines])
+    result = compared(sides, challenger, baselines, holdout, legacy, settings, now)
+    _store(tables, result)
+    return result
+
+
+def _store(tables: Tables, result: CompareResult) -> None:
+    rows = [dataclasses.asdict(row) for row in result.rows]
+    records = [tuple(row[name] for name in COMPARISONS.column_names) for row in rows]
+    frame = tables.spark.createDataFrame(records, spark_schema(COMPARISONS))
+    tables.replace_where(COMPARISONS, frame, f"comparison_id = '{result.comparison_id}'")

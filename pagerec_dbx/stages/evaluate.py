@@ -1,0 +1,182 @@
+"""The stage `evaluate`: a version and the floors on the holdout -> `evaluations`, and their means."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pagerec_dbx.config import JudgeSettings
+from pagerec_dbx.errors import OverlapError, SnapshotError
+from pagerec_dbx.evaluation.baselines import FLOORS, all_floors
+from pagerec_dbx.evaluation.offline import Judged, Ranker, evaluate_frame
+from pagerec_dbx.evaluation.pages import holdout_pages, read_truth, with_truth
+from pagerec_dbx.evaluation.protocols import CEILINGS, EXPECTED, MENU, METRICS, PROTOCOLS, SPLIT
+from pagerec_dbx.features.preparation import Preparation
+from pagerec_dbx.features.snapshot import Snapshot, open_snapshot
+from pagerec_dbx.pipelines.cuts import at_or_after
+from pagerec_dbx.pipelines.order import OrderKey
+from pagerec_dbx.progress import watch_spark
+from pagerec_dbx.schemas import EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS
+from pagerec_dbx.tables import Tables
+
+_FIGURES = (*METRICS, "auc", "log_loss", *EXPECTED)
+
+
+@dataclasses.dataclass(frozen=True)
+class ProtocolResult:
+    """Means over the page views of the holdout under one protocol; every page view weighs alike."""
+
+    version: str
+    protocol: str
+    split: str
+    pages: int
+    viewers: int
+    left_out: int  # page views of the holdout on which nothing that is ranked was clicked
+    metrics: Mapping[str, float]
+    floors: Mapping[str, Mapping[str, float]]
+    ceilings: Mapping[str, Mapping[str, float]] | None  # of a simulated world, expected figures; None elsewhere
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateResult:
+    """What `pagerec evaluate` answers: the menu protocol first, the others beside it."""
+
+    holdout: str
+    menu: ProtocolResult
+    others: tuple[ProtocolResult, ...]
+
+    def to_json(self) -> dict:
+        others = [dataclasses.asdict(other) for other in self.others]
+        return {**dataclasses.asdict(self.menu), "holdout": self.holdout, "others": others}
+
+    def to_text(self) -> str:
+        """A table for the terminal: no figure without its protocol, its page views and its split."""
+        return "\n".join(line for result in (self.menu, *self.others) for line in _lines(result))
+
+
+def evaluate(
+    tables: Tables,
+    version: str,
+    preparation: Preparation,
+    load_ranker: Callable[[], Ranker],
+    trained_until: OrderKey,
+    settings: JudgeSettings,
+    truth: Path | None = None,
+) -> EvaluateResult:
+    """Measure a version and every floor on the holdout; their earlier records on it are replaced.
+
+    Args:
+        load_ranker: gives the version's ranker; picklable, called once in each worker process.
+        trained_until: the last page view that the version was trained or validated on.
+        truth: LOGS/truth of a simulated world, for ceilings and expected figures.
+
+    Raises:
+        OverlapError: the version has seen page views of the holdout.
+        SnapshotError: the holdout is damaged or does not fit the examples.
+        ScoresError: a score is NaN; the page view is named.
+    """
+    holdout = open_snapshot(preparation.folder(tables.home, SPLIT))
+    require_later(version, trained_until, holdout)
+    with watch_spark(tables.spark, "evaluate"):
+        labelled = tables.read(LABELLED_PAGE_VIEWS, preparation.labelled_version)
+        floors = all_floors(labelled.where(~at_or_after(preparation.cuts.holdout)), settings.popularity_smoothing)
+        examples = tables.read(EXAMPLES, preparation.examples_version).where(at_or_after(preparation.cuts.holdout))
+        if truth is not None:
+            examples = with_truth(examples, read_truth(tables.spark, truth))
+        pages = holdout_pages(tables.spark, holdout, examples)
+        judged = Judged(preparation.holdout, preparation.row_count, version, load_ranker, floors)
+        mine = _condition(preparation.holdout, (version, *FLOORS, *(CEILINGS if truth is not None else ())))
+        tables.replace_where(EVALUATIONS, evaluate_frame(pages, judged), mine)
+        return _result(tables.read(EVALUATIONS).where(mine), version, holdout)
+
+
+def require_later(version: str, trained_until: OrderKey, holdout: Snapshot) -> None:
+    """Refuse a holdout that the version has seen a part of.
+
+    Raises:
+        OverlapError: it begins at or before the last page view trained on.
+    """
+    first = holdout.manifest.first
+    if trained_until.rank >= first.rank:
+        raise OverlapError(
+            f"version {version} was trained on page views of the holdout",
+            wanted=f"a holdout after {trained_until.as_json()}",
+            got=f"one from {first.as_json()}",
+            fix="Train again on the latest preparation, or prepare a later holdout (holdout_from)",
+        )
+
+
+def _condition(holdout: str, versions: tuple[str, ...]) -> str:
+    """The records of these versions on this holdout, as SQL."""
+    names = ", ".join("'" + name.replace("\\", "\\\\").replace("'", "\\'") + "'" for name in versions)
+    return f"holdout = '{holdout}' AND version IN ({names})"
+
+
+def _result(evaluations: DataFrame, version: str, holdout: Snapshot) -> EvaluateResult:
+    means = evaluations.groupBy("version", "protocol").agg(
+        F.count("*").alias("pages"),
+        F.countDistinct("user_hash").alias("viewers"),
+        *(F.avg(name).alias(name) for name in _FIGURES),
+    )
+    records = {(record["version"], record["protocol"]): record.asDict() for record in means.collect()}  # a dozen
+    total = holdout.manifest.records
+    menu, *others = (_protocol_result(records, version, protocol, total) for protocol in PROTOCOLS
+                     if (version, protocol) in records)  # fmt: skip
+    if menu.protocol != MENU or menu.pages != total:
+        raise SnapshotError(
+            f"holdout {holdout.manifest.name} does not fit the examples it was made from",
+            wanted=f"{total:,} page views judged",
+            got=f"{menu.pages:,}",
+            fix="Run `pagerec prepare` again",
+        )
+    return EvaluateResult(holdout.manifest.name, menu, tuple(others))
+
+
+def _protocol_result(records: Mapping, version: str, protocol: str, total: int) -> ProtocolResult:
+    own = records[version, protocol]
+    ceilings = {
+        name.removeprefix("ceiling:"): {
+            "pages": records[name, protocol]["pages"],
+            **_known(records[name, protocol], EXPECTED),
+        }
+        for name in CEILINGS
+        if (name, protocol) in records
+    }
+    return ProtocolResult(
+        version=version,
+        protocol=protocol,
+        split=SPLIT,
+        pages=own["pages"],
+        viewers=own["viewers"],
+        left_out=total - own["pages"],
+        metrics=_known(own, _FIGURES),
+        floors={name: _known(records[name, protocol], _FIGURES) for name in FLOORS if (name, protocol) in records},
+        ceilings=ceilings or None,
+    )
+
+
+def _known(record: Mapping, names: tuple[str, ...]) -> dict[str, float]:
+    return {name: record[name] for name in names if record[name] is not None}
+
+
+def _lines(result: ProtocolResult) -> list[str]:
+    left_out = f", {result.left_out:,} left out" if result.left_out else ""
+    count = f"{result.pages:,} page views of {result.viewers:,} viewers{left_out}"
+    head = f"{result.protocol} protocol, {result.split}: {count}"
+    everybody = {f"version {result.version}": result.metrics, **result.floors}
+    lines = [head, f"  {'':<24}" + "".join(f"{name:>17}" for name in METRICS)]
+    lines += [_line(name, figures, METRICS) for name, figures in everybody.items()]
+    if result.ceilings is None:
+        return lines
+    lines += ["  expected over the true clicks of the simulated world:"]
+    lines += [_line(name, figures, EXPECTED) for name, figures in everybody.items()]
+    return lines + [
+        _line(f"ceiling {name.replace('_', ' ')}", figures, EXPECTED) + f"  on {figures['pages']:,} page views"
+        for name, figures in result.ceilings.items()
+    ]
+
+
+def _line(name: str, figures: Mapping[str, float], names: tuple[str, ...]) -> str:
+    return f"  {name:<24}" + "".join(f"{figures[one]:>17.4f}" if one in figures else f"{'-':>17}" for one in names)

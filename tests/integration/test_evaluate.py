@@ -1,0 +1,300 @@
+"""The offline pass, the stages `evaluate` and `compare`, and the verdict, on a holdout judged by hand."""
+
+import datetime as dt
+import json
+import math
+
+import numpy as np
+import pytest
+from pyspark.errors import PythonException
+from pyspark.sql import functions as F
+
+from pagerec_dbx.config import JudgeSettings
+from pagerec_dbx.errors import ComparisonError, LogsError, NoExamplesError, OverlapError, SnapshotError
+from pagerec_dbx.evaluation.baselines import FLOORS, PAGE_ORDER, POPULARITY, RANDOM, popularity_floor
+from pagerec_dbx.evaluation.compare import LEGACY_IMPORTED, legacy_named
+from pagerec_dbx.evaluation.gate import Facts, judge
+from pagerec_dbx.home import open_home
+from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS, LABELLED_PAGE_VIEWS
+from pagerec_dbx.stages.compare import compare
+from pagerec_dbx.stages.evaluate import evaluate
+from pagerec_dbx.tables import Tables
+from tests import judging_world as world
+
+NOW = dt.datetime(2024, 1, 3, tzinfo=dt.UTC)
+SETTINGS = JudgeSettings(popularity_smoothing=3.0, resamples=200)
+D2, D3 = 1 / math.log2(3), 1 / 2  # discounts of places 2 and 3
+
+
+@pytest.fixture(scope="module")
+def bench(spark, tmp_path_factory):
+    """The tables of a home with the world in it, its preparation, and LOGS/truth."""
+    folder = tmp_path_factory.mktemp("judging")
+    tables = Tables(spark, open_home(str(folder / "home")))
+    preparation = world.make_world(tables)
+    world.write_truth(tables, folder / "truth")
+    return tables, preparation, folder / "truth"
+
+
+@pytest.fixture(scope="module")
+def evaluated(bench):
+    """Version 7 knows the whole vocabulary; version 5 is older and does not know row d."""
+    tables, preparation, truth = bench
+    last = world.key_of(13)
+    newer = evaluate(tables, "7", preparation, world.ranker_by_id(known=6), last, SETTINGS, truth)
+    older = evaluate(tables, "5", preparation, world.ranker_by_id(known=5), last, SETTINGS)
+    return newer, older
+
+
+def stored(bench, version, protocol, column):
+    """One figure of each page view that has it."""
+    tables, preparation, _ = bench
+    found = tables.read(EVALUATIONS).where((F.col("version") == version) & (F.col("protocol") == protocol))
+    assert {record["holdout"] for record in found.collect()} <= {preparation.holdout}
+    return {record["page_view_id"]: record[column] for record in found.collect()}
+
+
+def test_menu_protocol_ranks_the_rows_offered(bench, evaluated):
+    # scores are ids: 1: c B a   2: d C a   3: b NEW   4: D a NEW
+    assert stored(bench, "7", "menu", "reciprocal_rank") == {1: 1 / 2, 2: 1 / 2, 3: 1 / 2, 4: 1}
+    assert stored(bench, "7", "menu", "hit_at_1") == {1: 0, 2: 0, 3: 0, 4: 1}
+    assert stored(bench, "7", "menu", "ndcg") == pytest.approx({1: D2, 2: D2, 3: D2, 4: (1 + D3) / (1 + D2)})
+    # pairs in the right order: 1 of 2, 1 of 2, 0 of 1, D over a but a over NEW: 1 of 2
+    assert stored(bench, "7", "menu", "auc") == {1: 1 / 2, 2: 1 / 2, 3: 0, 4: 1 / 2}
+    # 3: scores 3 for b and 1 for NEW: -log(e / (e + e^3))
+    assert stored(bench, "7", "menu", "log_loss")[3] == pytest.approx(math.log(1 + math.exp(2)))
+
+
+def test_menu_unpinned_leaves_out_the_page_whose_clicked_row_is_pinned(bench, evaluated):
+    assert stored(bench, "7", "menu_unpinned", "reciprocal_rank") == {1: 1 / 2, 3: 1 / 2, 4: 1}
+    newer, _ = evaluated
+    (unpinned,) = (other for other in newer.others if other.protocol == "menu_unpinned")
+    assert (unpinned.pages, unpinned.left_out, unpinned.viewers) == (3, 1, 3)
+
+
+def test_vocabulary_protocol_never_finds_a_clicked_row_outside_it(bench, evaluated):
+    # the list is d c b a: B third, C second, NEW never, D first of two clicked rows
+    assert stored(bench, "7", "vocabulary", "reciprocal_rank") == pytest.approx({1: 1 / 3, 2: 1 / 2, 3: 0, 4: 1})
+    assert stored(bench, "7", "vocabulary", "ndcg") == pytest.approx({1: D3, 2: D2, 3: 0, 4: 1 / (1 + D2)})
+    assert stored(bench, "7", "vocabulary", "auc") == {1: None, 2: None, 3: None, 4: None}
+
+
+def test_rows_that_an_older_version_does_not_know_come_last_in_the_vocabulary(bench, evaluated):
+    # version 5 ranks c b a d; on the menu of page view 4 d scores as the unknown does: a first, then D and NEW tied
+    assert stored(bench, "5", "vocabulary", "reciprocal_rank")[4] == 1 / 4
+    assert stored(bench, "5", "menu", "reciprocal_rank") == pytest.approx({1: 1 / 2, 2: 1, 3: 1 / 2, 4: 1 / 2})
+
+
+def test_random_floor_is_the_exact_expectation(bench, evaluated):
+    three, two = (1 + 1 / 2 + 1 / 3) / 3, (1 + 1 / 2) / 2
+    # two of three rows clicked: the first is at place 1 with 2/3, at place 2 with 1/3
+    expected = {1: three, 2: three, 3: two, 4: 2 / 3 + 1 / 3 / 2}
+    assert stored(bench, RANDOM, "menu", "reciprocal_rank") == pytest.approx(expected)
+    # in the vocabulary the offered rows come first in any order: 4 has D among D and a
+    assert stored(bench, RANDOM, "vocabulary", "reciprocal_rank") == pytest.approx({1: three, 2: three, 3: 0, 4: two})
+
+
+def test_page_order_floor_has_no_vocabulary_figure(bench, evaluated):
+    assert stored(bench, PAGE_ORDER, "menu", "reciprocal_rank") == {1: 1 / 2, 2: 1, 3: 1, 4: 1}
+    assert stored(bench, PAGE_ORDER, "menu_unpinned", "reciprocal_rank") == {1: 1, 3: 1, 4: 1}
+    assert stored(bench, PAGE_ORDER, "vocabulary", "ndcg") == {}
+
+
+def test_popularity_floor_counts_all_page_views_before_the_holdout(bench):
+    tables, preparation, _ = bench
+    before = tables.read(LABELLED_PAGE_VIEWS).where("page_view_id > 10")
+    floor = popularity_floor(before, smoothing=3.0)
+    rates = dict(zip(floor.row_ids.to_pylist(), floor.rates, strict=True))
+    # 2 clicks on 6 impressions: 1/3, so one click on three impressions is added to each row's own
+    assert floor.overall_rate == pytest.approx(1 / 3)
+    assert rates == pytest.approx({"a": 2 / 5, "b": 1 / 5, "c": 1 / 4, "new": 2 / 4})
+    with pytest.raises(NoExamplesError, match="no labelled page views before the holdout"):
+        popularity_floor(before.where("false"), smoothing=3.0)
+
+
+def test_popularity_floor_knows_rows_by_name_though_the_vocabulary_does_not(bench, evaluated):
+    # 1: a c B   2: a d C (d was never shown: 1/3)   3: NEW b   4: NEW a D
+    assert stored(bench, POPULARITY, "menu", "reciprocal_rank") == pytest.approx({1: 1 / 3, 2: 1 / 3, 3: 1, 4: 1})
+    # in the vocabulary: 4 is a D, NEW is not in it
+    expected = {1: 1 / 3, 2: 1 / 3, 3: 0, 4: 1 / 2}
+    assert stored(bench, POPULARITY, "vocabulary", "reciprocal_rank") == pytest.approx(expected)
+    assert set(stored(bench, POPULARITY, "menu", "log_loss").values()) == {None}
+
+
+def test_evaluate_answers_with_the_means_and_the_floors(evaluated):
+    answer = json.loads(json.dumps(evaluated[1].to_json()))
+    assert set(answer) >= {
+        "version",
+        "protocol",
+        "split",
+        "pages",
+        "viewers",
+        "metrics",
+        "floors",
+        "ceilings",
+        "others",
+    }
+    assert (answer["version"], answer["protocol"], answer["split"]) == ("5", "menu", "holdout")
+    assert (answer["pages"], answer["viewers"], answer["ceilings"]) == (4, 3, None)
+    assert answer["metrics"]["reciprocal_rank"] == pytest.approx((1 / 2 + 1 + 1 / 2 + 1 / 2) / 4)
+    assert set(answer["floors"]) == set(FLOORS)
+    others = {other["protocol"]: other for other in answer["others"]}
+    assert set(others) == {"menu_unpinned", "vocabulary"}
+    assert set(others["vocabulary"]["floors"]) == {RANDOM, POPULARITY}
+    assert not any(name.startswith("expected") for name in answer["metrics"])
+
+
+def test_expected_figures_weigh_the_true_clicks(evaluated):
+    newer, _ = evaluated
+    # 1: c b a: .3 + .5/2 + .2/3   2: d c a: .3 + .6/2 + .1/3   3: .5 + .5/2; the truth of 4 is lost
+    page_views = [0.3 + 0.5 / 2 + 0.2 / 3, 0.3 + 0.6 / 2 + 0.1 / 3, 0.75]
+    assert newer.menu.metrics["expected_reciprocal_rank"] == pytest.approx(sum(page_views) / 3)
+    random = [(1 + 1 / 2 + 1 / 3) / 3, (1 + 1 / 2 + 1 / 3) / 3, 0.75]
+    assert newer.menu.floors[RANDOM]["expected_reciprocal_rank"] == pytest.approx(sum(random) / 3)
+    assert newer.menu.metrics["expected_hit_at_1"] == pytest.approx((0.3 + 0.3 + 0.5) / 3)
+
+
+def test_ceilings_are_the_best_orders_by_the_truth(evaluated):
+    ceilings = evaluated[0].menu.ceilings
+    # with the position: 1: b c a   2: c d a   3: a tie
+    best = [0.5 + 0.3 / 2 + 0.2 / 3, 0.6 + 0.3 / 2 + 0.1 / 3, 0.75]
+    assert ceilings["with_position"]["expected_reciprocal_rank"] == pytest.approx(sum(best) / 3)
+    assert ceilings["with_position"]["pages"] == 3
+    # without it only page view 2, which was ordered at random, by utility: a d c
+    assert ceilings["without_position"]["expected_reciprocal_rank"] == pytest.approx(0.1 + 0.3 / 2 + 0.6 / 3)
+    assert ceilings["without_position"]["pages"] == 1
+    assert "ceiling with position" in evaluated[0].to_text()
+
+
+def test_evaluating_again_replaces_and_does_not_repeat(bench, evaluated):
+    tables, preparation, _ = bench
+    before = tables.read(EVALUATIONS).count()
+    again = evaluate(tables, "5", preparation, world.ranker_by_id(known=5), world.key_of(13), SETTINGS)
+    assert tables.read(EVALUATIONS).count() == before
+    assert again.menu.metrics == evaluated[1].menu.metrics
+    # a version 5 4, 3 and 4 records, version 7 the same, floors 4 + 3 + 4 each and 4 less, ceilings 3 + 1
+    assert before == 11 + 11 + 33 - 4 + 4
+
+
+def test_a_holdout_that_overlaps_training_is_refused(bench):
+    tables, preparation, _ = bench
+    for last in (world.key_of(1), world.key_of(2)):
+        with pytest.raises(OverlapError, match="version 9 was trained on page views of the holdout"):
+            evaluate(tables, "9", preparation, world.ranker_by_id(known=6), last, SETTINGS)
+    assert tables.read(EVALUATIONS).where("version = '9'").count() == 0
+
+
+def test_a_nan_score_names_the_page_view(bench):
+    tables, preparation, _ = bench
+    with pytest.raises(PythonException, match="page view 2 has a row whose score is NaN"):
+        evaluate(tables, "9", preparation, world.ranker_by_id(known=6, nan_on=5), world.key_of(13), SETTINGS)
+    assert tables.read(EVALUATIONS).where("version = '9'").count() == 0
+
+
+def test_a_holdout_that_lost_its_examples_is_refused(bench, tmp_path):
+    tables, _, truth = bench
+    with pytest.raises(LogsError, match="holds no truth"):
+        evaluate(tables, "9", bench[1], world.ranker_by_id(known=6), world.key_of(13), SETTINGS, tmp_path)
+    elsewhere = Tables(tables.spark, open_home(str(tmp_path / "home")))
+    preparation = world.make_world(elsewhere)
+    (elsewhere.home.snapshots / world.NAME / "part.parquet").write_bytes(b"")
+    with pytest.raises(SnapshotError):
+        evaluate(elsewhere, "9", preparation, world.ranker_by_id(known=6), world.key_of(13), SETTINGS)
+
+
+# --- compare ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def compared(bench, evaluated, tmp_path_factory):
+    tables, preparation, _ = bench
+    file = tmp_path_factory.mktemp("legacy") / "legacy.json"
+    file.write_text(json.dumps({"training_metrics": world_legacy()}))
+    return compare(tables, "7", "5", preparation.holdout, file, SETTINGS, NOW), file
+
+
+def world_legacy():
+    from pagerec_dbx.evaluation.legacy import NAMES
+
+    return {**dict.fromkeys(NAMES, 0.25), "val_ndcg": 0.712, "val_mrr": 0.6322}
+
+
+def row_of(result, baseline, protocol="menu", metric="reciprocal_rank"):
+    (row,) = (row for row in result.rows if (row.baseline, row.protocol, row.metric) == (baseline, protocol, metric))
+    return row
+
+
+def test_compare_pairs_the_challenger_with_champion_and_floors(compared):
+    result, _ = compared
+    row = row_of(result, "5")
+    # differences by page view: 0, -1/2, 0, 1/2
+    assert (row.value_challenger, row.value_baseline, row.difference) == (0.625, 0.625, 0)
+    assert row.lower < 0 < row.upper
+    assert (row.pages, row.viewers, row.slice, row.measured) == (4, 3, "all", "here")
+    assert row_of(result, "5", "menu_unpinned").pages == 3
+    baselines = {(row.baseline, row.protocol) for row in result.rows}
+    everyone = {(name, protocol) for name in ("5", *FLOORS) for protocol in ("menu", "menu_unpinned", "vocabulary")}
+    assert baselines == everyone - {(PAGE_ORDER, "vocabulary")} | {(LEGACY_IMPORTED, "menu")}
+
+
+def test_compare_shows_imported_figures_without_a_difference(compared):
+    row = row_of(compared[0], LEGACY_IMPORTED, metric="ndcg")
+    assert (row.value_baseline, row.measured) == (0.712, "elsewhere")
+    assert (row.difference, row.lower, row.upper, row.pages, row.viewers) == (None,) * 5
+    assert "measured elsewhere" in compared[0].to_text()
+
+
+def test_compare_replaces_the_same_comparison_and_keeps_another(bench, compared):
+    tables, preparation, _ = bench
+    result, file = compared
+    before = tables.read(COMPARISONS).count()
+    assert before == len(result.rows)
+    later = NOW + dt.timedelta(hours=1)
+    again = compare(tables, "7", "5", preparation.holdout, file, SETTINGS, later)
+    assert again.comparison_id == result.comparison_id
+    assert tables.read(COMPARISONS).count() == before
+    for old, new in zip(result.rows, again.rows, strict=True):
+        assert (old.difference, old.lower, old.upper) == (new.difference, new.lower, new.upper)
+    other = compare(tables, "7", None, preparation.holdout, None, SETTINGS, NOW)
+    assert other.comparison_id != result.comparison_id
+    assert tables.read(COMPARISONS).count() == before + len(other.rows)
+    rows = json.loads(json.dumps(other.to_json()))["rows"]
+    assert set(rows[0]) == set(COMPARISONS.column_names)
+
+
+def test_compare_names_a_version_that_was_not_evaluated(bench, evaluated):
+    tables, preparation, _ = bench
+    with pytest.raises(ComparisonError, match="8 was not evaluated on holdout .*pagerec evaluate --version 8"):
+        compare(tables, "7", "8", preparation.holdout, None, SETTINGS, NOW)
+    with pytest.raises(ComparisonError, match="7 was not evaluated on holdout another"):
+        compare(tables, "7", None, "another", None, SETTINGS, NOW)
+
+
+def test_compare_refuses_sides_with_different_page_views(bench, evaluated):
+    tables, preparation, _ = bench
+    records = tables.read(EVALUATIONS).where("version = '5' AND page_view_id <> 3")
+    tables.replace_where(EVALUATIONS, records.withColumn("version", F.lit("6")), "version = '6'")
+    with pytest.raises(ComparisonError, match="not measured on the same page views"):
+        compare(tables, "7", "6", preparation.holdout, None, SETTINGS, NOW)
+    tables.replace_where(EVALUATIONS, records.where("false"), "version = '6'")
+
+
+def test_figures_under_the_legacys_names_follow_its_formulas(compared):
+    figures = legacy_named(compared[0])
+    popular, own = (1 / 3 + 1 / 3 + 1 + 1) / 4, (1 / 2 + 1 / 2 + 1 / 2 + 1) / 4
+    assert figures["pop_mrr"] == pytest.approx(popular)
+    assert figures["val_mrr"] == pytest.approx(own)
+    assert figures["mrr_diff"] == pytest.approx(own - popular)
+    assert figures["mrr_rel_diff"] == pytest.approx((own - popular) / popular)
+    assert set(figures) == {f"{a}_{b}" for a in ("pop", "val") for b in ("mrr", "ndcg")} | {
+        f"{b}_{c}" for b in ("mrr", "ndcg") for c in ("diff", "rel_diff")
+    }
+
+
+def test_a_verdict_is_made_of_the_stored_comparison(compared):
+    result, _ = compared
+    verdict = judge(result, Facts(result.holdout, "5", rank_latency_ms=3.0, signature_unchanged=True), SETTINGS)
+    assert not verdict.promote  # nobody is better on four page views
+    assert verdict.comparison_id == result.comparison_id
+    assert len(verdict.reasons) == 7
+    assert np.all([reason.startswith(("Passed", "Failed")) for reason in verdict.reasons])
