@@ -24,7 +24,13 @@ part 1 horovod >"$venv/horovod.lock.txt"
 
 say "installing the packages of requirements.lock (about 1.3 GB to download the first time)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$venv/uv.lock.txt"
-install() { "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --require-hashes "$@"; }
+# uv is several times faster; pip reads settings that uv does not know (pip.conf, PIP_INDEX_URL, PIP_CERT).
+install() {
+    "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --require-hashes "$@" || {
+        say "uv could not do it; trying the same with pip, which takes longer"
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps --require-hashes "$@"
+    }
+}
 install -r "$venv/packages.lock.txt"
 
 processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
@@ -35,7 +41,7 @@ export HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET
 export HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 HOROVOD_CPU_OPERATIONS=GLOO
 # uv keeps what it compiled and tells builds apart by these settings; Horovod itself ignores them. Without it a later
 # TensorFlow would be given the Horovod of an earlier one.
-install --no-build-isolation --config-setting "built-against=$tensorflow" -r "$venv/horovod.lock.txt"
+install --no-build-isolation -C "built-against=$tensorflow" -r "$venv/horovod.lock.txt"
 TF_USE_LEGACY_KERAS=1 TF_CPP_MIN_LOG_LEVEL=3 "$venv/bin/python" -c 'import horovod.tensorflow as hvd; assert hvd.gloo_built()' 2>"$venv/horovod.log" || {
     cat "$venv/horovod.log" >&2
     say "Horovod was built without Gloo or cannot be imported; clear its build with '$venv/bin/uv cache clean horovod' and run make again"
