@@ -1,0 +1,109 @@
+"""The verdict: every limit alone can refuse, and each has its reason."""
+
+import dataclasses
+import datetime as dt
+import math
+
+import pytest
+
+from pagerec_dbx.config import JudgeSettings
+from pagerec_dbx.errors import ComparisonError
+from pagerec_dbx.evaluation.baselines import FLOORS, PAGE_ORDER, POPULARITY, RANDOM
+from pagerec_dbx.evaluation.compare import ELSEWHERE, HERE, LEGACY_IMPORTED, CompareResult, ComparisonRow
+from pagerec_dbx.evaluation.gate import Facts, Verdict, judge
+from pagerec_dbx.evaluation.protocols import METRICS
+
+NOW = dt.datetime(2024, 1, 3, tzinfo=dt.UTC)
+SETTINGS = JudgeSettings(minimum_gain=0.002, max_rank_latency_ms=50.0)
+FACTS = Facts(holdout="h1", champion="5", rank_latency_ms=4.2, signature_unchanged=True)
+
+
+def row(baseline, lower=0.01, **other):
+    """Version 7 is better than the baseline, by .02 give or take .01 unless said otherwise."""
+    values = {
+        "comparison_id": "c1", "holdout": "h1", "challenger": "7", "baseline": baseline, "protocol": "menu",
+        "metric": "ndcg", "slice": "all", "value_challenger": 0.7, "value_baseline": 0.7 - lower - 0.01,
+        "difference": lower + 0.01, "lower": lower, "upper": lower + 0.02, "pages": 851_002, "viewers": 1_234,
+        "measured": HERE, "compared_at": NOW,
+    }  # fmt: skip
+    return ComparisonRow(**values | other)
+
+
+def comparison(*rows, **changed):
+    """A comparison that passes every limit, but for the rows whose baseline is changed."""
+    good = {name: row(name) for name in ("5", *FLOORS)}
+    good |= {name: row(name, lower) for name, lower in changed.items()}
+    return CompareResult("c1", "7", "h1", (*good.values(), *rows))
+
+
+def failed(verdict):
+    return [reason for reason in verdict.reasons if reason.startswith("Failed")]
+
+
+def test_verdict_promotes_when_every_limit_is_met():
+    verdict = judge(comparison(), FACTS, SETTINGS)
+    assert verdict == Verdict("7", True, verdict.reasons, "c1", "h1", "ndcg", "5")
+    assert len(verdict.reasons) == 7 and failed(verdict) == []
+    assert (
+        "Passed: ndcg gains +0.0200 over champion 5; the lower end of its 95 % interval, +0.0100, lies above the "
+        "minimum gain of 0.0020 (851,002 page views of 1,234 viewers)."
+    ) in verdict.reasons
+
+
+@pytest.mark.parametrize(
+    ("changed", "facts", "reason"),
+    [
+        ({"5": 0.002}, {}, "+0.0020, does not lie above the minimum gain of 0.0020"),
+        ({RANDOM: 0.0}, {}, "floor:random is not beaten"),
+        ({PAGE_ORDER: -0.001}, {}, "floor:page_order is not beaten"),
+        ({POPULARITY: 0.0}, {}, "floor:popularity is not beaten"),
+        ({}, {"rank_latency_ms": 50.1}, "one page is ranked in 50.1 ms, not within the limit of 50 ms"),
+        ({}, {"rank_latency_ms": math.nan}, "not within the limit"),
+        ({}, {"signature_unchanged": False}, "signature changed and the change was not declared"),
+        ({}, {"holdout": "h2"}, "compared on h1, but the current holdout is h2"),
+    ],
+    ids=["gain", "random", "page order", "popularity", "latency", "latency unknown", "signature", "holdout"],
+)
+def test_each_limit_alone_refuses(changed, facts, reason):
+    verdict = judge(comparison(**changed), dataclasses.replace(FACTS, **facts), SETTINGS)
+    assert not verdict.promote
+    (only,) = failed(verdict)
+    assert reason in only
+
+
+def test_a_declared_change_of_the_signature_is_allowed():
+    facts = dataclasses.replace(FACTS, signature_unchanged=False, signature_change_declared=True)
+    assert judge(comparison(), facts, SETTINGS).promote
+
+
+def test_without_a_champion_popularity_must_be_beaten_by_the_minimum_gain():
+    nobody = dataclasses.replace(FACTS, champion=None)
+    assert judge(comparison(), nobody, SETTINGS).promote
+    verdict = judge(comparison(**{POPULARITY: 0.002}), nobody, SETTINGS)  # beaten, but not by enough
+    assert not verdict.promote
+    assert "over the popularity floor, as no champion serves" in failed(verdict)[0]
+
+
+def test_only_the_verdicts_metric_under_the_menu_protocol_counts():
+    worse = [row("5", -0.5, metric=metric) for metric in METRICS if metric != "ndcg"]
+    worse += [row(name, -0.5, protocol="vocabulary") for name in ("5", *FLOORS)]
+    assert judge(comparison(*worse), FACTS, SETTINGS).promote
+    other = dataclasses.replace(SETTINGS, verdict_metric="hit_at_1")
+    with pytest.raises(ComparisonError, match="does not hold version 7 against 5: wanted hit_at_1"):
+        judge(comparison(), FACTS, other)
+
+
+def test_imported_figures_are_never_judged_by():
+    imported = row(LEGACY_IMPORTED, -0.5, measured=ELSEWHERE, difference=None, upper=None)
+    assert judge(comparison(imported), FACTS, SETTINGS).promote
+    posing = comparison(row("4", 0.5, measured=ELSEWHERE))  # measured elsewhere, whatever it calls itself
+    with pytest.raises(ComparisonError, match="does not hold version 7 against 4"):
+        judge(posing, dataclasses.replace(FACTS, champion="4"), SETTINGS)
+
+
+def test_a_comparison_without_the_champion_or_a_floor_is_no_ground_for_a_verdict():
+    with pytest.raises(ComparisonError, match="against 6.*Run `pagerec compare --challenger 7` again"):
+        judge(comparison(), dataclasses.replace(FACTS, champion="6"), SETTINGS)
+    rows = tuple(row for row in comparison().rows if row.baseline != RANDOM)
+    with pytest.raises(ComparisonError, match="against floor:random"):
+        judge(CompareResult("c1", "7", "h1", rows), FACTS, SETTINGS)
