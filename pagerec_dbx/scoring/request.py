@@ -29,17 +29,17 @@ class Row:
     position: int
 
 
-def parse_page(text: str) -> dict:
-    """The JSON object that a page came as.
+def parse_page(text: bytes | str) -> dict:
+    """The JSON object that a page came as; bytes are UTF-8.
 
     Raises:
         PageError: it is no JSON object.
     """
     try:
-        page = json.loads(text, parse_constant=_refuse_constant)
+        page = json.loads(text.decode("utf-8") if isinstance(text, bytes) else text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise PageError(
-            "the page is not JSON", wanted="one JSON object", got=_shown(text), fix=f"Send e.g. {EXAMPLE}"
+            "the page is not JSON", wanted="one JSON object", got=_shown(str(text)), fix=f"Send e.g. {EXAMPLE}"
         ) from error
     return _object(page)
 

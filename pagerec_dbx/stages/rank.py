@@ -1,9 +1,25 @@
 """Stage `rank`: one page, in the order a version shows it. It needs the exported model and nothing else of a home."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pagerec_dbx.scoring.pages import Ranker, rank_pages
-from pagerec_dbx.scoring.request import page_from_request
+from pagerec_dbx.scoring.request import page_from_request, parse_page
+
+if TYPE_CHECKING:
+    from pagerec_dbx.registry import Registry
+
+
+def rank_text(registry: Registry, version: str | None, text: bytes | str) -> dict:
+    """As `rank_page`, of a page that came as JSON text, by a version's number or alias; the champion unless given.
+
+    Raises:
+        UnknownVersionError: there is no such version, or none was given and there is no champion.
+    """
+    page = parse_page(text)
+    return rank_page(registry.load(version or "champion"), page)
 
 
 def rank_page(ranker: Ranker, page: Mapping) -> dict:

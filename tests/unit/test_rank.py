@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagerec_dbx.errors import PageError
+from pagerec_dbx.errors import PageError, UnknownVersionError
 from pagerec_dbx.scoring.request import page_from_request, parse_page
-from pagerec_dbx.stages.rank import rank_page
+from pagerec_dbx.stages.rank import rank_page, rank_text
 from tests.stand_in_ranker import StandInRanker, stand_in_score
 
 MONDAY = 1_704_067_200_000  # 2024-01-01T00:00:00Z, in milliseconds
@@ -132,7 +132,7 @@ def test_rank_page_says_what_is_wrong_with_a_page(message, wrong):
     assert "\n" not in str(raised.value) and str(raised.value).isascii()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"candidates": NaN}', "{} {}", "\ufeff{}"])
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"candidates": NaN}', "{} {}", "\ufeff{}", b"\xff\xfe{}"])
 def test_parse_page_refuses_what_is_no_json(text):
     with pytest.raises(PageError, match="the page is not JSON: wanted one JSON object"):
         parse_page(text)
@@ -158,6 +158,25 @@ def test_rank_page_ranks_or_says_why_not_whatever_comes(request):
         assert rank_page(StandInRanker(), request)["ranked"]
     except PageError as error:
         assert error.what
+
+
+class Versions:
+    """A registry that holds version 7 and no champion."""
+
+    def load(self, version):
+        if version != "7":
+            raise UnknownVersionError(f"no version {version}")
+        return StandInRanker()
+
+
+def test_rank_text_ranks_json_by_the_version_named():
+    assert rank_text(Versions(), "7", b'{"candidates": [{"row_id": "\xc3\xa4"}]}')["ranked"][0]["row_id"] == "ä"
+
+
+def test_rank_text_asks_for_the_champion_unless_a_version_is_named():
+    for version, asked in ((None, "champion"), ("8", "8")):
+        with pytest.raises(UnknownVersionError, match=f"no version {asked}"):
+            rank_text(Versions(), version, b'{"candidates": [{"row_id": "a"}]}')
 
 
 def test_rank_page_needs_no_spark_and_no_tensorflow():

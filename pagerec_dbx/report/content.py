@@ -1,0 +1,188 @@
+"""What a report tells, as plain values. Every figure knows its protocol, page views and viewers."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping
+
+METRICS = {"ndcg": "NDCG", "ndcg_at_10": "NDCG@10", "reciprocal_rank": "RR", "hit_at_1": "hit@1"}
+PROTOCOLS = {
+    "menu": "the rows offered on the page",
+    "menu_unpinned": "the offered rows that are not pinned",
+    "vocabulary": "all rows of the vocabulary",
+}
+SPLIT = "holdout"
+MEASURED_HERE = "here"
+MISSING = "–"
+ROLES = ("challenger", "champion", "version", "imported", "baseline", "floor", "ceiling")  # in the order shown
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """The mean figures of one version, floor or ceiling under one protocol."""
+
+    name: str  # a version's number, `floor:popularity`, `ceiling:with_position`, ...
+    role: str  # one of ROLES
+    protocol: str
+    metrics: Mapping[str, float | None]
+    pages: int | None = None
+    viewers: int | None = None
+    expected: Mapping[str, float | None] = dataclasses.field(
+        default_factory=dict
+    )  # over the true click; simulated only
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How much better the challenger is than a baseline, with its 95 % interval."""
+
+    baseline: str
+    protocol: str
+    metric: str
+    difference: float
+    lower: float | None  # None: measured elsewhere, so not paired
+    upper: float | None
+    pages: int | None = None
+    viewers: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """A verdict that was written down."""
+
+    decided_at: dt.datetime
+    version: str
+    previous_version: str | None
+    promoted: bool
+    reasons: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Health:
+    """One measure of the joins on one day."""
+
+    day: dt.date
+    join_method: str
+    measure: str
+    value: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class PositionClicks:
+    """How often the rows at one position were shown and clicked."""
+
+    position: int  # 0-based
+    randomized: bool  # on page views whose order was drawn at random
+    shown: int
+    clicked: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Quarantined:
+    """Lines of one source refused for one reason."""
+
+    source: str
+    reason: str
+    lines: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportContent:
+    """All that the page shows; any part may be missing."""
+
+    made_at: dt.datetime
+    version: str | None = None  # under judgement
+    holdout: str | None = None
+    simulated: bool = False
+    results: tuple[Result, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    decision: Decision | None = None
+    curves: tuple[Mapping[str, float], ...] = ()  # one an epoch
+    health: tuple[Health, ...] = ()
+    positions: tuple[PositionClicks, ...] = ()
+    quarantine: tuple[Quarantined, ...] = ()
+
+
+def decisive(content: ReportContent) -> Difference | None:
+    """The difference the headline tells: menu protocol, NDCG, against the champion of the verdict, else another version
+    that the challenger was compared with, else popularity."""
+    asked = [d for d in content.differences if (d.protocol, d.metric) == ("menu", "ndcg") and d.lower is not None]
+    by_name = {difference.baseline: difference for difference in asked}
+    previous = content.decision.previous_version if content.decision else None
+    versions = [name for name in by_name if ":" not in name]
+    for name in (previous, *versions, "floor:popularity"):
+        if name in by_name:
+            return by_name[name]
+    return asked[0] if asked else None
+
+
+def headline(content: ReportContent) -> str:
+    """The finding in one sentence."""
+    told = decisive(content)
+    if content.version is None:
+        return "No version has been compared yet."
+    if told is None:
+        return f"Version {content.version} has not been compared with a floor or a champion yet."
+    where = f", on {told.pages:,} page views" if told.pages is not None else ""
+    simulated = " (simulated)" if content.simulated else ""
+    return (
+        f"Version {content.version} {_finding(told)} {spoken(told.baseline)}: NDCG {signed(told.difference)}, "
+        f"95 % interval {number(told.lower)} to {number(told.upper)}{where}{simulated}."
+    )
+
+
+def _finding(told: Difference) -> str:
+    if told.lower > 0:
+        return "ranks better than"
+    return "ranks worse than" if told.upper < 0 else "is not shown to rank better than"
+
+
+def floors_sentence(content: ReportContent) -> str:
+    """Whether all floors are beaten: the interval of the difference lies above 0 against each."""
+    floors = [
+        difference
+        for difference in content.differences
+        if (difference.protocol, difference.metric) == ("menu", "ndcg") and difference.baseline.startswith("floor:")
+    ]
+    if not floors:
+        return ""
+    lost = [spoken(floor.baseline) for floor in floors if floor.lower is None or floor.lower <= 0]
+    if lost:
+        return f"It does not beat every floor: {' and '.join(lost)} not beaten."
+    return f"It beats every floor: {', '.join(spoken(floor.baseline) for floor in floors)}."
+
+
+def role_of(name: str, challenger: str | None, champion: str | None = None, measured: str = MEASURED_HERE) -> str:
+    """What part a version, floor or ceiling plays in a comparison."""
+    if measured != MEASURED_HERE:
+        return "imported"
+    kind = name.partition(":")[0]
+    if ":" in name:
+        return kind if kind in ROLES else "baseline"
+    return "challenger" if name == challenger else "champion" if name == champion else "version"
+
+
+def spoken(name: str) -> str:
+    """A version, floor or ceiling as one says it: `floor:page_order` is "page order"."""
+    kind, colon, rest = name.partition(":")
+    if not colon:
+        return f"version {name}"
+    said = rest.replace("_", " ")
+    if kind in ("floor", "baseline"):
+        return said
+    return f"best order {said}" if kind == "ceiling" else f"{kind} {said}"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """`.7123`, `-.0040`, `1.0000`; an en dash where there is none."""
+    if value is None or value != value:
+        return MISSING
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("0.", ".", 1) if digits and text.startswith(("0.", "-0.")) else text
+
+
+def signed(value: float | None, digits: int = 4) -> str:
+    """As `number`, with a plus where it is above 0."""
+    text = number(value, digits)
+    return text if value is None or value != value or text.startswith("-") or float(text) == 0 else f"+{text}"

@@ -1,0 +1,79 @@
+"""The join figures of the report: from measures by day to totals, bars and a curve."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from pagerec_dbx.report.content import MISSING, Health, number
+from pagerec_dbx.report.plots import bars, line_chart
+
+_METHODS = ("keyed", "windowed")
+_SUMMED = ("page_views", "clicks_matched", "duplicate_page_views", "duplicate_clicks", "clicks_past_menu_kept")
+_UNMATCHED = "unmatched_"
+
+
+def joins_part(health: Iterable[Health]) -> dict:
+    """What the template's section on joins reads."""
+    records = sorted(
+        (one for one in health if one.value is not None), key=lambda one: (one.day, one.join_method, one.measure)
+    )
+    totals = _totals(records)
+    lost = {
+        f"{method}: {measure.removeprefix(_UNMATCHED).replace('_', ' ')}": value
+        for (method, measure), value in totals.items()
+        if measure.startswith(_UNMATCHED) and method in _METHODS and value
+    }
+    days = sorted({one.day for one in records})
+    rates = {
+        method: [(days.index(o.day), o.value) for o in records if (o.join_method, o.measure) == (method, "match_rate")]
+        for method in _METHODS
+    }
+    methods = [method for method in _METHODS if any(one.join_method == method for one in records)]
+    measures = [measure for measure in _SUMMED if any((method, measure) in totals for method in methods)]
+    unmatched = bars(lost)
+    return {
+        "join_head": ["join", "matched", *(measure.replace("_", " ") for measure in measures)],
+        "join_rows": [[method, _percent(_rate(totals, [method])), *(_whole(totals.get((method, measure)))
+                       for measure in measures)] for method in methods],
+        "unmatched": unmatched,
+        "unmatched_rows": [[bar.label, f"{bar.value:,.0f}"] for bar in unmatched],
+        "match_chart": line_chart(rates, unit=0.01, sign=" %") if len(days) > 1 else None,
+        "first_day": days[0].isoformat() if days else "",
+        "health_rows": [[one.day.isoformat(), one.join_method, one.measure, _shown(one.value)] for one in records],
+    }  # fmt: skip
+
+
+def match_rate(health: Iterable[Health]) -> float | None:
+    """Matched clicks of both joins over all their clicks; None without clicks."""
+    return _rate(_totals(one for one in health if one.value is not None), _METHODS)
+
+
+def _totals(records: Iterable[Health]) -> dict[tuple[str, str], float]:
+    """Counts summed over the days; shares and quantiles cannot be."""
+    totals: dict[tuple[str, str], float] = defaultdict(float)
+    for one in records:
+        if one.measure in _SUMMED or one.measure.startswith(_UNMATCHED):
+            totals[one.join_method, one.measure] += one.value
+    return totals
+
+
+def _rate(totals: dict[tuple[str, str], float], methods: Iterable[str]) -> float | None:
+    methods = tuple(methods)
+    matched = sum(
+        value for (method, measure), value in totals.items() if method in methods and measure == "clicks_matched"
+    )
+    lost = sum(
+        value for (method, measure), value in totals.items() if method in methods and measure.startswith(_UNMATCHED)
+    )
+    return matched / (matched + lost) if matched + lost else None
+
+
+def _percent(share: float | None) -> str:
+    return MISSING if share is None else f"{share:.1%}"
+
+
+def _whole(value: float | None) -> str:
+    return MISSING if value is None else f"{value:,.0f}"
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else number(value)

@@ -1,0 +1,206 @@
+"""Stage `report`: what the home's tables say, as one HTML page."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
+
+from pagerec_dbx.home import Home, write_atomically
+from pagerec_dbx.progress import watch_spark
+from pagerec_dbx.report.board import results_from_rows
+from pagerec_dbx.report.content import (
+    METRICS,
+    Decision,
+    Health,
+    PositionClicks,
+    Quarantined,
+    ReportContent,
+    Result,
+    headline,
+    role_of,
+)
+from pagerec_dbx.report.page import render
+from pagerec_dbx.schemas import (
+    COMPARISONS,
+    EVALUATIONS,
+    JOIN_HEALTH,
+    LABELLED_PAGE_VIEWS,
+    PROMOTIONS,
+    QUARANTINE,
+    Table,
+)
+from pagerec_dbx.tables import Tables
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportResult:
+    """The page that was written, and its first sentence."""
+
+    path: str
+    headline: str
+
+
+def report(
+    tables: Tables,
+    now: dt.datetime,
+    version: str | None = None,
+    curves: Sequence[Mapping[str, float]] = (),
+    simulated: bool = False,
+) -> ReportResult:
+    """Write HOME/reports/index.html from what there is; a missing table is a section that names its command.
+
+    Args:
+        tables: of the home.
+        now: when the report is made.
+        version: the version reported on; the challenger of the latest comparison unless given.
+        curves: one dictionary an epoch of that version's training: epoch, loss, validation_loss, ...
+        simulated: True where the logs come from a simulated world. Evaluations with ceilings say so too.
+    """
+    with watch_spark(tables.spark, "report"):
+        content = collect_content(tables, now, version, curves, simulated)
+    return write_report(tables.home, content)
+
+
+def write_report(home: Home, content: ReportContent) -> ReportResult:
+    """The page of what was collected, as HOME/reports/index.html."""
+    path = home.reports / "index.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, render(content))
+    return ReportResult(str(path), headline(content))
+
+
+def reported_version(tables: Tables) -> str | None:
+    """The challenger of the latest comparison; None where there is none."""
+    rows = _comparison(tables, None)
+    return rows[0]["challenger"] if rows else None
+
+
+def collect_content(
+    tables: Tables, now: dt.datetime, version: str | None, curves: Sequence[Mapping[str, float]], simulated: bool
+) -> ReportContent:
+    """The report's figures, counted by Spark; only counts and means reach the driver."""
+    rows = _comparison(tables, version)
+    version = rows[0]["challenger"] if rows else version
+    holdout = rows[0]["holdout"] if rows else None
+    decision = _decision(tables, version)
+    champion = _champion(rows, decision)
+    compared, differences = results_from_rows(rows, champion)
+    evaluated = _evaluated(tables, compared, holdout)
+    return ReportContent(
+        made_at=now,
+        version=version,
+        holdout=holdout,
+        simulated=simulated or any(result.role == "ceiling" for result in evaluated),
+        results=tuple(evaluated),
+        differences=tuple(differences),
+        decision=decision,
+        curves=tuple(curves),
+        health=_health(tables),
+        positions=_positions(tables),
+        quarantine=_quarantine(tables),
+    )
+
+
+def _read(tables: Tables, table: Table) -> DataFrame | None:
+    return tables.read(table) if tables.exists(table) else None
+
+
+def _comparison(tables: Tables, version: str | None) -> list[Row]:
+    """The version's, or anybody's, last comparison: one record per baseline, protocol and metric over all page views.
+
+    What the version was compared with before, on the same holdout, is in it too.
+    """
+    comparisons = _read(tables, COMPARISONS)
+    if comparisons is None:
+        return []
+    whole = comparisons.where(F.col("slice") == "all")
+    known = whole if version is None else whole.where(F.col("challenger") == version)
+    last = known.orderBy(F.desc("compared_at"), "comparison_id").first()
+    if last is None:
+        return []
+    same = (F.col("challenger") == last["challenger"]) & (F.col("holdout") == last["holdout"])
+    records = whole.where(same).orderBy("compared_at", "comparison_id").collect()
+    return list({(record["baseline"], record["protocol"], record["metric"]): record for record in records}.values())
+
+
+def _decision(tables: Tables, version: str | None) -> Decision | None:
+    """The last verdict on a version; a rollback is none."""
+    promotions = _read(tables, PROMOTIONS)
+    if promotions is None or version is None:
+        return None
+    mine = promotions.where((F.col("version") == version) & (F.col("action") == "promote"))
+    # As a number: Spark hands a timestamp over in the machine's own time zone.
+    last = mine.withColumn("seconds", F.unix_seconds("decided_at")).orderBy(F.desc("sequence")).first()
+    if last is None:
+        return None
+    decided_at = dt.datetime.fromtimestamp(last["seconds"], dt.timezone.utc)
+    return Decision(decided_at, version, last["previous_version"], last["promoted"], tuple(last["reasons"]))
+
+
+def _champion(rows: Sequence[Row], decision: Decision | None) -> str | None:
+    """The version that served when the comparison was made, among those compared with."""
+    versions = [row["baseline"] for row in rows if ":" not in row["baseline"]]
+    if decision is not None and decision.previous_version in versions:
+        return decision.previous_version
+    return versions[0] if versions else None
+
+
+def _evaluated(tables: Tables, compared: Sequence[Result], holdout: str | None) -> list[Result]:
+    """The compared results with their expected figures, and the ceilings of the same holdout."""
+    evaluations = _read(tables, EVALUATIONS)
+    if evaluations is None or holdout is None:
+        return list(compared)
+    names = [name for name in (*METRICS, *(f"expected_{name}" for name in METRICS)) if name in evaluations.columns]
+    means = (
+        evaluations.where((F.col("holdout") == holdout) & _of_interest(compared))
+        .groupBy("version", "protocol")
+        .agg(
+            F.count("*").alias("pages"),
+            F.countDistinct("user_hash").alias("viewers"),
+            *(F.avg(name).alias(name) for name in names),
+        )
+        .collect()
+    )
+    known = {(mean["version"], mean["protocol"]): _result(mean.asDict()) for mean in means}
+    own = [
+        dataclasses.replace(result, expected=known[result.name, result.protocol].expected)
+        if (result.name, result.protocol) in known
+        else result
+        for result in compared
+    ]
+    return own + [result for result in known.values() if result.role == "ceiling"]
+
+
+def _of_interest(compared: Sequence[Result]) -> Column:
+    return F.col("version").isin([result.name for result in compared]) | F.col("version").startswith("ceiling:")
+
+
+def _result(mean: Mapping) -> Result:
+    expected = {name: mean[f"expected_{name}"] for name in METRICS if mean.get(f"expected_{name}") is not None}
+    # A ceiling's own figure is the expected one: observed clicks only choose its page views.
+    return Result(
+        mean["version"], role_of(mean["version"], None), mean["protocol"], {}, mean["pages"], mean["viewers"], expected
+    )
+
+
+def _health(tables: Tables) -> tuple[Health, ...]:
+    health = _read(tables, JOIN_HEALTH)
+    records = [] if health is None else health.select("day", "join_method", "measure", "value").collect()
+    return tuple(Health(*record) for record in records)
+
+
+def _positions(tables: Tables) -> tuple[PositionClicks, ...]:
+    labelled = _read(tables, LABELLED_PAGE_VIEWS)
+    if labelled is None:
+        return ()
+    places = labelled.select("randomized", F.posexplode("clicked").alias("position", "label"))
+    counts = places.groupBy("position", "randomized").agg(F.count("*").alias("shown"), F.sum("label").alias("clicked"))
+    return tuple(PositionClicks(*record) for record in counts.orderBy("randomized", "position").collect())
+
+
+def _quarantine(tables: Tables) -> tuple[Quarantined, ...]:
+    quarantine = _read(tables, QUARANTINE)
+    records = [] if quarantine is None else quarantine.groupBy("source", "reason").count().collect()
+    return tuple(Quarantined(*record) for record in records)
