@@ -54,9 +54,7 @@ def _command(name: str, *, writes: bool, example: str):
 
 
 _SHARED = (
-    click.option(
-        "--home", default="./pagerec-home", show_default=True, help="Folder, or catalog.schema on Databricks."
-    ),
+    click.option("--home", default="./pagerec-home", show_default=True, help="Folder; on Databricks catalog.schema."),
     click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings."),
     click.option("--json", is_flag=True, help="Print the result as one JSON object."),
     click.option("--debug", is_flag=True, help="Show stack traces."),
@@ -64,7 +62,14 @@ _SHARED = (
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _InOrder(click.Group):
+    """Lists the commands in the order in which they are used, not by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
     """Learns in which order to show the rows of a home page to each viewer.
@@ -193,31 +198,39 @@ def score(bench: Workbench, version: str, from_: str | None, to: str | None) -> 
 
 
 @_command("rank", writes=False, example="""echo '{"candidates": [{"row_id": "row-1"}]}' | pagerec rank""")
-@click.option("--version", help="Number or alias; the champion unless given.")
-def rank(bench: Workbench, version: str | None) -> Outcome:
+@click.option("--version", default="champion", show_default=True, help="Number or alias.")
+def rank(bench: Workbench, version: str) -> Outcome:
     """One page as JSON on standard input -> its rows in order with scores."""
-    from pagerec_dbx.stages.rank import rank_text
+    from pagerec_dbx.scoring.request import parse_page
 
-    answer = rank_text(bench.registry, version, sys.stdin.buffer.read())
+    page = parse_page(sys.stdin.buffer.read().decode("utf-8", errors="replace"))
+    # TensorFlow takes seconds to import: only now, when the page is known to be JSON.
+    from pagerec_dbx.stages.rank import rank_page
+
+    answer = rank_page(bench.registry.load(version), page)
     return Outcome(answer, jsonlib.dumps(answer))
 
 
 @_command("doctor", writes=False, example="pagerec doctor")
 def doctor(bench: Workbench) -> Outcome:
     """What this machine and home have and lack."""
+    from pagerec_dbx.stages.doctor import describe
     from pagerec_dbx.stages.doctor import doctor as stage
 
     result = stage(bench.home)
-    return Outcome(_plain(result), result.to_text(), refused=not result.ok)
+    return Outcome(_plain(result), describe(result), refused=not result.ok)
 
 
 @_command("report", writes=True, example="pagerec report")
 def report(bench: Workbench) -> Outcome:
     """One self-contained HTML page of the latest results."""
-    from pagerec_dbx.stages.judge import write_report
+    from pagerec_dbx.stages.report import report as stage
+    from pagerec_dbx.stages.report import reported_version
 
-    path = write_report(bench)
-    return Outcome({"path": str(path)}, str(path))
+    version = reported_version(bench.tables)
+    curves = bench.registry.curves(version) if version else ()
+    result = stage(bench.tables, bench.now(), version, curves)
+    return Outcome(_plain(result), f"{result.headline}\n{result.path}")
 
 
 @_command("demo", writes=True, example="pagerec demo --home demo")

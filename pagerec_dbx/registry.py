@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pagerec_dbx import promotions
 from pagerec_dbx.errors import RegistryError, UnknownVersionError
@@ -17,6 +18,9 @@ from pagerec_dbx.evaluation.gate import Verdict
 from pagerec_dbx.home import Home
 from pagerec_dbx.promotions import Decision, Serving
 from pagerec_dbx.tables import Tables
+
+if TYPE_CHECKING:  # TensorFlow takes seconds to import, and most commands only need names and tags
+    from pagerec_dbx.models.export import Ranker
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 ALIASES = (CHALLENGER, CHAMPION, PREVIOUS)
@@ -95,9 +99,7 @@ class Registry:
 
     # --- versions -----------------------------------------------------------------------------------------------------
 
-    def register(
-        self, run_id: str, ranker_folder: Path, tags: Mapping[str, str], check: Callable[[Path], None]
-    ) -> str:
+    def register(self, run_id: str, ranker_folder: Path, tags: Mapping[str, str], check: Callable[[Path], None]) -> str:
         """Log a ranker into its run, check what comes back, register it, and call it the challenger.
 
         Args:
@@ -144,13 +146,29 @@ class Registry:
             raise UnknownVersionError(
                 f"no model version `{version}` is registered in home {self.home.name}",
                 wanted="a version's number, challenger, champion or previous",
-                fix="Train one with `pagerec train`, or promote one if no champion serves yet",
+                fix="Make a champion with `pagerec promote`, or name a version with --version"
+                if version == CHAMPION
+                else "Train one with `pagerec train`",
             ) from error
         return Version(str(found.version), found.run_id, found.source, dict(found.tags))
 
     def ranker_folder(self, version: str) -> Path:
         """The exported ranker of a version, on this machine's disk."""
         return self._ranker_folder(f"models:/{self.model_name}/{self.resolve(version)}")
+
+    def load(self, version: str) -> "Ranker":
+        """A version's ranker in this process."""
+        from pagerec_dbx.models.export import load_ranker
+
+        number = self.resolve(version)
+        return load_ranker(self.ranker_folder(number), number)
+
+    def signature(self, version: str) -> str:
+        """What a version's model takes and gives, as text that is equal where the signatures are."""
+        import mlflow.models
+
+        folder = self.ranker_folder(version).parents[1]
+        return str(mlflow.models.Model.load(str(folder)).signature)
 
     def tag(self, version: str, tags: Mapping[str, str]) -> None:
         client = self._client()
@@ -181,7 +199,10 @@ class Registry:
         promotions.decide(tables, decision, seen)
         self.tag(
             verdict.version,
-            {"verdict": "promote" if verdict.promote else "refuse", "verdict_reasons": "; ".join(verdict.reasons)[:5000]},
+            {
+                "verdict": "promote" if verdict.promote else "refuse",
+                "verdict_reasons": "; ".join(verdict.reasons)[:5000],
+            },
         )
         self.follow(promotions.serving(tables))
         return decision
@@ -299,4 +320,6 @@ def _signature():
         ColSpec(text, "device"),
         ColSpec(text, "location"),
     ]
-    return ModelSignature(Schema(inputs), Schema([ColSpec(Array(text), "row_id"), ColSpec(Array(DataType.float), "score")]))
+    return ModelSignature(
+        Schema(inputs), Schema([ColSpec(Array(text), "row_id"), ColSpec(Array(DataType.float), "score")])
+    )

@@ -14,7 +14,7 @@ from pagerec_dbx.home import Home
 from pagerec_dbx.schemas import Table
 
 _PROPERTIES = {
-    # Snapshots read a table's files as of a version; these two features would hide deletions or names from other readers.
+    # Snapshots read a table's files as of a version; both features would hide deletions or names from other readers.
     "delta.enableDeletionVectors": "false",
     "delta.columnMapping.mode": "none",
 }
@@ -130,16 +130,19 @@ def conform(frame: DataFrame, table: Table) -> DataFrame:
     Raises:
         SchemaError: a column is missing or has another type.
     """
-    wanted = spark_schema(table)
     got = {field.name: field.dataType for field in frame.schema.fields}
     faults = [
-        f"{field.name} {_plain(field.dataType).simpleString()} (got {got[field.name].simpleString() if field.name in got else 'no such column'})"
-        for field in wanted.fields
+        f"{field.name} {_plain(field.dataType).simpleString()} (got {_name(got.get(field.name))})"
+        for field in spark_schema(table).fields
         if field.name not in got or _plain(got[field.name]) != _plain(field.dataType)
     ]
     if faults:
         raise SchemaError(f"records do not fit table `{table.name}`", wanted="; ".join(faults))
     return frame.select(*table.column_names)
+
+
+def _name(kind: DataType | None) -> str:
+    return "no such column" if kind is None else kind.simpleString()
 
 
 def _plain(kind: DataType) -> DataType:

@@ -14,12 +14,16 @@ from pagerec_dbx import __version__
 from pagerec_dbx.config import Settings, flat
 from pagerec_dbx.errors import RegistryError
 from pagerec_dbx.features.preparation import Preparation, latest_preparation
-from pagerec_dbx.features.snapshot import open_snapshot
+from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, read_batches
 from pagerec_dbx.features.vocabulary import KINDS, read_vocabulary
 from pagerec_dbx.models.names import require_model_name
 from pagerec_dbx.progress import say
 from pagerec_dbx.registry import Registry
 from pagerec_dbx.tables import Tables
+
+_PACKAGES = (
+    "tensorflow", "tf-keras", "tensorflow-recommenders", "horovod", "petastorm", "pyarrow", "pyspark", "mlflow"
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +61,7 @@ def train(tables: Tables, registry: Registry, model_name: str, ranks: int, setti
         f"{model_name} on {preparation.preparation_id}",
         {"model": model_name, "ranks": ranks, **flat(settings)},
         _environment(),
-        preparation.table_versions,
+        {"labelled_page_views": preparation.labelled_version, "examples": preparation.examples_version},
     )
     try:
         log_file = registry.home.logs / "ranks.log"
@@ -93,8 +97,8 @@ def _job(registry: Registry, preparation: Preparation, model_name: str, settings
     )
     return TrainingJob(
         config=config,
-        train_snapshot=str(preparation.train_snapshot),
-        validation_snapshot=str(preparation.validation_snapshot),
+        train_snapshot=str(preparation.folder(registry.home, "train")),
+        validation_snapshot=str(preparation.folder(registry.home, "validation")),
         settings=settings.train,
         weights_file=str(registry.home.folder / "training" / "weights.npz"),
     )
@@ -110,23 +114,23 @@ def _export(tables: Tables, registry: Registry, job, run_id: str, preparation: P
     vocabularies = {kind: read_vocabulary(tables, preparation.vocabulary_version, kind) for kind in KINDS}
     folder = registry.home.folder / "training" / "ranker"
     trained = save_ranker(model, job.config, vocabularies, folder)
+    validation = open_snapshot(preparation.folder(registry.home, "validation"))
     tags = {
         "model": job.config.name,
         "preparation": preparation.preparation_id,
-        "trained_until": json.dumps(open_snapshot(preparation.validation_snapshot).manifest.last.as_json()),
+        "trained_until": json.dumps(validation.manifest.last.as_json()),
         "parameters": str(result.parameters),
         "ranks": str(result.ranks),
     }
-    check = functools.partial(_require_equal_scores, trained, preparation)
+    check = functools.partial(_require_equal_scores, trained, validation)
     return registry.register(run_id, folder, tags, check)
 
 
-def _require_equal_scores(trained, preparation: Preparation, folder: Path) -> None:
+def _require_equal_scores(trained, validation: Snapshot, folder: Path) -> None:
     """Load what was logged and hold its scores against those of the model in memory, to 1e-6."""
-    from pagerec_dbx.features.stream import sample_records
     from pagerec_dbx.models.export import load_ranker
 
-    records = sample_records(open_snapshot(preparation.validation_snapshot), 64)
+    records = next(read_batches(validation, 64))
     logged = load_ranker(folder, "logged")
     for name in ("menu_scores", "vocabulary_scores"):
         wanted, got = getattr(trained, name)(records), getattr(logged, name)(records)

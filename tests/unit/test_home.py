@@ -41,12 +41,9 @@ def test_open_home_refuses_files_and_unmarked_tables(tmp_path):
 
 
 def test_lock_names_its_holder_and_is_given_back(home):
-    with (
-        locked(home, "ingest"),
-        pytest.raises(LockedHomeError, match=f"held by `pagerec ingest` .process {os.getpid()}"),
-    ):
-        with locked(home, "join"):
-            pass
+    words = f"held by `pagerec ingest` .process {os.getpid()}"
+    with locked(home, "ingest"), pytest.raises(LockedHomeError, match=words), locked(home, "join"):
+        pass
     with locked(home, "join"):
         pass
 
