@@ -1,0 +1,99 @@
+"""Lines of click logs and page events: what viewers did."""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pagerec_dbx.hashing import hashed
+from pagerec_dbx.pipelines import parsing
+from pagerec_dbx.pipelines.lines import Reading, finished, id_of, identifier, missing, nested, with_fields
+
+EVENTS = ("page_load", "row_impression", "row_click", "scroll")
+CLICK = "row_click"
+_CLICK_FIELDS = (
+    "request_id:string,timestamp:string,user_id:string,user_hash:string,"
+    "row_click:string,row_click_title:string,row_position:int"
+)
+_EVENT_FIELDS = (
+    "event:string,timestamp:string,user_hash:string,page:string,row_id:string,row_title:string,"
+    "position:int,transaction:string"
+)
+
+
+def click_log_lines(lines: DataFrame, reading: Reading) -> DataFrame:
+    """Lines of click logs in the columns of BRONZE_EVENTS; the event is `row_click`.
+
+    One record per line.
+    """
+    fields = F.col("fields")
+    typed = (
+        with_fields(lines, _CLICK_FIELDS, reading)
+        .withColumn("happened_at", parsing.time(fields["timestamp"]))
+        .withColumn("user", identifier(fields["user_id"], "user_id"))
+        .withColumn("given_hash", identifier(fields["user_hash"], "user_hash"))
+        .withColumn("row_id", identifier(fields["row_click"], "row_click"))
+    )
+    someone = F.coalesce("user", "given_hash")
+    texts = ("request_id", "timestamp", "user_id", "user_hash", "row_click", "row_click_title")
+    faults = [
+        missing({"timestamp": fields["timestamp"], "user_id": someone, "row_click": F.col("row_id")}),
+        nested({name: fields[name] for name in texts}),
+        *_number_faults(fields["row_position"], reading),
+    ]
+    good = _columns(
+        event=F.lit(CLICK),
+        request_id=identifier(fields["request_id"], "request_id"),
+        row_title=fields["row_click_title"],
+        row_position=fields["row_position"],
+    )
+    user = F.coalesce(hashed(F.col("user"), reading.key), "given_hash")
+    return finished(typed, "click_logs", faults, user, good, reading).transform(_with_click_id)
+
+
+def page_event_lines(lines: DataFrame, reading: Reading) -> DataFrame:
+    """Lines of page events in the columns of BRONZE_EVENTS; request_id is null.
+
+    One record per line.
+    """
+    fields = F.col("fields")
+    typed = (
+        with_fields(lines, _EVENT_FIELDS, reading)
+        .withColumn("happened_at", parsing.time(fields["timestamp"]))
+        .withColumn("user", identifier(fields["user_hash"], "user_hash"))
+        .withColumn("row_id", identifier(fields["row_id"], "row_id"))
+    )
+    texts = ("event", "timestamp", "user_hash", "page", "row_id", "row_title", "transaction")
+    rowless_click = F.when((fields["event"] == CLICK) & F.col("row_id").isNull(), "missing_row_id")
+    faults = [
+        missing({"event": fields["event"], "timestamp": fields["timestamp"], "user_hash": F.col("user")}),
+        nested({name: fields[name] for name in texts}),
+        F.when(~fields["event"].isin(*EVENTS), "unknown_event"),
+        rowless_click,
+        *_number_faults(fields["position"], reading),
+    ]
+    good = _columns(
+        event=fields["event"],
+        page=fields["page"],
+        row_title=fields["row_title"],
+        row_position=fields["position"],
+        transaction=fields["transaction"],
+    )
+    return finished(typed, "page_events", faults, F.col("user"), good, reading).transform(_with_click_id)
+
+
+def _columns(**given: Column) -> dict[str, Column]:
+    nothing = F.lit(None).cast("string")
+    common = {"happened_at": F.col("happened_at"), "row_id": F.col("row_id")}
+    return dict.fromkeys(("request_id", "page", "transaction"), nothing) | common | given
+
+
+def _number_faults(position: Column, reading: Reading) -> list[Column]:
+    return [
+        parsing.time_fault(F.col("fields.timestamp"), F.col("happened_at"), reading.plausible),
+        F.when(position < 0, "number_out_of_range"),
+    ]
+
+
+def _with_click_id(events: DataFrame) -> DataFrame:
+    identity = id_of("source", "user_hash", "request_id", "happened_at", "row_id", "row_position")
+    is_click = F.col("reason").isNull() & (F.col("event") == CLICK)
+    return events.withColumn("click_id", F.when(is_click, identity))

@@ -1,0 +1,95 @@
+"""What the joins and the quarantine say about the logs, in the columns of JOIN_HEALTH: day, join_method, measure, value."""
+
+from collections.abc import Mapping
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pagerec_dbx.pipelines.crosscheck import CAUSES
+from pagerec_dbx.pipelines.joins import REASONS
+
+_KEY = ("day", "join_method")
+_QUANTILES = {"time_to_click_p50": 0.5, "time_to_click_p90": 0.9, "time_to_click_p99": 0.99}
+
+
+def page_view_measures(labelled: DataFrame) -> DataFrame:
+    """page_views and page_views_with_click.
+
+    One record per day, join_method, measure.
+    """
+    return _measured(
+        labelled,
+        {"page_views": F.count("*"), "page_views_with_click": F.count("clicked_row_id")},
+    )
+
+
+def click_measures(matches: DataFrame, menu_length: int) -> DataFrame:
+    """Clicks, how many were matched, why the others were not, and how long they took.
+
+    One record per day, join_method, measure. A matched click counts on its page view's day.
+
+    Args:
+        matches: the records of CLICK_MATCHES.
+        menu_length: rows of a menu that training keeps.
+    """
+    seconds = (F.unix_micros("clicked_at") - F.unix_micros("served_at")) / 1e6
+    matched = F.count("page_view_id")
+    measures = {
+        "clicks": F.count("*"),
+        "clicks_matched": matched,
+        "match_rate": matched / F.count("*"),
+        **{f"unmatched_{reason}": F.count_if(F.col("reason") == reason) for reason in REASONS},
+        "clicks_per_page": matched / F.countDistinct("page_view_id"),
+        **{name: F.percentile(seconds, share) for name, share in _QUANTILES.items()},
+        "clicks_past_menu_kept": F.count_if(F.col("position") >= menu_length),
+    }
+    return _measured(matches, measures)
+
+
+def reduction_measures(reductions: DataFrame) -> DataFrame:
+    """duplicate_page_views, duplicate_clicks and late_history_titles, for both joins together too.
+
+    One record per day, join_method, measure.
+    """
+    summed = _both(reductions).groupBy(*_KEY, "measure").agg(F.sum("value").alias("value"))
+    return summed.select(*_KEY, "measure", "value")
+
+
+def quarantine_measures(quarantine: DataFrame) -> DataFrame:
+    """quarantined and quarantined_<reason>, on the day of ingestion.
+
+    One record per day, measure; join_method is `all`.
+    """
+    names = F.explode(F.array(F.lit("quarantined"), F.concat(F.lit("quarantined_"), F.col("reason"))))
+    named = quarantine.select(F.to_date("ingested_at").alias("day"), names.alias("measure"))
+    counted = named.groupBy("day", "measure").count()
+    return counted.select(
+        "day", F.lit("all").alias("join_method"), "measure", F.col("count").cast("double").alias("value")
+    )
+
+
+def agreement_measures(agreement: DataFrame) -> DataFrame:
+    """agreement (the share of page views labelled alike by both joins), and those labelled otherwise by cause.
+
+    One record per day, measure; join_method is `all`.
+    """
+    measures = {
+        "agreement_page_views": F.count("*"),
+        "agreement": F.mean(F.col("agrees").cast("double")),
+        **{f"disagreement_{cause}": F.count_if(F.col("cause") == cause) for cause in CAUSES},
+    }
+    return _unpivoted(agreement.groupBy("day", F.lit("all").alias("join_method")), measures)
+
+
+def _measured(frame: DataFrame, measures: Mapping[str, Column]) -> DataFrame:
+    return _unpivoted(_both(frame).groupBy(*_KEY), measures)
+
+
+def _both(frame: DataFrame) -> DataFrame:
+    """Every record twice: under its join and under `all`."""
+    return frame.withColumn("join_method", F.explode(F.array(F.col("join_method"), F.lit("all"))))
+
+
+def _unpivoted(groups, measures: Mapping[str, Column]) -> DataFrame:
+    wide = groups.agg(*(column.cast("double").alias(name) for name, column in measures.items()))
+    return wide.unpivot(list(_KEY), list(measures), "measure", "value")

@@ -1,0 +1,112 @@
+"""What one raw line says: JSON to typed columns, and what is wrong with it, by column expressions alone.
+
+Spark's JSON reader forgives what must not be forgiven, in silence: an object where text is wanted becomes its JSON
+text, what follows the first object of a line is dropped, a list of objects is taken for its first. So a line is read as
+the only element of a list, and what became of an object is looked for again in the line.
+"""
+
+import dataclasses
+import datetime as dt
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+_STRICT = {"columnNameOfCorruptRecord": "broken", "allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
+_NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][+]?[0-9]+)?$"
+_FRACTION = r"^\"?-?([0-9]+\.[0-9]+([eE][-+]?[0-9]+)?|Infinity)\"?$"  # what the reader makes of 1.10, 1e5, 1e400
+_ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?$"
+_MOST_DIGITS = 15  # of epoch milliseconds: until the year 33658
+
+
+@dataclasses.dataclass(frozen=True)
+class Plausible:
+    """The times that are believed, both ends included."""
+
+    earliest: dt.datetime
+    latest: dt.datetime
+
+    def excludes(self, time: Column) -> Column:
+        return (time < F.lit(self.earliest)) | (time > F.lit(self.latest))
+
+
+def text_fault(line: Column, max_bytes: int) -> Column:
+    """Why a line is no text to be parsed; null if it is."""
+    octets = line.cast("binary")
+    # Java turns what is no UTF-8 into U+FFFD on the way to characters, so the way back gives other bytes.
+    is_utf8 = F.encode(F.decode(octets, "UTF-8"), "UTF-8") == octets
+    return (
+        F.when(F.octet_length(line) > max_bytes, "line_too_long")
+        .when(line.contains("\x00"), "nul_byte")
+        .when(~is_utf8, "invalid_utf8")
+    )
+
+
+def parsed(line: Column, fields: str) -> Column:
+    """The line as struct<line: array<struct<fields>>, broken: string>; `broken` is null if all of it fits the fields."""
+    return F.from_json(_wrapped(line), f"line array<struct<{fields}>>, broken string", _STRICT)
+
+
+def json_fault(line: Column, shape: Column, fields: str) -> Column:
+    """Why a line is not one JSON object of these fields; null if it is."""
+    as_text = F.from_json(_wrapped(line), "line array<string>, broken string", _STRICT)
+    wide = F.from_json(_wrapped(line), f"line array<struct<{fields.replace(':int', ':bigint')}>>, broken string", _STRICT)
+    is_json = as_text["broken"].isNull() & (F.size(as_text["line"]) == 1)
+    return (
+        F.when(
+            shape["broken"].isNotNull(),
+            F.when(~is_json, "not_json").when(wide["broken"].isNull(), "number_out_of_range").otherwise("wrong_type"),
+        )
+        .when(F.size(shape["line"]) != 1, "not_json")
+        .when(shape["line"][0].isNull(), "wrong_type")
+    )
+
+
+def _wrapped(line: Column) -> Column:
+    return F.concat(F.lit('{"line":['), line, F.lit("]}"))
+
+
+def nested(text: Column, line: Column, name: str) -> Column:
+    """True where a field that should be text, a number or null is an object or a list."""
+    looks_nested = text.startswith("{") | text.startswith("[")
+    return F.coalesce(looks_nested & line.rlike(rf'"{name}"\s*:\s*[\[{{]'), F.lit(False))
+
+
+def any_nested(texts: Column, line: Column, name: str) -> Column:
+    """True where one of these texts is an object or a list."""
+    return F.coalesce(F.exists(texts, lambda text: nested(text, line, name)), F.lit(False))
+
+
+def identifier(text: Column, line: Column, name: str) -> Column:
+    """An id as text, null if it is empty; a number is its JSON text, to the letter."""
+    written = F.regexp_extract(line, rf'"{name}"\s*:\s*(-?[0-9][-+.eE0-9]*)', 1)
+    exact = F.when(text.rlike(_FRACTION) & (written != ""), written).otherwise(text)
+    return F.when(exact != "", exact)
+
+
+def time(text: Column) -> Column:
+    """Epoch milliseconds or ISO 8601 as a timestamp, finer than microseconds cut; null if it is neither.
+
+    Without an offset it is UTC, whatever the session's time zone.
+    """
+    upper = F.upper(text)
+    zoned = upper.rlike(r":\d{2}([.,]\d+)? ?(Z|[+-]\d{2}(:?\d{2})?)$")
+    with_zone = F.when(F.length(text) == 10, F.concat(text, F.lit("T00:00:00Z"))).when(zoned, upper).otherwise(
+        F.concat(upper, F.lit("Z"))
+    )
+    digits = F.when(F.length(text) <= _MOST_DIGITS, text.cast("bigint") * 1000)
+    decimal = F.when(F.length(text) <= 30, text.cast("decimal(38,6)") * 1000).cast("bigint")
+    return (
+        F.when(text.rlike("^[0-9]+$"), F.timestamp_micros(digits))
+        .when(upper.rlike(_ISO), F.try_to_timestamp(F.translate(with_zone, ",", ".")))
+        .when(text.rlike(_NUMBER), F.timestamp_micros(decimal))
+    )
+
+
+def time_fault(text: Column, time: Column, plausible: Plausible) -> Column:
+    """Why a time is refused; null if it is not, and where there is none."""
+    return (
+        F.when(text.isNull(), None)
+        .when(time.isNull() & text.rlike(_NUMBER), "implausible_time")
+        .when(time.isNull(), "malformed_time")
+        .when(plausible.excludes(time), "implausible_time")
+    )
