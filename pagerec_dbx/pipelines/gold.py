@@ -1,0 +1,103 @@
+"""Labelled page views -> examples: what a ranker may know of a page view, and what was clicked."""
+
+import dataclasses
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pagerec_dbx.errors import LeakageError, NoExamplesError
+from pagerec_dbx.pipelines.cuts import SPLITS, with_split
+from pagerec_dbx.pipelines.order import Cuts
+from pagerec_dbx.schemas import EXAMPLES
+from pagerec_dbx.tables import conform
+
+_DAY = 86_400  # seconds
+_THURSDAY = 3  # 1970-01-01 was one; Monday is 0
+_LONGEST_AGE = 2_147_483_647  # seconds; what an int holds
+
+
+def examples_from_labelled(labelled: DataFrame, history_length: int) -> DataFrame:
+    """One record per page view with a click, in the columns of `examples`.
+
+    Args:
+        labelled: records of `labelled_page_views`.
+        history_length: the most recent titles kept, oldest first.
+
+    Returns:
+        Tokens, not ids; the menu whole. `hour` and `weekday` (Monday 0) are the viewer's where the offset is known,
+        else UTC. `history_age` is in whole seconds before the page view, at least 1, and 0 where no time is known.
+    """
+    shortened = labelled.where(has_click()).withColumn("recent", most_recent("history", history_length))
+    local = F.unix_seconds("served_at") + 60 * F.coalesce(F.col("utc_offset_minutes"), F.lit(0))
+    columns = shortened.select(
+        "page_view_id", "request_id", "user_hash", "served_at", "day", "randomized", "device", "location",
+        F.transform("recent", lambda entry: entry["title_id"]).alias("history"),
+        F.transform("recent", lambda entry: age_seconds(entry["watched_at"])).alias("history_age"),
+        F.transform("menu", lambda row: row["row_id"]).alias("menu"),
+        F.transform("menu", lambda row: F.coalesce(row["pinned"], F.lit(False)).cast("tinyint")).alias("pinned"),
+        F.transform("clicked", lambda label: label.cast("tinyint")).alias("clicked"),
+        F.floor(F.pmod(local, F.lit(_DAY)) / 3_600).cast("int").alias("hour"),
+        F.pmod(F.floor(local / _DAY) + _THURSDAY, F.lit(7)).cast("int").alias("weekday"),
+    )  # fmt: skip
+    return conform(columns, EXAMPLES)
+
+
+def has_click() -> Column:
+    """True for page views on which at least one row was clicked."""
+    return F.exists("clicked", lambda label: label == 1)
+
+
+def most_recent(name: str, length: int) -> Column:
+    """The last `length` entries of an array column, all where there are fewer."""
+    return F.slice(name, F.greatest(F.size(name) - length + 1, F.lit(1)), F.lit(length))
+
+
+def age_seconds(watched_at: Column) -> Column:
+    """Whole seconds from a history entry to its page view: at least 1, 0 where the entry has no time."""
+    seconds = F.floor((F.unix_micros("served_at") - F.unix_micros(watched_at)) / 1_000_000)
+    within = F.least(F.greatest(seconds, F.lit(1)), F.lit(_LONGEST_AGE))
+    return F.when(watched_at.isNull(), 0).otherwise(within.cast("int"))
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitCounts:
+    """What one part of the labelled page views holds."""
+
+    page_views: int
+    clicked: int  # page views with a click
+
+
+def count_splits(labelled: DataFrame, cuts: Cuts) -> dict[str, SplitCounts]:
+    """Page views of each part, with and without a click, after a look for what a ranker must not know.
+
+    Raises:
+        LeakageError: a history holds what was watched at or after its page view.
+        NoExamplesError: a part without a single click.
+    """
+    late = F.exists("history", lambda entry: F.coalesce(entry["watched_at"] >= F.col("served_at"), F.lit(False)))
+    records = (
+        with_split(labelled, cuts)
+        .groupBy("split")
+        .agg(F.count("*").alias("all"), F.count_if(has_click()).alias("clicked"), F.count_if(late).alias("late"))
+        .collect()  # at most one record a split
+    )
+    leaking = sum(record["late"] for record in records)
+    if leaking:
+        raise LeakageError(
+            f"{leaking:,} labelled page views have a history entry watched at or after the page was served",
+            wanted="only entries watched strictly before",
+            fix="Run `pagerec ingest` and `pagerec join` again; silver drops such entries",
+        )
+    counts = {record["split"]: SplitCounts(record["all"], record["clicked"]) for record in records}
+    return {split: _require_clicks(split, counts.get(split, SplitCounts(0, 0))) for split in SPLITS}
+
+
+def _require_clicks(split: str, counts: SplitCounts) -> SplitCounts:
+    if counts.clicked == 0:
+        raise NoExamplesError(
+            f"the {split} part has no page view with a click",
+            wanted="at least one click in each of train, validation and holdout",
+            got=f"{counts.page_views:,} page views without a click",
+            fix="Move the cuts (holdout_from, validation_from or the fractions) or ingest more logs",
+        )
+    return counts

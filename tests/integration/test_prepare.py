@@ -1,0 +1,235 @@
+"""The stage `prepare` and the snapshots it publishes, on Delta tables."""
+
+import dataclasses
+import datetime as dt
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pagerec_dbx.config import PrepareSettings
+from pagerec_dbx.errors import MissingTableError, NoExamplesError, SnapshotError
+from pagerec_dbx.features.preparation import latest_preparation
+from pagerec_dbx.features.snapshot import MANIFEST, open_snapshot, read_batches
+from pagerec_dbx.features.stream import Shard, open_stream
+from pagerec_dbx.features.vocabulary import load_vocabulary, read_vocabulary
+from pagerec_dbx.home import open_home
+from pagerec_dbx.pipelines.cuts import SPLITS
+from pagerec_dbx.schemas import EXAMPLES, LABELLED_PAGE_VIEWS
+from pagerec_dbx.stages.prepare import prepare
+from pagerec_dbx.tables import Tables
+from tests.page_views import labelled_page_views, page_view
+
+NOW = dt.datetime(2024, 2, 1, 12, tzinfo=dt.timezone.utc)
+SETTINGS = PrepareSettings(
+    holdout_fraction=0.25, validation_fraction=0.3, history_length=2, menu_length=4, max_titles=5
+)
+
+
+def world(numbers) -> list[dict]:
+    """One page view a minute. Every fifth has no click; every seventh has its click in the fifth row, past M = 4."""
+    return [
+        page_view(
+            number,
+            60 * number,
+            titles=[(f"t{number % 4}", 90), (f"t{number % 3}", 30)],
+            rows=["a", "b", "c", f"r{number % 5}", "late" if number < 150 else "later"],
+            labels=[0] * 5 if number % 5 == 0 else [0, 0, 0, 0, 1] if number % 7 == 0 else [1, 0, 0, 0, 0],
+            randomized=number % 2 == 0,
+        )
+        for number in numbers
+    ]
+
+
+# 200 page views: the holdout is the last 50 (150 to 199), validation round(150 x .3) = 45 before it (105 to 149).
+PARTS = {"train": range(105), "validation": range(105, 150), "holdout": range(150, 200)}
+
+
+def clicked(numbers, past_menu=False) -> list[int]:
+    return [number for number in numbers if number % 5 and (past_menu or number % 7)]
+
+
+@pytest.fixture(scope="module")
+def prepared(spark, tmp_path_factory):
+    """A home after one `prepare`, and its result. Tests that write take a copy."""
+    tables = Tables(spark, open_home(str(tmp_path_factory.mktemp("prepared") / "home")))
+    tables.replace(LABELLED_PAGE_VIEWS, labelled_page_views(spark, world(range(200))))
+    return tables, prepare(tables, SETTINGS, NOW)
+
+
+@pytest.fixture
+def copy(prepared, tmp_path):
+    """The prepared home to write to; versions of Delta tables move with their folders."""
+    tables, _ = prepared
+    shutil.copytree(tables.home.folder, tmp_path / "copy")
+    return Tables(tables.spark, open_home(str(tmp_path / "copy")))
+
+
+def snapshot_of(tables, split):
+    return open_snapshot(latest_preparation(tables).folder(tables.home, split))
+
+
+def ids_of(snapshot) -> list[int]:
+    return [int(page_view_id) for batch in read_batches(snapshot, 100) for page_view_id in batch["page_view_id"]]
+
+
+def records_of(snapshot) -> dict[str, np.ndarray]:
+    batches = list(read_batches(snapshot, 1_000))
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def test_prepare_puts_every_clicked_page_view_into_its_part(prepared):
+    tables, result = prepared
+    assert sorted(ids_of(snapshot_of(tables, "train"))) == clicked(PARTS["train"])
+    assert sorted(ids_of(snapshot_of(tables, "validation"))) == clicked(PARTS["validation"])
+    assert sorted(ids_of(snapshot_of(tables, "holdout"))) == clicked(PARTS["holdout"], past_menu=True)
+    for split in SPLITS:
+        kept = len(clicked(PARTS[split], past_menu=split == "holdout"))
+        with_click = len(clicked(PARTS[split], past_menu=True))
+        names = ("page_views", "clicked", "records", "left_out")
+        assert [result.counts[f"{split}_{name}"] for name in names] == [
+            len(PARTS[split]), with_click, kept, with_click - kept
+        ]  # fmt: skip
+    assert (result.validation_from, result.holdout_from) == ("2024-01-01T01:45:00+00:00", "2024-01-01T02:30:00+00:00")
+
+
+def test_prepare_counts_vocabularies_on_the_training_part(prepared):
+    tables, result = prepared
+    version = result.vocabulary_version
+    # Every page view has a, b, c and late; r0 to r4 on 21 each of 105; `later` only on the holdout's.
+    assert read_vocabulary(tables, version, "rows") == ["a", "b", "c", "late", "r0", "r1", "r2", "r3", "r4"]
+    # By number % 12, t0 has 3 + 4, t1 3 + 4, t2 3 + 4, t3 3 of 12; 3 tokens fit into 5 entries: t3 is unknown.
+    assert read_vocabulary(tables, version, "titles") == ["t0", "t1", "t2"]
+    assert (result.titles, result.rows) == (5, 11)
+
+
+def test_prepare_writes_equal_shuffled_row_groups(prepared):
+    tables, _ = prepared
+    for split in ("train", "validation"):
+        manifest = snapshot_of(tables, split).manifest
+        assert len(manifest.row_groups) == 24
+        assert max(manifest.row_groups) - min(manifest.row_groups) <= 1
+    ids = ids_of(snapshot_of(tables, "train"))
+    assert ids != sorted(ids)
+
+
+def test_holdout_snapshot_has_whole_menus_and_its_viewers(prepared):
+    tables, _ = prepared
+    snapshot = snapshot_of(tables, "holdout")
+    records = records_of(snapshot)
+    assert snapshot.manifest.menu_length == 5 and records["menu"].shape == (len(records["hour"]), 5)
+    page = list(records["page_view_id"]).index(161)  # click in the fifth row, `later`: not in the vocabulary
+    assert records["clicked"][page].tolist() == [0, 0, 0, 0, 1]
+    assert (records["menu"][page].tolist(), records["clicked_row"][page]) == ([2, 3, 4, 7, 1], 1)
+    assert records["user_hash"][page] == f"{161 % 7:064x}"
+    assert not records["randomized"][page]
+    assert set(pq.read_schema(snapshot_of(tables, "train").paths[0]).names) & {"user_hash", "randomized"} == set()
+
+
+def test_training_snapshot_streams_through_petastorm(prepared):
+    tables, _ = prepared
+    snapshot = snapshot_of(tables, "train")
+    seen = []
+    for rank in range(2):
+        with open_stream(snapshot, Shard(rank, 2), 16, 1) as batches:
+            for batch in batches:
+                assert batch["history"].shape[1:] == [2] and batch["menu"].shape[1:] == [4]
+                seen += batch["page_view_id"].numpy().tolist()
+    assert sorted(seen) == clicked(PARTS["train"])
+
+
+def test_manifest_says_what_the_snapshot_was_made_of(prepared):
+    tables, result = prepared
+    manifest = snapshot_of(tables, "train").manifest
+    assert (manifest.name, manifest.split, manifest.table) == (result.snapshots["train"], "train", "examples")
+    assert manifest.table_version == tables.version(EXAMPLES)
+    assert (manifest.first.page_view_id, manifest.last.page_view_id) == (1, 104)
+    assert manifest.left_out == {"clicks_past_menu": 12}  # multiples of 7, not of 5, below 105
+    assert manifest.schema["history"] == "list<element: int32>"
+    assert (manifest.title_count, manifest.row_count) == (5, 11)
+
+
+def test_latest_preparation_is_what_prepare_stored(prepared):
+    tables, result = prepared
+    preparation = latest_preparation(tables)
+    assert preparation.preparation_id == result.preparation_id
+    assert preparation.prepared_at == NOW
+    assert preparation.holdout == result.snapshots["holdout"]
+    assert preparation.cuts.holdout.served_at.isoformat() == result.holdout_from
+    assert preparation.cuts.holdout.page_view_id == 150
+    assert dict(preparation.counts) == dict(result.counts)
+
+
+def test_prepare_again_writes_nothing(copy):
+    before = {path: path.stat().st_mtime_ns for path in copy.home.snapshots.rglob("*")}
+    version = copy.version(EXAMPLES)
+    result = prepare(copy, SETTINGS, NOW + dt.timedelta(hours=1))
+    assert {path: path.stat().st_mtime_ns for path in copy.home.snapshots.rglob("*")} == before
+    assert copy.version(EXAMPLES) == version
+    assert latest_preparation(copy).preparation_id == result.preparation_id
+    assert latest_preparation(copy).prepared_at == NOW + dt.timedelta(hours=1)
+
+
+def test_prepare_writes_anew_what_a_killed_run_or_damage_left(copy):
+    train, validation = (snapshot_of(copy, split) for split in ("train", "validation"))
+    wanted = records_of(train)
+    (train.folder / MANIFEST).unlink()  # killed between the files and the manifest
+    (train.folder / "row_group=0" / "half-written.parquet").write_bytes(b"PAR1")
+    with open(validation.paths[3], "ab") as file:
+        file.write(b"x")
+    for damaged in (train, validation):
+        with pytest.raises(SnapshotError):
+            open_snapshot(damaged.folder)
+    prepare(copy, SETTINGS, NOW)
+    again = open_snapshot(train.folder)
+    assert not (train.folder / "row_group=0" / "half-written.parquet").exists()
+    np.testing.assert_equal(records_of(again), wanted)
+    assert ids_of(open_snapshot(validation.folder)) == ids_of(validation)
+
+
+def test_snapshot_has_one_version_and_not_what_it_deleted(copy):
+    """Page view 3 goes, 500 comes: the new snapshot follows, the old one stays as it was."""
+    old = snapshot_of(copy, "train")
+    views = [view for view in world(range(200)) if view["page_view_id"] != 3] + [page_view(500, 1)]
+    copy.replace(LABELLED_PAGE_VIEWS, labelled_page_views(copy.spark, views))
+    prepare(copy, SETTINGS, NOW + dt.timedelta(hours=1))
+    new = snapshot_of(copy, "train")
+    assert old.folder != new.folder
+    assert 3 not in ids_of(new) and 500 in ids_of(new)
+    assert 3 in ids_of(open_snapshot(old.folder)) and 500 not in ids_of(open_snapshot(old.folder))
+    # Control: whoever reads the Parquet files in the Delta folder finds the deleted page view.
+    files = (copy.home.folder / "tables" / "examples").rglob("part-*.parquet")
+    assert 3 in {number for file in files for number in pq.read_table(file)["page_view_id"].to_pylist()}
+
+
+def test_another_training_part_extends_the_vocabulary(copy):
+    earlier = load_vocabulary(copy, latest_preparation(copy).vocabulary_version)
+    result = prepare(copy, dataclasses.replace(SETTINGS, holdout_from="2024-01-01T03:10:00Z"), NOW)
+    later = load_vocabulary(copy, result.vocabulary_version)
+    assert later.version == 2
+    # From minute 190 on is holdout, and round(190 x .3) = 57 before it validation: training ends at minute 133.
+    assert later.tokens == earlier.tokens
+    assert result.counts["train_page_views"] == 133
+
+
+@pytest.mark.parametrize(
+    ("numbers", "changes", "what"),
+    [
+        ([], {}, "there are no labelled page views"),
+        (range(200), {"holdout_from": "2025-01-01"}, "the holdout part is empty"),
+        (range(200), {"validation_from": "2023-01-01"}, "the train part is empty"),
+        (range(60), {}, "the validation part has too few examples.*wanted at least 24"),
+    ],
+)
+def test_prepare_refuses_what_gives_no_parts(tables, numbers, changes, what):
+    tables.replace(LABELLED_PAGE_VIEWS, labelled_page_views(tables.spark, world(numbers)))
+    with pytest.raises(NoExamplesError, match=what):
+        prepare(tables, dataclasses.replace(SETTINGS, **changes), NOW)
+
+
+def test_prepare_asks_for_join_first(tables):
+    with pytest.raises(MissingTableError, match="labelled_page_views"):
+        prepare(tables, SETTINGS, NOW)
+    with pytest.raises(MissingTableError):
+        latest_preparation(tables)

@@ -1,0 +1,159 @@
+"""Petastorm's stream: what a rank reads, in which shapes, and what the other ranks do not."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pagerec_dbx.errors import SnapshotError
+from pagerec_dbx.features.snapshot import open_snapshot
+from pagerec_dbx.features.stream import Shard, open_stream, shard_records, steps_per_epoch
+from tests.page_views import write_snapshot
+
+GROUPS = [5, 5, 4, 5, 4, 5]  # 28 records in 6 row groups
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory):
+    return write_snapshot(tmp_path_factory.mktemp("stream") / "snapshot", GROUPS)
+
+
+def read_ids(snapshot, shard, batch_size=3, seed=17, drop_remainder=False):
+    """page_view_ids of one epoch, batch by batch."""
+    with open_stream(snapshot, shard, batch_size, seed, drop_remainder) as batches:
+        return [batch["page_view_id"].numpy().tolist() for batch in batches]
+
+
+def flat(batches):
+    return [page_view_id for batch in batches for page_view_id in batch]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_stream_shards_are_the_whole_and_no_record_comes_twice(snapshot, count):
+    shards = [flat(read_ids(snapshot, Shard(rank, count))) for rank in range(count)]
+    assert sorted(flat(shards)) == list(range(28))
+    assert [len(ids) for ids in shards] == [
+        shard_records(snapshot.manifest, Shard(rank, count)) for rank in range(count)
+    ]
+
+
+def test_stream_takes_row_groups_by_index(snapshot):
+    # Row groups 0, 2, 4 are ids 0-4, 10-13 and 19-22.
+    assert sorted(flat(read_ids(snapshot, Shard(0, 2)))) == [*range(5), *range(10, 14), *range(19, 23)]
+
+
+def test_stream_has_static_shapes_and_whole_records(snapshot):
+    with open_stream(snapshot, Shard(0, 1), 4, 17) as batches:
+        assert batches.element_spec["history"] == tf.TensorSpec([None, 3], tf.int32)
+        assert batches.element_spec["clicked"] == tf.TensorSpec([None, 4], tf.int32)
+        assert batches.element_spec["page_view_id"] == tf.TensorSpec([None], tf.int64)
+        records = list(batches.as_numpy_iterator())
+    for batch in records:
+        ids = batch["page_view_id"]
+        np.testing.assert_array_equal(batch["history"], np.repeat(ids[:, None] + 2, 3, axis=1))
+        np.testing.assert_array_equal(batch["menu"], np.repeat(ids[:, None] + 2, 4, axis=1))
+        np.testing.assert_array_equal(batch["clicked"], np.repeat(ids[:, None] % 2, 4, axis=1))
+        np.testing.assert_array_equal(batch["clicked_row"], ids + 2)
+        assert {batch[name].dtype for name in batch if name != "page_view_id"} == {np.dtype(np.int32)}
+
+
+def test_stream_drops_the_remainder_only_when_asked(snapshot):
+    assert sorted(map(len, read_ids(snapshot, Shard(0, 1), 5))) == [3, 5, 5, 5, 5, 5]
+    with open_stream(snapshot, Shard(0, 1), 5, 17, drop_remainder=True) as batches:
+        assert batches.element_spec["menu"] == tf.TensorSpec([5, 4], tf.int32)
+        assert [len(batch["menu"]) for batch in batches] == [5] * 5
+
+
+def test_stream_repeats_itself_for_one_seed_and_reorders_for_another(snapshot):
+    first, again, other = (flat(read_ids(snapshot, Shard(1, 2), seed=seed)) for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+    assert sorted(first) == sorted(other)
+    assert first != sorted(first)
+
+
+def test_stream_mixes_records_of_several_row_groups(snapshot, monkeypatch):
+    group_of = np.repeat(range(6), GROUPS)
+    batches = read_ids(snapshot, Shard(0, 1), 7)
+    assert all(len(set(group_of[batch])) > 1 for batch in batches)
+    monkeypatch.setattr("pagerec_dbx.features.stream.POOL_RECORDS", 1)  # each row group is shuffled alone
+    assert any(len(set(group_of[batch])) == 1 for batch in read_ids(snapshot, Shard(0, 1), 2))
+
+
+def test_stream_keeps_every_record_with_small_pools(snapshot, monkeypatch):
+    monkeypatch.setattr("pagerec_dbx.features.stream.POOL_RECORDS", 6)
+    batches = read_ids(snapshot, Shard(0, 1), 5)
+    assert sorted(flat(batches)) == list(range(28))
+    assert sorted(map(len, batches)) == [3, 5, 5, 5, 5, 5]
+
+
+def test_stream_can_be_left_early(snapshot):
+    with open_stream(snapshot, Shard(0, 1), 2, 17) as batches:
+        assert len(list(batches.take(1))) == 1
+    assert len(flat(read_ids(snapshot, Shard(0, 1)))) == 28
+
+
+def test_stream_is_read_once(snapshot):
+    with pytest.raises(SnapshotError, match="read once"), open_stream(snapshot, Shard(0, 1), 2, 17) as batches:
+        list(batches)
+        list(batches)
+
+
+def test_stream_says_which_snapshot_broke_while_it_was_read(tmp_path, capfd):
+    snapshot = write_snapshot(tmp_path / "broken", [4, 4])
+    path = snapshot.paths[1]
+    content = bytearray(path.read_bytes())
+    content[4:200] = b"\xff" * 196  # the footer stays whole
+    path.write_bytes(content)
+    with (
+        pytest.raises(SnapshotError, match="broken cannot be streamed"),
+        open_stream(snapshot, Shard(0, 1), 2, 17) as batches,
+    ):
+        list(batches)
+
+
+def test_steps_per_epoch_is_what_the_smallest_shard_has(snapshot):
+    # Two ranks: 5 + 4 + 4 = 13 and 5 + 5 + 5 = 15 records; batches of 4: 3 and 3; batches of 7: 1 and 2.
+    assert [steps_per_epoch(snapshot, 2, size) for size in (4, 7, 13, 14)] == [3, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("count", "what"), [(7, "fewer row groups than ranks"), (4, "the ranks do not divide the row groups")]
+)
+def test_stream_refuses_ranks_that_do_not_fit(snapshot, count, what):
+    with pytest.raises(SnapshotError, match=what):
+        steps_per_epoch(snapshot, count, 1)
+    with pytest.raises(SnapshotError, match=what), open_stream(snapshot, Shard(0, count), 2, 17):
+        pass
+
+
+def test_shard_refuses_a_rank_that_does_not_exist():
+    with pytest.raises(SnapshotError, match="wanted a rank from 0 to 1, got 2"):
+        Shard(2, 2)
+
+
+def test_stream_reads_a_folder_with_an_unusual_name(tmp_path):
+    snapshot = write_snapshot(tmp_path / "a #1 100%? é;x", [3, 3])
+    assert sorted(flat(read_ids(snapshot, Shard(0, 1)))) == list(range(6))
+
+
+def test_stream_is_silent(tmp_path, snapshot):
+    """In a process of its own: warnings are shown once a place, and pytest catches them."""
+    text = (
+        "import sys, pathlib\n"
+        "from pagerec_dbx.features.snapshot import open_snapshot\n"
+        "from pagerec_dbx.features.stream import Shard, open_stream\n"
+        "with open_stream(open_snapshot(pathlib.Path(sys.argv[1])), Shard(0, 2), 2, 1) as batches:\n"
+        "    assert len(list(batches)) > 1\n"
+    )
+    command = [sys.executable, "-c", text, str(snapshot.folder)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stdout) == (0, "")
+    assert "etastorm" not in finished.stderr and "Warning" not in finished.stderr
+
+
+def test_open_snapshot_and_stream_agree_on_a_reopened_snapshot(snapshot):
+    again = open_snapshot(snapshot.folder)
+    assert read_ids(again, Shard(0, 2)) == read_ids(snapshot, Shard(0, 2))

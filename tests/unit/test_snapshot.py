@@ -1,0 +1,89 @@
+"""A snapshot is opened only if it is what its manifest says."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pagerec_dbx.errors import SnapshotError
+from pagerec_dbx.features.snapshot import MANIFEST, manifest_from_json, open_snapshot, read_batches
+from tests.page_views import change_manifest, write_snapshot
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_snapshot(tmp_path / "snapshot", [3, 2])
+    return tmp_path / "snapshot"
+
+
+def test_manifest_survives_json(folder):
+    manifest = open_snapshot(folder).manifest
+    assert manifest_from_json(manifest.to_json()) == manifest
+
+
+def test_open_snapshot_refuses_a_missing_manifest(folder):
+    (folder / MANIFEST).unlink()
+    with pytest.raises(SnapshotError, match="has no manifest.*Run `pagerec prepare`"):
+        open_snapshot(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "row_groups": 3}'])
+def test_open_snapshot_refuses_a_malformed_manifest(folder, text):
+    (folder / MANIFEST).write_text(text)
+    with pytest.raises(SnapshotError, match="malformed"):
+        open_snapshot(folder)
+
+
+def test_open_snapshot_refuses_another_format(folder):
+    change_manifest(folder, format=99)
+    with pytest.raises(SnapshotError, match="wanted 1, got 99"):
+        open_snapshot(folder)
+
+
+def test_open_snapshot_refuses_a_missing_file(folder):
+    (folder / "group-001.parquet").unlink()
+    with pytest.raises(SnapshotError, match="group-001.parquet is damaged.*no such file"):
+        open_snapshot(folder)
+
+
+def test_open_snapshot_refuses_another_number_of_bytes(folder):
+    with open(folder / "group-000.parquet", "ab") as file:
+        file.write(b"x")
+    with pytest.raises(SnapshotError, match="group-000.parquet is damaged"):
+        open_snapshot(folder)
+
+
+def test_open_snapshot_refuses_a_file_that_is_no_parquet(folder):
+    path = folder / "group-000.parquet"
+    path.write_bytes(b"x" * path.stat().st_size)
+    with pytest.raises(SnapshotError, match="group-000.parquet is damaged"):
+        open_snapshot(folder)
+
+
+def test_open_snapshot_refuses_other_records_in_files_of_the_same_size(folder):
+    change_manifest(folder, row_groups=[2, 3])
+    with pytest.raises(SnapshotError, match=r"wanted 5 in row groups of \[2, 3\], got \[3, 2\]"):
+        open_snapshot(folder)
+
+
+def test_open_snapshot_refuses_a_total_that_is_not_the_sum(folder):
+    change_manifest(folder, records=6)
+    with pytest.raises(SnapshotError, match="wanted 6"):
+        open_snapshot(folder)
+
+
+def test_read_batches_gives_arrays_of_the_records_lengths(folder):
+    batches = list(read_batches(open_snapshot(folder), 2))
+    assert [len(batch["page_view_id"]) for batch in batches] == [2, 1, 2]
+    together = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    assert together["page_view_id"].tolist() == [0, 1, 2, 3, 4]
+    assert together["history"].tolist() == [[2] * 3, [3] * 3, [4] * 3, [5] * 3, [6] * 3]
+    assert together["menu"].shape == (5, 4) and together["menu"].dtype == np.int32
+    assert together["clicked"].dtype == np.int8
+
+
+def test_row_groups_of_a_file_with_several_count_in_order(tmp_path):
+    snapshot = write_snapshot(tmp_path / "one", [5])
+    path = snapshot.paths[0]
+    pq.write_table(pq.read_table(path), path, row_group_size=2)  # 5 records: 2, 2, 1
+    change_manifest(snapshot.folder, row_groups=[2, 2, 1], files=[{"name": path.name, "bytes": path.stat().st_size}])
+    assert open_snapshot(snapshot.folder).manifest.row_groups == (2, 2, 1)
