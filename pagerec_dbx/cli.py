@@ -280,13 +280,13 @@ def _counts(values: dict) -> str:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; results go to standard output, errors in one line to standard error."""
     debug = "--debug" in arguments
+    if not arguments:
+        run_command(["--help"])
+        return 2
     try:
         return cli.main(args=list(arguments), prog_name="pagerec", standalone_mode=False) or 0
     except PagerecError as error:
         return _failed(str(error), error.exit_code, debug)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        return 2
     except click.ClickException as error:
         return _failed(f"{error.format_message().rstrip('.')}. See `pagerec --help`.", 2, debug)
     except (click.Abort, KeyboardInterrupt):

@@ -127,13 +127,24 @@ def _take(lock: Path, content: str, home: Home) -> None:
     try:
         for _ in range(3):
             try:
-                os.link(aside, lock)  # fails where the lock exists, and its content is whole from the first moment
+                _put(aside, lock)
                 return
             except FileExistsError:
                 _remove_stale(lock, home)
     finally:
         aside.unlink(missing_ok=True)
     raise LockedHomeError(f"home {home.name} is being taken by another command", fix="Try again")
+
+
+def _put(aside: Path, lock: Path) -> None:
+    """Make the lock file; FileExistsError where it stands already."""
+    try:
+        os.link(aside, lock)  # its content is whole from the first moment
+    except FileExistsError:
+        raise
+    except OSError:  # a Databricks volume knows no hard links
+        with open(lock, "x", encoding="utf-8") as file:
+            file.write(aside.read_text(encoding="utf-8"))
 
 
 def _remove_stale(lock: Path, home: Home) -> None:
@@ -155,7 +166,7 @@ def _remove_stale(lock: Path, home: Home) -> None:
     with contextlib.suppress(FileNotFoundError):
         lock.rename(grave)  # only one of several waiting commands wins
         if grave.read_text(encoding="utf-8") != text:  # a new holder came in between: give it back
-            os.link(grave, lock)
+            _put(grave, lock)
         grave.unlink()
 
 

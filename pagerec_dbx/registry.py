@@ -52,7 +52,9 @@ class Registry:
 
     @property
     def model_name(self) -> str:
-        return f"{self.home.name}.pagerec" if self.home.in_catalog else "pagerec"
+        """The registered model; a bundle's development mode gives it a name of its own by PAGEREC_MODEL."""
+        name = os.environ.get("PAGEREC_MODEL", "pagerec")
+        return f"{self.home.name}.{name}" if self.home.in_catalog else name
 
     # --- runs ---------------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,14 @@ import sys
 
 import pytest
 
+from pagerec_dbx.config import settings_from
 from pagerec_dbx.home import Home, open_home
+from pagerec_dbx.schemas import LABELLED_PAGE_VIEWS
 from pagerec_dbx.spark import spark_session
+from pagerec_dbx.stages.prepare import prepare
 from pagerec_dbx.tables import Tables
+from pagerec_dbx.workbench import Workbench
+from tests.worlds import labelled_page_views
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +34,13 @@ def home(tmp_path) -> Home:
 def tables(spark, home) -> Tables:
     """The tables of a new home."""
     return Tables(spark, home)
+
+
+@pytest.fixture(scope="session")
+def prepared(spark, tmp_path_factory) -> Workbench:
+    """A workbench on a home with 3,000 labelled page views, prepared; tests only add versions to it."""
+    home = open_home(str(tmp_path_factory.mktemp("prepared") / "home"))
+    bench = Workbench(home, settings_from({"epochs": 3, "batch_size": 32, "embedding_size": 8, "hidden_sizes": (16,)}))
+    bench.tables.replace(LABELLED_PAGE_VIEWS, labelled_page_views(spark, 3_000))
+    prepare(bench.tables, bench.settings.prepare, bench.now())
+    return bench

@@ -73,11 +73,10 @@ def train(tables: Tables, registry: Registry, model_name: str, ranks: int, setti
         registry.end_run(run_id, succeeded=False)
         raise
     registry.end_run(run_id, succeeded=True)
-    best = result.reports[result.best_epoch - 1]
     return TrainResult(
         version=version, run_id=run_id, model=model_name, parameters=result.parameters, ranks=ranks,
         epochs=result.epochs, seconds=round(result.seconds, 1), best_epoch=result.best_epoch,
-        validation_loss=best.validation_loss, left_out_per_epoch=result.left_out_per_epoch,
+        validation_loss=result.validation_loss_of_best, left_out_per_epoch=result.left_out_per_epoch,
     )  # fmt: skip
 
 
@@ -110,7 +109,7 @@ def _export(tables: Tables, registry: Registry, job, run_id: str, preparation: P
     from pagerec_dbx.training.loop import load_weights
 
     model = build(job.config, job.settings.seed)
-    load_weights(model, Path(job.weights_file))
+    load_weights(model, job.weights_file)
     vocabularies = {kind: read_vocabulary(tables, preparation.vocabulary_version, kind) for kind in KINDS}
     folder = registry.home.folder / "training" / "ranker"
     trained = save_ranker(model, job.config, vocabularies, folder)

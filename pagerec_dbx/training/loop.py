@@ -56,6 +56,10 @@ class TrainingResult:
     seconds: float
     digests: tuple[float, ...]  # of each rank's final weights: equal
 
+    @property
+    def validation_loss_of_best(self) -> float:
+        return self.reports[self.best_epoch - 1].validation_loss
+
 
 class Ranks(Protocol):
     """What the loop asks of the other ranks."""
@@ -136,7 +140,7 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
     )
 
 
-def load_weights(model, file: Path) -> None:
+def load_weights(model, file: str | Path) -> None:
     """Put saved weights into a model built from the same configuration."""
     with np.load(file, allow_pickle=False) as saved:
         model.set_weights([saved[name] for name in sorted(saved.files)])

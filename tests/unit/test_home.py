@@ -114,3 +114,14 @@ def test_user_hash_is_hmac_sha256():
     # RFC 4231, test case 2
     wanted = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     assert user_hash(b"Jefe", "what do ya want for nothing?") == wanted
+
+
+def test_lock_works_without_hard_links(home, monkeypatch):
+    def no_links(*_):
+        raise PermissionError("no hard links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    with locked(home, "ingest"), pytest.raises(LockedHomeError, match="held by `pagerec ingest`"), locked(home, "join"):
+        pass
+    with locked(home, "join"):
+        pass

@@ -1,0 +1,158 @@
+"""Training on one rank and on two: equal weights, early stopping, and what goes wrong in words."""
+
+import dataclasses
+import math
+import os
+
+import numpy as np
+import pytest
+
+from pagerec_dbx.errors import NoExamplesError, SnapshotError, TrainingError, UnknownModelError
+from pagerec_dbx.features.preparation import latest_preparation
+from pagerec_dbx.models.build import build, parameter_count
+from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.stages.train import train
+from pagerec_dbx.training.distributed import run_on_ranks
+from pagerec_dbx.training.loop import EpochReport, OneRank, TrainingJob, _Best, fit, load_weights
+
+
+@pytest.fixture(scope="module")
+def job(prepared, tmp_path_factory) -> TrainingJob:
+    preparation = latest_preparation(prepared.tables)
+    config = ModelConfig(
+        "two_tower_softmax", preparation.title_count, preparation.row_count, embedding_size=8, hidden_sizes=(16,)
+    )
+    return TrainingJob(
+        config=config,
+        train_snapshot=str(preparation.folder(prepared.home, "train")),
+        validation_snapshot=str(preparation.folder(prepared.home, "validation")),
+        settings=prepared.settings.train,
+        weights_file=str(tmp_path_factory.mktemp("training") / "weights.npz"),
+    )
+
+
+def with_settings(job, **changes):
+    return dataclasses.replace(job, settings=dataclasses.replace(job.settings, **changes))
+
+
+class Unreduced:
+    """Ranks that exchange nothing but figures: what training would be with the reduction taken out."""
+
+    def __init__(self, ranks):
+        self._ranks, self.rank, self.size = ranks, ranks.rank, ranks.size
+        self.gather, self.broadcast = ranks.gather, ranks.broadcast
+
+    def reduced(self, tape):
+        return tape
+
+
+def test_one_rank_learns_and_keeps_the_best_epoch(job):
+    reports: list[EpochReport] = []
+    result = fit(job, OneRank(), reports.append)
+    assert reports == list(result.reports) and [report.epoch for report in reports] == [1, 2, 3]
+    assert reports[-1].loss < reports[0].loss < math.log(job.config.row_count) + 0.5
+    assert result.validation_loss_of_best == min(report.validation_loss for report in reports)
+    # 3,000 page views: 2,400 before the holdout, 1,920 of them for training: 60 steps of 32
+    assert (result.steps_per_epoch, result.left_out_per_epoch) == (60, 0)
+    model = build(job.config, seed=99)
+    load_weights(model, job.weights_file)
+    assert result.parameters == parameter_count(model)
+
+
+def test_the_same_seed_trains_the_same_weights(job, tmp_path):
+    files = [str(tmp_path / name) for name in ("a.npz", "b.npz", "c.npz")]
+    for file, seed in zip(files, (1, 1, 2), strict=True):
+        fit(dataclasses.replace(with_settings(job, seed=seed, epochs=1), weights_file=file), OneRank(), print)
+    one, same, other = (np.load(file)["00000"] for file in files)
+    np.testing.assert_allclose(one, same, atol=1e-6)
+    assert np.abs(one - other).max() > 1e-3
+
+
+def test_two_ranks_with_different_data_hold_equal_weights(job, prepared):
+    log = prepared.home.logs / "ranks.log"
+    results = run_on_ranks(lambda ranks: fit(job, ranks, lambda report: None), 2, slots=2, log_file=log)
+    assert len(results) == 2 and results[0].ranks == 2
+    assert results[0].digests[0] == results[0].digests[1] == results[1].digests[0] != 0
+    # each rank takes 960 of the 1,920 records: 30 steps of 32
+    assert (results[0].steps_per_epoch, results[0].left_out_per_epoch) == (30, 0)
+    assert results[0].reports[-1].loss < results[0].reports[0].loss
+
+
+def test_two_ranks_drift_apart_without_the_reduction_and_that_is_noticed(job, prepared):
+    def unreduced(ranks):
+        return fit(job, Unreduced(ranks), lambda report: None)
+
+    with pytest.raises(TrainingError, match="the ranks hold different weights after epoch 1"):
+        run_on_ranks(unreduced, 2, slots=2, log_file=prepared.home.logs / "ranks.log")
+
+
+def test_a_rank_that_dies_ends_the_training_in_words(prepared, capfd):
+    def dies(ranks):
+        if ranks.rank == 1:
+            raise ZeroDivisionError("rank 1 came to grief")
+        return ranks.gather(np.array([1.0]))
+
+    with pytest.raises(TrainingError, match="a training rank died") as died:
+        run_on_ranks(dies, 2, slots=2, log_file=prepared.home.logs / "ranks.log")
+    assert "ranks.log" in str(died.value)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_more_ranks_than_slots_are_refused_at_once(job, prepared):
+    with pytest.raises(TrainingError, match="4 ranks cannot run at once: wanted 4 Spark task slots, got 2"):
+        run_on_ranks(lambda ranks: None, 4, slots=2, log_file=prepared.home.logs / "ranks.log")
+
+
+class FiveRanks(OneRank):
+    size = 5
+
+
+def test_ranks_that_do_not_divide_the_row_groups_are_refused(job):
+    with pytest.raises(SnapshotError, match="do not divide the row groups"):
+        fit(job, FiveRanks(), print)
+
+
+def test_less_than_one_step_is_refused(job):
+    with pytest.raises(NoExamplesError, match="less than one step: wanted at least 1 x 5000 examples, got 1,920"):
+        fit(with_settings(job, batch_size=5_000), OneRank(), print)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(job):
+    with pytest.raises(TrainingError, match="the loss of epoch 1 is nan"):
+        fit(with_settings(job, learning_rate=9.9, epochs=1), NotANumber(), print)
+
+
+class NotANumber(OneRank):
+    def gather(self, values):
+        return np.full_like(np.asarray(values), np.nan)[None, :]
+
+
+class Weights:
+    """A model as far as early stopping knows one."""
+
+    def __init__(self):
+        self.value = 0
+
+    def get_weights(self):
+        return self.value
+
+    def set_weights(self, value):
+        self.value = value
+
+
+def test_early_stopping_waits_patiently_and_goes_back():
+    best, model = _Best(patience=2), Weights()
+    stopped = []
+    for epoch, loss in enumerate((3.0, 1.0, 2.0, 1.5), start=1):
+        model.value = epoch
+        stopped.append(best.is_over(EpochReport(epoch, 0.0, loss, 1.0), model))
+    # the best is epoch 2; epochs 3 and 4 are not better, and two are all the patience there is
+    assert stopped == [False, False, False, True]
+    best.restore(model)
+    assert (best.epoch, model.value) == (2, 2)
+
+
+def test_unknown_models_are_refused_before_anything_runs(prepared):
+    with pytest.raises(UnknownModelError, match="unknown model `magic`"):
+        train(prepared.tables, prepared.registry, "magic", 1, prepared.settings)
+    assert not os.path.exists(prepared.home.folder / "mlflow.db")
