@@ -1,7 +1,7 @@
 # Every target sets up what it needs. `make` alone lists them.
 PYTHON ?=
 VENV ?= .venv
-DEMO_HOME ?= demo
+DEMO_HOME ?= $(if $(EVENTS),demo-events,demo)
 EVENTS ?=
 ARGS ?=
 export PYTHON

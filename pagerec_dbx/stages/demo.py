@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pagerec_dbx.config import Settings, TrainSettings
+from pagerec_dbx.errors import UsageError
 from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.hashing import ensure_key
@@ -118,6 +119,14 @@ def _logs(bench: Workbench, log: DemoLog, key) -> Path:
     """The raw logs in the home; made once, so that a second demo goes on with the same ones."""
     name = f"events-{log.events.name}" if log.events else f"simulated-{log.page_views}-{log.days}"
     logs = bench.home.folder / "logs-raw" / name
+    others = [other.name for other in logs.parent.glob("[!.]*") if other.name != name]
+    if others:
+        raise UsageError(
+            f"home {bench.home.name} holds another demo",
+            wanted=f"logs {name}",
+            got=", ".join(others),
+            fix="Choose another --home",
+        )
     if logs.exists():
         say(f"  logs are there already: {logs}")
     elif log.events:
