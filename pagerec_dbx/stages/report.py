@@ -135,7 +135,7 @@ def _decision(tables: Tables, version: str | None) -> Decision | None:
     last = mine.withColumn("seconds", F.unix_seconds("decided_at")).orderBy(F.desc("sequence")).first()
     if last is None:
         return None
-    decided_at = dt.datetime.fromtimestamp(last["seconds"], dt.timezone.utc)
+    decided_at = dt.datetime.fromtimestamp(last["seconds"], dt.UTC)
     return Decision(decided_at, version, last["previous_version"], last["promoted"], tuple(last["reasons"]))
 
 
