@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-EVERY = 2.0  # seconds between lines on a terminal that cannot rewrite its line
+EVERY = 5.0  # seconds between lines where a line cannot be rewritten, as in a log file
 
 
 def say(text: str) -> None:

@@ -19,12 +19,13 @@ def on_databricks() -> bool:
     return "DATABRICKS_RUNTIME_VERSION" in os.environ
 
 
-def spark_session(master: str | None = None, log_file: Path | None = None):
+def spark_session(master: str | None = None, log_file: Path | None = None, java_options: str = ""):
     """The runtime's session on Databricks; elsewhere a local one with Delta, its Java messages in a log file.
 
     Args:
         master: `local[2]` (default: all processors) or `local-cluster[2,1,2048]` for real executor processes.
         log_file: where the Java side writes what it would print on the terminal.
+        java_options: added for the driver, e.g. to compile less where many short queries run.
 
     Raises:
         PagerecError: Java is missing or does not start.
@@ -36,7 +37,7 @@ def spark_session(master: str | None = None, log_file: Path | None = None):
         return active or SparkSession.builder.getOrCreate()
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    builder = _local_builder(master or os.environ.get("PAGEREC_MASTER", f"local[{os.cpu_count()}]"))
+    builder = _local_builder(master or os.environ.get("PAGEREC_MASTER", f"local[{os.cpu_count()}]"), java_options)
     try:
         with _output_to(log_file):
             session = builder.getOrCreate()
@@ -66,7 +67,7 @@ def worker_errors() -> Iterator[None]:
         raise getattr(errors, ours[1])(ours[2].strip()) from error
 
 
-def _local_builder(master: str):
+def _local_builder(master: str, java_options: str):
     from delta import configure_spark_with_delta_pip
     from pyspark.sql import SparkSession
 
@@ -85,7 +86,7 @@ def _local_builder(master: str):
         "spark.driver.memory": f"{memory}g",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": _JAVA_OPTIONS,
+        "spark.driver.extraJavaOptions": f"{_JAVA_OPTIONS} {java_options}".strip(),
         "spark.executor.extraJavaOptions": _JAVA_OPTIONS,
     }
     builder = SparkSession.builder.master(master).appName("pagerec")

@@ -19,7 +19,9 @@ from tests.worlds import labelled_page_views
 def spark(tmp_path_factory):
     """A local Spark session with Delta, started once."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    session = spark_session("local[2]", tmp_path_factory.mktemp("spark") / "spark.log")
+    # Thousands of short queries: the second Java compiler would cost more than it gives.
+    options = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    session = spark_session("local[2]", tmp_path_factory.mktemp("spark") / "spark.log", options)
     yield session
     session.stop()
 
