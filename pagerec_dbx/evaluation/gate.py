@@ -46,10 +46,9 @@ def judge(comparison: CompareResult, facts: Facts, settings: JudgeSettings) -> V
         ComparisonError: the comparison lacks the champion or a floor under the menu protocol.
     """
     metric = settings.verdict_metric
-    decisive = POPULARITY if facts.champion is None else facts.champion
     limits = [
         _same_holdout(comparison, facts),
-        _enough_gain(_row(comparison, decisive, metric), settings.minimum_gain),
+        _gain(comparison, facts, settings),
         *(_floor_beaten(_row(comparison, floor, metric)) for floor in FLOORS),
         _fast_enough(facts.rank_latency_ms, settings.max_rank_latency_ms),
         _signature_kept(facts),
@@ -83,6 +82,13 @@ def _same_holdout(comparison: CompareResult, facts: Facts) -> _Limit:
     if others:
         return _Limit(False, f"Failed: compared on {', '.join(others)}, but the current holdout is {facts.holdout}.")
     return _Limit(True, f"Passed: both sides were measured on the current holdout, {facts.holdout}, ranking the menu.")
+
+
+def _gain(comparison: CompareResult, facts: Facts, settings: JudgeSettings) -> _Limit:
+    if facts.champion == comparison.challenger:
+        return _Limit(False, f"Failed: version {comparison.challenger} is the champion already.")
+    decisive = POPULARITY if facts.champion is None else facts.champion
+    return _enough_gain(_row(comparison, decisive, settings.verdict_metric), settings.minimum_gain)
 
 
 def _enough_gain(row: ComparisonRow, minimum: float) -> _Limit:

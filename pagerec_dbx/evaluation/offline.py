@@ -1,18 +1,22 @@
 """The holdout, judged where it lies: one pass in Spark's Arrow batches, no page view ever collected."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from pyspark import cloudpickle
+from pyspark.errors import PythonException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pagerec_dbx.errors import ScoresError
 from pagerec_dbx.evaluation import metrics
 from pagerec_dbx.evaluation.baselines import Floor
 from pagerec_dbx.evaluation.pages import LISTS, SINGLE, TRUE, World, pages_from_arrow, width, world_from_arrow
@@ -35,7 +39,7 @@ from pagerec_dbx.evaluation.protocols import (
 from pagerec_dbx.schemas import EVALUATIONS
 from pagerec_dbx.tables import conform
 
-SCORES_AT_ONCE = 4_000_000  # scores of one batch: pages x rows ranked; 32 MB each array
+SCORES_AT_ONCE = 2_000_000  # scores of one batch: pages x rows ranked; 16 MB each array
 
 _loaded: dict[str, "Ranker"] = {}  # of this worker process: the ranker in use, by what its loader pickles to
 
@@ -46,6 +50,22 @@ class Ranker(Protocol):
     def menu_scores(self, record) -> np.ndarray: ...
 
     def vocabulary_scores(self, record) -> np.ndarray: ...
+
+
+@contextlib.contextmanager
+def worker_errors() -> Iterator[None]:
+    """Scores that a worker refused, as the error that it raised there.
+
+    Raises:
+        ScoresError: in place of Spark's wrapping of it.
+    """
+    try:
+        yield
+    except PythonException as error:
+        found = re.search(r"ScoresError: (.+)", str(error))
+        if found is None:
+            raise
+        raise ScoresError(found.group(1)) from error
 
 
 @dataclasses.dataclass(frozen=True)

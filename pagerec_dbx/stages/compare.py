@@ -8,7 +8,13 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.evaluation.baselines import FLOORS
-from pagerec_dbx.evaluation.compare import CompareResult, compared, viewer_sums
+from pagerec_dbx.evaluation.compare import (
+    CompareResult,
+    ComparisonRow,
+    compared,
+    comparison_id_of,
+    viewer_sums,
+)
 from pagerec_dbx.evaluation.legacy import read_legacy
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS
@@ -35,13 +41,27 @@ def compare(
         MissingTableError, ComparisonError: somebody was not evaluated on this holdout.
     """
     legacy = None if legacy_file is None else read_legacy(legacy_file)
-    baselines = [*([champion] if champion not in (None, challenger) else []), *FLOORS]
+    baselines = _baselines(challenger, champion)
     with watch_spark(tables.spark, "compare"):
         evaluations = tables.read(EVALUATIONS).where(F.col("holdout") == holdout)
         sides = viewer_sums(evaluations, [challenger, *baselines])
     result = compared(sides, challenger, baselines, holdout, legacy, settings, now)
     _store(tables, result)
     return result
+
+
+def stored_comparison(tables: Tables, challenger: str, champion: str | None, holdout: str) -> CompareResult | None:
+    """The stored comparison of a challenger with a champion and every floor on a holdout; None if there is none."""
+    if not tables.exists(COMPARISONS):
+        return None
+    wanted = comparison_id_of(challenger, holdout, _baselines(challenger, champion))
+    records = tables.read(COMPARISONS).where(F.col("comparison_id") == wanted).collect()  # some dozen
+    rows = tuple(ComparisonRow(**record.asDict()) for record in records)
+    return CompareResult(wanted, challenger, holdout, rows) if rows else None
+
+
+def _baselines(challenger: str, champion: str | None) -> list[str]:
+    return [*([champion] if champion not in (None, challenger) else []), *FLOORS]
 
 
 def _store(tables: Tables, result: CompareResult) -> None:

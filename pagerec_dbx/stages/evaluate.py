@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.errors import OverlapError, SnapshotError
 from pagerec_dbx.evaluation.baselines import FLOORS, all_floors
-from pagerec_dbx.evaluation.offline import Judged, Ranker, evaluate_frame
+from pagerec_dbx.evaluation.offline import Judged, Ranker, evaluate_frame, worker_errors
 from pagerec_dbx.evaluation.pages import holdout_pages, read_truth, with_truth
 from pagerec_dbx.evaluation.protocols import CEILINGS, EXPECTED, MENU, METRICS, PROTOCOLS, SPLIT
 from pagerec_dbx.features.preparation import Preparation
@@ -88,7 +88,8 @@ def evaluate(
         pages = holdout_pages(tables.spark, holdout, examples)
         judged = Judged(preparation.holdout, preparation.row_count, version, load_ranker, floors)
         mine = _condition(preparation.holdout, (version, *FLOORS, *(CEILINGS if truth is not None else ())))
-        tables.replace_where(EVALUATIONS, evaluate_frame(pages, judged), mine)
+        with worker_errors():
+            tables.replace_where(EVALUATIONS, evaluate_frame(pages, judged), mine)
         return _result(tables.read(EVALUATIONS).where(mine), version, holdout)
 
 

@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from pyspark.errors import PythonException
 from pyspark.sql import functions as F
 
 from pagerec_dbx.config import JudgeSettings
-from pagerec_dbx.errors import ComparisonError, LogsError, NoExamplesError, OverlapError, SnapshotError
+from pagerec_dbx.errors import ComparisonError, LogsError, NoExamplesError, OverlapError, ScoresError, SnapshotError
 from pagerec_dbx.evaluation.baselines import FLOORS, PAGE_ORDER, POPULARITY, RANDOM, popularity_floor
 from pagerec_dbx.evaluation.compare import LEGACY_IMPORTED, legacy_named
 from pagerec_dbx.evaluation.gate import Facts, judge
@@ -186,7 +185,7 @@ def test_a_holdout_that_overlaps_training_is_refused(bench):
 
 def test_a_nan_score_names_the_page_view(bench):
     tables, preparation, _ = bench
-    with pytest.raises(PythonException, match="page view 2 has a row whose score is NaN"):
+    with pytest.raises(ScoresError, match=r"^page view 2 has a row whose score is NaN: wanted .* scored it\.$"):
         evaluate(tables, "9", preparation, world.ranker_by_id(known=6, nan_on=5), world.key_of(13), SETTINGS)
     assert tables.read(EVALUATIONS).where("version = '9'").count() == 0
 

@@ -76,6 +76,11 @@ def test_a_declared_change_of_the_signature_is_allowed():
     assert judge(comparison(), facts, SETTINGS).promote
 
 
+def test_the_champion_is_not_promoted_again():
+    verdict = judge(comparison(), dataclasses.replace(FACTS, champion="7"), SETTINGS)
+    assert failed(verdict) == ["Failed: version 7 is the champion already."]
+
+
 def test_without_a_champion_popularity_must_be_beaten_by_the_minimum_gain():
     nobody = dataclasses.replace(FACTS, champion=None)
     assert judge(comparison(), nobody, SETTINGS).promote
