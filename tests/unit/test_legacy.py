@@ -8,7 +8,7 @@ import pytest
 from pagerec_dbx.errors import LegacyFileError
 from pagerec_dbx.evaluation.legacy import NAMES, read_legacy
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "legacy-study.json"
+EXAMPLE = Path(__file__).parents[2] / "pagerec_dbx" / "examples" / "legacy-study.json"
 
 
 @pytest.fixture
