@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-START = dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)
-NOW = dt.datetime(2024, 1, 9, tzinfo=dt.timezone.utc)
+START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+NOW = dt.datetime(2024, 1, 9, tzinfo=dt.UTC)
 ROWS = ("r1", "r2", "r3")
 
 

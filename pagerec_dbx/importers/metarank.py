@@ -1,7 +1,7 @@
 """Events in Metarank's format (items, rankings, interactions, users) to raw logs in the default format.
 
-A ranking becomes a line of the service log, an interaction a line of the click log, an item both a title and a row: what
-is offered and what is watched are films alike. Times and order of interactions inside a page are artefacts of how such
+A ranking becomes a line of the service log, an interaction a line of the click log, an item both a title and a row:
+what is offered and what is watched are films alike. Times and order of interactions inside a page are artefacts of how such
 data sets are published, so a click gets its page's time, and a viewer's history is what the same viewer clicked on
 EARLIER pages, as ids without times. Earlier is by (timestamp, id).
 """
@@ -105,9 +105,10 @@ def read_events(file: Path) -> Events:
         if not line.strip():
             continue
         try:
-            _take(events, json.loads(line))
+            _take(events, json.loads(line, parse_constant=_no_number))
         except _Fault as fault:
-            raise EventsError(f"{file}, line {number}: {fault.what}", wanted=fault.wanted, got=fault.got, fix=_FIX) from None
+            what = f"{file}, line {number}: {fault.what}"
+            raise EventsError(what, wanted=fault.wanted, got=fault.got, fix=_FIX) from None
         except (ValueError, RecursionError) as error:
             got = f"{str(error)[:200]}"
             raise EventsError(f"{file}, line {number} is no JSON", wanted="one event", got=got, fix=_FIX) from error
@@ -120,6 +121,10 @@ class _Fault(Exception):
     def __init__(self, what: str, wanted: str, got: object):
         super().__init__(what)
         self.what, self.wanted, self.got = what, wanted, repr(got)[:100]
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON number")
 
 
 def _lines(file: Path) -> Iterator[str]:
@@ -188,7 +193,7 @@ def _millis(event: Mapping[str, Any]) -> int:
     with contextlib.suppress(ValueError, OverflowError):
         if isinstance(value, str):
             moment = dt.datetime.fromisoformat(value)
-            aware = moment if moment.tzinfo else moment.replace(tzinfo=dt.timezone.utc)
+            aware = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
             return round(aware.timestamp() * 1000)
     raise _Fault("`timestamp` is missing or no time", "milliseconds since 1970 or ISO 8601", value)
 
@@ -206,7 +211,7 @@ def _attribute(field: Mapping[str, Any]) -> object:
         return str(value).lower()
     if isinstance(value, list) and all(isinstance(word, str | int | float) for word in value):
         return [word if isinstance(word, str) else json.dumps(word) for word in value]
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float) or value in (float("inf"), float("-inf")):
         raise _Fault(f"field `{field['name']}` has a value of an unknown kind", "text, number, truth or a list", value)
     return value
 

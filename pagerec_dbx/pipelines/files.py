@@ -163,7 +163,9 @@ def read_lines(spark: SparkSession, files: Iterable[LogFile]) -> DataFrame:
     """One record per line that is not blank: file, value. The bytes of `value` are those of the file."""
     paths = [_without_glob(file.path) for file in files]
     lines = spark.read.option("lineSep", "\n").text(paths)  # the default would split at a bare carriage return
-    return lines.where(F.col("value").rlike(r"\S")).select(_plain_path(F.col("_metadata.file_path")).alias("file"), "value")
+    return lines.where(F.col("value").rlike(r"\S")).select(
+        _plain_path(F.col("_metadata.file_path")).alias("file"), "value"
+    )
 
 
 def _without_glob(path: str) -> str:

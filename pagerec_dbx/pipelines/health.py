@@ -1,4 +1,4 @@
-"""What the joins and the quarantine say about the logs, in the columns of JOIN_HEALTH: day, join_method, measure, value."""
+"""What the joins and the quarantine say about the logs, in the columns of JOIN_HEALTH."""
 
 from collections.abc import Mapping
 

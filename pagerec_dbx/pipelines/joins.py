@@ -67,7 +67,9 @@ def _matches(clicks: DataFrame, candidates: DataFrame, passed: dict[str, Column]
     for condition in passed.values():
         so_far = so_far & condition
         reached.append(so_far)
-    rank = F.struct((-F.col("served_micros")).alias("latest"), F.array_join("row_ids", ",").alias("menu"), "page_view_id")
+    rank = F.struct(
+        (-F.col("served_micros")).alias("latest"), F.array_join("row_ids", ",").alias("menu"), "page_view_id"
+    )
     best = F.min(F.when(reached[-1], F.struct(rank.alias("rank"), "served_at", "position"))).alias("best")
     flags = [F.max(condition).alias(f"no_{reason}") for reason, condition in zip(passed, reached, strict=True)]
     judged = pairs.groupBy("click_id").agg(best, *flags)

@@ -47,7 +47,9 @@ def missing(needed: Mapping[str, Column]) -> Column:
 
 def nested(texts: Mapping[str, Column]) -> Column:
     """The reason `wrong_type` where one of these fields is an object or a list."""
-    return F.coalesce(*(F.when(parsing.nested(text, F.col("line"), name), "wrong_type") for name, text in texts.items()))
+    return F.coalesce(
+        *(F.when(parsing.nested(text, F.col("line"), name), "wrong_type") for name, text in texts.items())
+    )
 
 
 def finished(

@@ -118,9 +118,7 @@ def _menu_fault(candidates: Column, offered: Column, line: Column) -> Column:
 
 
 def _menu(offered: Column) -> Column:
-    return F.transform(
-        offered, lambda row: F.struct(row["row_id"], row["row_title"], row["position"], row["pinned"])
-    )
+    return F.transform(offered, lambda row: F.struct(row["row_id"], row["row_title"], row["position"], row["pinned"]))
 
 
 # --- history ----------------------------------------------------------------------------------------------------------
@@ -134,7 +132,9 @@ def _watched(entries: Column, line: Column) -> Column:
     """
     is_object = lambda entry: entry.startswith("{")  # noqa: E731
     together = F.from_json(F.concat(F.lit("["), F.array_join(entries, ","), F.lit("]")), f"array<{_ENTRY}>")
-    one_by_one = F.transform(entries, lambda entry: F.when(is_object(entry), F.from_json(entry, _ENTRY)).otherwise(_alone(entry)))
+    one_by_one = F.transform(
+        entries, lambda entry: F.when(is_object(entry), F.from_json(entry, _ENTRY)).otherwise(_alone(entry))
+    )
     read = F.when(F.forall(entries, is_object), together).otherwise(one_by_one)
     timed = F.transform(
         read,

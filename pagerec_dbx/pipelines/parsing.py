@@ -49,7 +49,7 @@ def parsed(line: Column, fields: str) -> Column:
 def json_fault(line: Column, shape: Column, fields: str) -> Column:
     """Why a line is not one JSON object of these fields; null if it is."""
     as_text = F.from_json(_wrapped(line), "line array<string>, broken string", _STRICT)
-    wide = F.from_json(_wrapped(line), f"line array<struct<{fields.replace(':int', ':bigint')}>>, broken string", _STRICT)
+    wide = parsed(line, fields.replace(":int", ":bigint"))
     is_json = as_text["broken"].isNull() & (F.size(as_text["line"]) == 1)
     return (
         F.when(
@@ -90,14 +90,18 @@ def time(text: Column) -> Column:
     """
     upper = F.upper(text)
     zoned = upper.rlike(r":\d{2}([.,]\d+)? ?(Z|[+-]\d{2}(:?\d{2})?)$")
-    with_zone = F.when(F.length(text) == 10, F.concat(text, F.lit("T00:00:00Z"))).when(zoned, upper).otherwise(
-        F.concat(upper, F.lit("Z"))
+    with_zone = (
+        F.when(F.length(text) == 10, F.concat(text, F.lit("T00:00:00Z")))
+        .when(zoned, upper)
+        .otherwise(F.concat(upper, F.lit("Z")))
     )
+    with_seconds = F.regexp_replace(with_zone, r"^(.{11}\d{2}:\d{2})(?!:)", "$1:00")  # Spark wants them before a zone
+    whole = F.when(F.length(with_zone) < 25, with_seconds).otherwise(with_zone)
     digits = F.when(F.length(text) <= _MOST_DIGITS, text.cast("bigint") * 1000)
     decimal = F.when(F.length(text) <= 30, text.cast("decimal(38,6)") * 1000).cast("bigint")
     return (
         F.when(text.rlike("^[0-9]+$"), F.timestamp_micros(digits))
-        .when(upper.rlike(_ISO), F.try_to_timestamp(F.translate(with_zone, ",", ".")))
+        .when(upper.rlike(_ISO), F.try_to_timestamp(F.translate(whole, ",", ".")))
         .when(text.rlike(_NUMBER), F.timestamp_micros(decimal))
     )
 

@@ -5,14 +5,14 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.pipelines.event_lines import CLICK
 from pagerec_dbx.pipelines.page_view_lines import is_late
-from pagerec_dbx.schemas import PAGE_VIEWS, Table
+from pagerec_dbx.schemas import PAGE_VIEWS
 
 
 def page_views(bronze: DataFrame) -> DataFrame:
     """Lines of one source with equal user_hash, request_id, served_at and menu become one.
 
     One record per page view, without what its history holds from the page view on; of several lines the one with the
-    smallest canonical JSON. Only lines that are repeated are shuffled whole: which these are is told by their ids alone.
+    smallest canonical JSON. Only lines that are repeated are shuffled whole: which these are, their ids alone tell.
     """
     columns = PAGE_VIEWS.column_names
     good = bronze.where(F.col("reason").isNull()).select(*columns)
@@ -26,7 +26,7 @@ def page_views(bronze: DataFrame) -> DataFrame:
 
 
 def canonical_json(columns: list[str]) -> Column:
-    """The columns as JSON: names in alphabetical order, no spaces, nulls written out, times in UTC to the microsecond."""
+    """The columns as JSON: names in alphabetical order, no spaces, nulls written out, times in UTC with microseconds."""
     options = {"ignoreNullFields": "false", "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'", "timeZone": "UTC"}
     return F.to_json(F.struct(*sorted(columns)), options)
 

@@ -1,7 +1,7 @@
 """`pagerec ingest`: raw lines -> bronze -> silver, file by file, each exactly once.
 
-A run first writes down, in one small file, the batch it is going to do: its number, its files as they are, its clock and
-settings. Every append to a table carries that batch, so a run that is killed at any moment is finished by the next one
+A run first writes down, in one small file, the batch it is going to do: its number, its files as they are, its clock
+and settings. Every append to a table carries that batch, so a run that is killed at any moment is finished by the next one
 without a record lost or doubled; the batch's files enter `ingested_files` after everything else of bronze, and the note
 goes away last.
 """

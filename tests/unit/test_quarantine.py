@@ -1,0 +1,80 @@
+"""The text that is kept of a refused line holds no user id."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pagerec_dbx.hashing import user_hash
+from pagerec_dbx.pipelines.quarantine import mask_line
+
+SECRET = b"a key for tests"
+
+
+def _hash(text: str) -> str:
+    return user_hash(SECRET, text)
+
+
+ANN = _hash("ann@tv")
+
+
+@pytest.mark.parametrize(
+    "line, kept",
+    [
+        ('{"user_id": "ann@tv", "x": 1}', f'{{"user_id": "{ANN}", "x": 1}}'),
+        ('{"user_id": 12, "x"', f'{{"user_id": "{_hash("12")}", "x"'),
+        ('{"x": 1, "user_id":"ann@tv', f'{{"x": 1, "user_id":"{ANN}"'),  # cut off inside the id
+        ('{"user\\u005fid": "ann@tv"}', f'{{"user\\u005fid": "{ANN}"}}'),  # the key written in escapes
+        ('{"user_id": "ann\\u0040tv"}', f'{{"user_id": "{ANN}"}}'),  # the id written in escapes
+        ('{"user_id": "ann@tv"}{"user_id": "bob"}', f'{{"user_id": "{ANN}"}}{{"user_id": "{_hash("bob")}"}}'),
+        ("{'user_id': 'ann@tv'}", f"{{'user_id': '{ANN}'}}"),
+        ('{"text": "{\\"user_id\\": \\"ann@tv\\"}"}', f'{{"text": "{{\\"user_id\\": \\"{ANN}\\"}}"}}'),
+        ("user_id=ann@tv;", f"user_id={_hash('ann@tv;')}"),
+    ],
+)
+def test_mask_line_puts_hashes_in_place_of_ids(line, kept):
+    assert mask_line(line.encode(), SECRET)[0] == kept
+
+
+@pytest.mark.parametrize(
+    "line, about",
+    [
+        ('{"user_hash": "abc", "user_id": "ann@tv"}', ANN),  # user_id counts where both are given
+        ('{"user_hash": "abc", "x', "abc"),
+        ('{"user_id": null, "x', None),
+        ('{"x": 1}', None),
+    ],
+)
+def test_mask_line_says_whom_the_line_is_about(line, about):
+    assert mask_line(line.encode(), SECRET)[1] == about
+
+
+def test_mask_line_leaves_a_user_hash_as_it_is():
+    line = '{"user_hash": "0123456789abcdef", "event": "x"}'
+    assert mask_line(line.encode(), SECRET) == (line, "0123456789abcdef")
+
+
+def test_mask_line_blurs_the_start_of_a_line_without_a_key():
+    kept, about = mask_line(b'{"uid": "ann-of-green-gables", "n": 12345}' + b"x y " * 100, SECRET)
+    assert about is None
+    assert kept.startswith('{"uid": "*", "n": #####}')
+    assert len(kept) <= 200
+
+
+def test_mask_line_takes_bytes_that_are_no_text():
+    kept, about = mask_line(b'\xff\xfe{"user_id": "ann@tv", "x": "\x00\xc3"}', SECRET)
+    assert "ann@tv" not in kept and about == ANN
+
+
+LETTERS = st.characters(categories=["L", "Nd"])
+
+
+@given(st.text(LETTERS, min_size=4), st.integers(0, 60), st.integers(0, 40), st.booleans())
+def test_mask_line_never_keeps_the_id_of_a_broken_line(user, cut, at, ascii_only):
+    # A line with a byte knocked out somewhere before its id, and cut off somewhere after it.
+    line = json.dumps({"request_id": "r", "user_id": f"u-{user}-u", "rest": "z" * 40}, ensure_ascii=ascii_only)
+    octets = line.encode("utf-8", errors="replace")
+    broken = octets[: len(octets) - cut]
+    kept, _ = mask_line(broken[:at] + broken[at + 1 :] if at < 18 else broken, SECRET)
+    assert f"u-{user}-u" not in kept
