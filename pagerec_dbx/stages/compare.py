@@ -9,10 +9,10 @@ from pyspark.sql import functions as F
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.evaluation.baselines import FLOORS
 from pagerec_dbx.evaluation.compare import (
+    HERE,
     CompareResult,
     ComparisonRow,
     compared,
-    comparison_id_of,
     viewer_sums,
 )
 from pagerec_dbx.evaluation.legacy import read_legacy
@@ -54,10 +54,14 @@ def stored_comparison(tables: Tables, challenger: str, champion: str | None, hol
     """The stored comparison of a challenger with a champion and every floor on a holdout; None if there is none."""
     if not tables.exists(COMPARISONS):
         return None
-    wanted = comparison_id_of(challenger, holdout, _baselines(challenger, champion))
-    records = tables.read(COMPARISONS).where(F.col("comparison_id") == wanted).collect()  # some dozen
-    rows = tuple(ComparisonRow(**record.asDict()) for record in records)
-    return CompareResult(wanted, challenger, holdout, rows) if rows else None
+    same = (F.col("challenger") == challenger) & (F.col("holdout") == holdout)
+    rows = [ComparisonRow(**record.asDict()) for record in tables.read(COMPARISONS).where(same).collect()]  # some dozen
+    wanted = set(_baselines(challenger, champion))
+    for latest in sorted({(row.compared_at, row.comparison_id) for row in rows}, reverse=True):
+        own = tuple(row for row in rows if (row.compared_at, row.comparison_id) == latest)
+        if {row.baseline for row in own if row.measured == HERE} == wanted:
+            return CompareResult(latest[1], challenger, holdout, own)
+    return None
 
 
 def _baselines(challenger: str, champion: str | None) -> list[str]:

@@ -1,0 +1,209 @@
+"""The whole thread on a few thousand simulated page views, and what its home can do afterwards."""
+
+import json
+
+import pytest
+from pyspark.sql import functions as F
+
+from pagerec_dbx import schemas
+from pagerec_dbx.home import Home
+from pagerec_dbx.registry import Registry
+from pagerec_dbx.tables import Tables
+from tests.commands import run
+
+KEYS = {"version", "run_id", "model", "parameters", "ranks", "epochs", "seconds"}
+
+
+@pytest.fixture(scope="session")
+def tables(spark, demo) -> Tables:
+    return Tables(spark, Home(str(demo.home)))
+
+
+def test_demo_trains_judges_scores_and_reports(demo):
+    result = demo.result.json
+    assert result["trained"].keys() >= KEYS
+    assert (result["trained"]["version"], result["trained"]["ranks"]) == ("1", 2)
+    assert result["promoted"] == (not any(reason.startswith("Failed") for reason in result["reasons"]))
+    assert result["scored_version"] == "1"
+    assert (demo.home / "reports" / "index.html").stat().st_size > 10_000
+
+
+def test_every_line_is_accounted_for(tables):
+    files = tables.read(schemas.INGESTED_FILES)
+    lost = files.where(F.col("read") != F.col("good") + F.col("quarantined"))
+    assert lost.isEmpty()
+    assert files.agg(F.sum("quarantined")).first()[0] == tables.read(schemas.QUARANTINE).count() > 0
+
+
+def test_every_page_view_is_labelled_and_ranked_once(demo, tables):
+    views = tables.read(schemas.PAGE_VIEWS).select("page_view_id")
+    ranked = tables.read(schemas.RANKED_MENUS)
+    assert views.count() == 4_000 == tables.read(schemas.LABELLED_PAGE_VIEWS).select("page_view_id").distinct().count()
+    assert ranked.count() == ranked.select("page_view_id").distinct().count() == demo.result.json["scored_page_views"]
+    assert views.join(ranked, "page_view_id", "left_anti").isEmpty()
+
+
+def test_ranked_menus_keep_rows_and_pins(tables):
+    views = tables.read(schemas.PAGE_VIEWS)
+    both = tables.read(schemas.RANKED_MENUS).join(views, "page_view_id")
+    rows, places = F.expr("transform(menu, r -> r.row_id)"), F.expr("transform(ranked, r -> r.row_id)")
+    assert both.where(F.array_sort(rows) != F.array_sort(places)).isEmpty()
+    moved = F.expr("exists(menu, r -> r.pinned AND ranked[r.position].row_id != r.row_id)")
+    assert both.where(moved).isEmpty()
+    assert not both.where(F.expr("exists(menu, r -> r.pinned)")).isEmpty()
+
+
+def test_no_raw_user_id_passes_ingestion(demo, tables):
+    logged = tables.spark.read.json(str(demo.home / "logs-raw" / "*" / "service_logs"))
+    user = logged.where("user_id IS NOT NULL").first()["user_id"]
+    for table in (
+        schemas.PAGE_VIEWS,
+        schemas.CLICKS,
+        schemas.LABELLED_PAGE_VIEWS,
+        schemas.QUARANTINE,
+        schemas.EXAMPLES,
+    ):
+        text = F.to_json(F.struct("*"))
+        assert tables.read(table).where(text.contains(f'"{user}"')).isEmpty(), table.name
+
+
+def test_evaluate_prints_the_agreed_keys(demo):
+    result = demo.run("evaluate", "--version", "challenger", "--json").json
+    assert {
+        "version",
+        "protocol",
+        "split",
+        "pages",
+        "viewers",
+        "metrics",
+        "floors",
+        "ceilings",
+        "others",
+    } <= result.keys()
+    assert (result["version"], result["protocol"], result["split"]) == ("1", "menu", "holdout")
+    assert set(result["floors"]) == {"floor:random", "floor:page_order", "floor:popularity"}
+    assert {other["protocol"] for other in result["others"]} == {"menu_unpinned", "vocabulary"}
+    assert 0 < result["metrics"]["ndcg"] < 1
+
+
+def test_expected_figures_lie_below_the_ceiling(demo):
+    truth = next((demo.home / "logs-raw").glob("*/truth"))
+    result = demo.run("evaluate", "--version", "1", "--truth", str(truth), "--json").json
+    ceiling = result["ceilings"]["with_position"]["expected_ndcg"]
+    everybody = [result["metrics"], *result["floors"].values()]
+    assert all(figures["expected_ndcg"] <= ceiling for figures in everybody)
+    # the log's order is what viewers looked through: knowing it beats chance, and the true probabilities beat it
+    floors = result["floors"]
+    assert floors["floor:random"]["expected_ndcg"] < floors["floor:popularity"]["expected_ndcg"] < ceiling
+
+
+def test_compare_shows_the_legacy_s_figures_as_measured_elsewhere(demo):
+    file = "pagerec_dbx/examples/legacy-study.json"
+    rows = demo.run("compare", "--challenger", "1", "--legacy", file, "--json").json["rows"]
+    legacy = [row for row in rows if row["baseline"] == "legacy:imported"]
+    assert {row["measured"] for row in legacy} == {"elsewhere"}
+    assert {row["value_baseline"] for row in legacy} == {0.7120, 0.6322}
+    assert all(row["lower"] is None for row in legacy)
+
+
+def test_registered_model_loads_through_mlflow_and_ranks_raw_strings(demo, tables):
+    import mlflow
+    import pandas as pd
+
+    registry = Registry(tables.home)
+    mlflow.set_tracking_uri(registry.tracking_uri)
+    mlflow.set_registry_uri(registry.registry_uri)
+    model = mlflow.pyfunc.load_model(f"models:/{registry.model_name}@challenger")
+    view = tables.read(schemas.PAGE_VIEWS).where("NOT exists(menu, r -> r.pinned)").first()
+    if view is None:
+        view = tables.read(schemas.PAGE_VIEWS).first()
+    menu = [row["row_id"] for row in view["menu"]]
+    page = {"history": [[]], "history_age": [[]], "menu": [menu], "hour": [1], "weekday": [1]}
+    ranked = model.predict(pd.DataFrame({**page, "device": ["tv"], "location": [""]}))
+    assert sorted(ranked["row_id"][0]) == sorted(menu)
+    assert ranked["score"][0] == sorted(ranked["score"][0], reverse=True)
+
+
+def test_rank_orders_one_page_as_score_did(demo, tables):
+    view = tables.read(schemas.PAGE_VIEWS).where("source = 'service_logs'").first()
+    micros = tables.read(schemas.PAGE_VIEWS).where(F.col("page_view_id") == view["page_view_id"])
+    micros = micros.select(F.unix_micros("served_at")).first()[0]
+    page = {
+        "watch_history": [entry["title_id"] for entry in view["history"]],
+        "candidates": [{"row_id": row["row_id"], "pinned": row["pinned"]} for row in view["menu"]],
+        "timestamp": micros // 1000,
+        "device": view["device"],
+    }
+    ranked = demo.run("rank", "--version", "challenger", stdin=json.dumps(page).encode()).json
+    stored = tables.read(schemas.RANKED_MENUS).where(F.col("page_view_id") == view["page_view_id"]).first()["ranked"]
+    assert [row["row_id"] for row in ranked["ranked"]] == [row["row_id"] for row in stored]
+    assert [row["score"] for row in ranked["ranked"]] == pytest.approx([row["score"] for row in stored], abs=1e-5)
+
+
+def test_a_second_ingest_changes_nothing(demo, tables):
+    before = {table: tables.version(table) for table in (schemas.PAGE_VIEWS, schemas.CLICKS, schemas.QUARANTINE)}
+    logs = next((demo.home / "logs-raw").iterdir())
+    assert demo.run("ingest", "--logs", str(logs), "--json").json == {
+        "read": 0,
+        "good": 0,
+        "quarantined": 0,
+        "files": 0,
+    }
+    assert before == {table: tables.version(table) for table in before}
+
+
+def test_promotion_needs_the_verdict_and_rollback_a_previous_version(demo):
+    refused = demo.run("promote", "--version", "1", "--json", "minimum_gain=.9")
+    # a champion may not be promoted over itself either: both ways it is refused, with its object on standard output
+    assert (refused.code, refused.json["promoted"]) == (1, False)
+    assert any(reason.startswith("Failed") for reason in refused.json["reasons"])
+    rollback = demo.run("rollback")
+    assert (rollback.code, rollback.out) == (1, "")
+    assert "no previous champion" in rollback.err
+
+
+def test_a_holdout_that_overlaps_training_is_refused(demo, tables):
+    demo.run("prepare", "holdout_fraction=.5")
+    refused = demo.run("evaluate", "--version", "1", "--json")
+    demo.run("prepare")
+    assert (refused.code, refused.out) == (1, "")
+    assert "was trained on page views of the holdout" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["evaluate", "--version", "99"], 1, "no model version `99` is registered"),
+        (["evaluate", "--version", "one"], 1, "no model version `one` is registered"),
+        (["evaluate"], 2, "Missing option '--version'"),
+        (["train", "--model", "magic"], 2, "unknown model `magic`: wanted one of two_tower_softmax"),
+        (["train", "--ranks", "0"], 2, "'--ranks'"),
+        (["train", "--ranks", "5"], 1, "5 ranks"),
+        (["train", "epoch=1"], 2, "unknown setting `epoch`"),
+        (["fly"], 2, "No such command 'fly'"),
+        (["compare", "--challenger", "1", "--legacy", "/none.json"], 1, "/none.json"),
+        (["ingest", "--logs", "/none"], 1, "/none"),
+        (["score", "--from", "soon"], 2, "--from is no time"),
+        (["score", "--version", "previous"], 1, "no model version `previous`"),
+    ],
+)
+def test_wrong_calls_end_in_one_line(demo, arguments, code, words):
+    ran = demo.run(arguments[0], *arguments[1:])
+    assert (ran.code, ran.out) == (code, "")
+    told = [line for line in ran.err.splitlines() if line.startswith("pagerec: ")]
+    assert len(told) == 1 and words in told[0], ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("stdin", [b"{", b"[]", b"{}", b'{"candidates": [{"row_id": "a"}, {"row_id": "a"}]}', b"\xff"])
+def test_rank_refuses_what_is_no_page(demo, stdin):
+    ran = demo.run("rank", "--version", "1", stdin=stdin)
+    assert (ran.code, ran.out) == (1, "")
+
+
+def test_an_empty_home_says_what_to_run_first(spark, tmp_path):
+    home = str(tmp_path / "empty")
+    for command in (["join"], ["prepare"], ["train"], ["report"]):
+        ran = run(*command, "--home", home)
+        assert ran.code == (0 if command == ["report"] else 1)
+        assert "Traceback" not in ran.err
