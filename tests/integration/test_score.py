@@ -1,7 +1,11 @@
 """Scoring page views in Spark, held against one page at a time in plain Python."""
 
 import datetime as dt
+import functools
+import os
 import sys
+import uuid
+from pathlib import Path
 
 import pytest
 from pyspark import cloudpickle
@@ -69,34 +73,44 @@ def load_with_ties():
     return StandInRanker(levels=3)
 
 
-def test_score_reads_the_page_as_the_reference_does(tables):
-    history = [seen("t0", 9_000), seen("t1", 600), seen("t2"), seen("t3", 0.5), seen("now", 0), seen("later", -60)]
+def test_score_reads_each_page_as_the_reference_and_as_rank_do(tables):
+    rows = [f"row{number}" for number in range(40)]
+    history = [seen("t0", 9_000), seen("t1", 600.7), seen("t2"), seen("t3", 0.5), seen("now", 0), seen("later", -60)]
+    known = {"utc_offset_minutes": 120, "device": "tv", "location": "DE"}
     write(tables, [
-        page_view(1, history=history, utc_offset_minutes=120, device="tv", location="DE"),
-        page_view(2, utc_offset_minutes=-1_380),
-        page_view(3, history=history[:1]),
+        page_view(1, rows, history=history, **known),
+        page_view(2, rows, utc_offset_minutes=-1_380),
+        page_view(3, rows, history=history[:1]),
+        page_view(4, rows, pinned=(0, 7, 39), history=history, **known),
     ])  # fmt: skip
-    score(tables, "7", load_stand_in)
-    # page 1: 22:30 UTC on Monday is Tuesday 00:30 there. What was watched at or after the page view is no history; of
-    # the other four titles the last three count; half a second is at least 1.
+    score(tables, "7", load_with_ties)
+    # Page 1: 22:30 UTC on Monday is Tuesday 00:30 there. What was watched at or after the page view is no history; of
+    # the other four titles the last three count, in whole seconds; half a second is at least 1.
     first = ([("t1", 600), ("t2", 0), ("t3", 1)], 0, 1, "tv", "DE")
     second = ([], 23, 6, "", "")  # 23 hours earlier: Sunday 23:30
     third = ([("t0", 9_000)], 22, 0, "", "")
     result = ranked(tables)
     for number, context in enumerate([first, second, third], start=1):
-        assert result[number] == expected(["a", "b", "c"], (), context, 1_000_003)
+        assert result[number] == expected(rows, (), context, 3)
+    assert result[4] == expected(rows, (0, 7, 39), first, 3)
+    assert [result[4][place][0] for place in (0, 7, 39)] == ["row0", "row7", "row39"]
+
+    line = {
+        "timestamp": START.isoformat(),
+        "watch_history": [{"title_id": title, "watched_at": time and time.isoformat()} for title, time in history],
+        "candidates": [{"row_id": row, "pinned": place in (0, 7, 39)} for place, row in enumerate(rows)],
+        **known,
+    }
+    one = rank_page(load_with_ties(), line)
+    assert [(row["row_id"], row["score"]) for row in one["ranked"]] == result[4]
 
 
-def test_score_keeps_pinned_rows_in_place_and_breaks_ties_in_page_order(tables):
-    rows = [f"row{number}" for number in range(40)]
-    write(tables, [page_view(1, rows, pinned=(0, 7, 39))])
-    score(tables, "7", load_with_ties)
-    result = ranked(tables)[1]
-    assert result == expected(rows, (0, 7, 39), ([], 22, 0, "", ""), 3)
-    assert [result[place][0] for place in (0, 7, 39)] == ["row0", "row7", "row39"]
+def load_and_leave_a_mark(folder):
+    Path(folder, f"{os.getpid()} {uuid.uuid4()}").touch()
+    return StandInRanker()
 
 
-def test_score_takes_more_page_views_than_a_batch_and_menus_of_500(tables):
+def test_score_takes_more_page_views_than_a_batch_and_menus_of_500(tables, tmp_path):
     count = 2 * PAGES_AT_ONCE + 100
     rows = [f"row{number}" for number in range(500)]
     menu = F.transform(F.sequence(F.lit(0), F.col("id").cast("int") % 3), _menu_row)
@@ -107,7 +121,11 @@ def test_score_takes_more_page_views_than_a_batch_and_menus_of_500(tables):
     )
     tables.replace(PAGE_VIEWS, many.drop("id").unionByName(one))
 
-    assert score(tables, "7", load_stand_in).page_views == count
+    marks = tmp_path / "loads"
+    marks.mkdir()
+    assert score(tables, "7", functools.partial(load_and_leave_a_mark, str(marks))).page_views == count
+    processes = [mark.name.split()[0] for mark in marks.iterdir()]
+    assert len(processes) == len(set(processes)) > 0  # each worker process loads once, however many batches it ranks
 
     result, context = ranked(tables), ([], 22, 0, "", "")
     assert result[0] == expected(rows, (), context, 1_000_003)
@@ -138,24 +156,15 @@ def test_score_replaces_its_own_range_only(tables):
     assert [number for number in range(4) if before[number] != after[number]] == [1, 2]
     assert ranked(tables, "it's 8") == other
 
-    write(tables, [page_view(0)])  # the page views of a range are gone: so are their rankings
-    assert score(tables, "7", load_stand_in, HOURS[1], HOURS[3]).page_views == 0
-    assert sorted(ranked(tables)) == [0, 3]
-
-
-def test_score_takes_dates_and_times_without_offset_as_utc(tables):
-    write(tables, [page_view(number, served_at=moment) for number, moment in enumerate(HOURS)])
+    # Dates begin at midnight; times without an offset are UTC, those with one are where they say.
     assert score(tables, "7", load_stand_in, dt.date(2024, 1, 2)).page_views == 2
     assert score(tables, "7", load_stand_in, None, dt.datetime(2024, 1, 1, 23, 30)).page_views == 1
     east = dt.timezone(dt.timedelta(hours=2))
     assert score(tables, "7", load_stand_in, dt.datetime(2024, 1, 2, 3, 30, tzinfo=east)).page_views == 1
-    assert sorted(ranked(tables)) == [0, 2, 3]
 
-
-def test_score_of_no_page_views_leaves_an_empty_table(tables):
-    write(tables, [])
-    assert score(tables, "7", load_stand_in).page_views == 0
-    assert ranked(tables) == {}
+    write(tables, [page_view(0)])  # the page views of a range are gone: so are their rankings
+    assert score(tables, "7", load_stand_in, HOURS[1], HOURS[3]).page_views == 0
+    assert sorted(ranked(tables)) == [0, 3]
 
 
 def test_score_says_what_it_lacks(tables):
@@ -174,25 +183,11 @@ class Foreign(StandInRanker):
         return answer
 
 
-def test_score_names_the_page_view_a_faulty_model_fails_on_and_writes_nothing(tables):
+def test_score_writes_nothing_of_a_faulty_model_and_of_no_page_views(tables):
     write(tables, [page_view(4_711)])
     with pytest.raises(ScoresError, match="other rows than it was given on page view 4711"):
         score(tables, "7", Foreign)
     assert ranked(tables) == {}
-
-
-def test_score_and_rank_give_one_page_the_same_order_and_scores(tables):
-    rows = [f"row{number}" for number in range(30)]
-    history = [seen("t0", 9_000), seen("t1", 600.7), seen("t2"), seen("now", 0), seen("t3", 0.5)]
-    context = {"utc_offset_minutes": -150, "device": "tv", "location": None}
-    write(tables, [page_view(1, rows, pinned=(2, 3), history=history, **context)])
-    score(tables, "7", load_with_ties)
-
-    line = {
-        "timestamp": START.isoformat(),
-        "watch_history": [{"title_id": title, "watched_at": time and time.isoformat()} for title, time in history],
-        "candidates": [{"row_id": row, "pinned": place in (2, 3)} for place, row in enumerate(rows)],
-        **context,
-    }
-    one = rank_page(load_with_ties(), line)
-    assert [(row["row_id"], row["score"]) for row in one["ranked"]] == ranked(tables)[1]
+    write(tables, [])
+    assert score(tables, "7", load_stand_in).page_views == 0
+    assert ranked(tables) == {}
