@@ -113,6 +113,8 @@ def results_from_rows(rows: Iterable[Mapping], champion: str | None = None) -> t
         ):
             entry = figures.setdefault((row["protocol"], name), {"role": role, "metrics": {}, **counts})
             entry["metrics"][row["metric"]] = value
+            if entry["pages"] is None:  # the challenger's first row may be one beside figures measured elsewhere
+                entry |= counts
         if row["difference"] is not None and baseline_role != "imported":
             compared = {name: row[name] for name in ("baseline", "protocol", "metric", "difference", "lower", "upper")}
             differences.append(Difference(**compared, **counts))

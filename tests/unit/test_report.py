@@ -174,6 +174,16 @@ def test_results_from_rows_gives_each_its_role_and_no_difference_to_what_was_mea
     ]
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_challenger_s_counts_do_not_depend_on_the_order_of_rows(first):
+    # figures measured elsewhere have no counts; the challenger's come from a row measured here, wherever it stands
+    imported = comparison_row("legacy:imported", 0.7, pages=None, viewers=None, difference=None, measured="elsewhere")
+    rows = [imported, comparison_row("floor:random", 0.3)]
+    results, _ = results_from_rows(rows if first == 0 else rows[::-1])
+    challenger = next(one for one in results if one.role == "challenger")
+    assert (challenger.pages, challenger.viewers) == (10, 4)
+
+
 def test_board_from_evaluation_takes_the_other_protocols_along():
     part = {
         "pages": 10,
