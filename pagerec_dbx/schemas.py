@@ -302,7 +302,7 @@ EXAMPLES = Table(
 
 PREPARATIONS = Table(
     "preparations",
-    "preparation: one set of cuts, one vocabulary version, three snapshots",
+    "run of `prepare`: one set of cuts, one vocabulary version, three snapshots",
     _columns("""
         preparation_id     string!
         prepared_at        timestamp!
@@ -324,7 +324,7 @@ PREPARATIONS = Table(
         holdout_snapshot   string!
         counts             map<string,bigint>!
     """),
-    key=("preparation_id",),
+    key=("preparation_id", "prepared_at"),
 )
 
 # --- judgement --------------------------------------------------------------------------------------------------------

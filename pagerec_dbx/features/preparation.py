@@ -58,13 +58,12 @@ class Preparation:
 
 
 def store_preparation(tables: Tables, preparation: Preparation) -> None:
-    """Put the record in place of an earlier one of the same preparation."""
+    """Add the record of this run; the newest is the one that counts, also where it repeats an earlier one."""
     values = {field.name: getattr(preparation, field.name) for field in dataclasses.fields(preparation)}
     cuts = values.pop("cuts")
     values |= {"validation_start": _place(cuts.validation), "holdout_start": _place(cuts.holdout)}
     record = tuple(values[name] for name in PREPARATIONS.column_names)
-    frame = tables.spark.createDataFrame([record], spark_schema(PREPARATIONS))
-    tables.replace_where(PREPARATIONS, frame, f"preparation_id = '{preparation.preparation_id}'")
+    tables.append(PREPARATIONS, tables.spark.createDataFrame([record], spark_schema(PREPARATIONS)))
 
 
 def _place(key: OrderKey) -> tuple:

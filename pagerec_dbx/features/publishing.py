@@ -31,7 +31,11 @@ HOLDOUT_RECORD = (*RECORD, "user_hash", "randomized")
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What makes two snapshots equal: all that their records depend on."""
+    """What makes two snapshots equal: all that their records depend on.
+
+    Raises:
+        NoExamplesError: fewer records than row groups.
+    """
 
     split: str
     table: str
@@ -46,6 +50,15 @@ class Contents:
     first: OrderKey
     last: OrderKey
     left_out: Mapping[str, int]
+
+    def __post_init__(self):
+        if self.records < self.groups:
+            raise NoExamplesError(
+                f"the {self.split} part has too few examples for its row groups",
+                wanted=f"at least {self.groups}",
+                got=f"{self.records:,}",
+                fix="Ingest more page views, or move the cuts (holdout_fraction, validation_fraction)",
+            )
 
     @property
     def records(self) -> int:
@@ -77,10 +90,8 @@ def publish(records: DataFrame, contents: Contents, root: Path, created_at: dt.d
         root: the folder of all snapshots.
 
     Raises:
-        NoExamplesError: fewer records than row groups.
         SnapshotError: what was written is not what was asked for.
     """
-    _require_enough(contents)
     folder = root / contents.name
     if (folder / MANIFEST).exists():
         try:
@@ -94,16 +105,6 @@ def publish(records: DataFrame, contents: Contents, root: Path, created_at: dt.d
     manifest = _manifest(folder, contents, created_at)
     write_atomically(folder / MANIFEST, manifest.to_json())
     return open_snapshot(folder)
-
-
-def _require_enough(contents: Contents) -> None:
-    if contents.records < contents.groups:
-        raise NoExamplesError(
-            f"the {contents.split} part has too few examples for its row groups",
-            wanted=f"at least {contents.groups}",
-            got=f"{contents.records:,}",
-            fix="Ingest more page views, or move the cuts (holdout_fraction, validation_fraction)",
-        )
 
 
 def _write_files(records: DataFrame, contents: Contents, folder: Path) -> None:

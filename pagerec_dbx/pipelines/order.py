@@ -2,6 +2,8 @@
 
 import dataclasses
 import datetime as dt
+from collections.abc import Mapping
+from typing import Any
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -38,7 +40,7 @@ class OrderKey:
         }
 
     @staticmethod
-    def from_json(values: dict[str, object]) -> "OrderKey":
+    def from_json(values: Mapping[str, Any]) -> "OrderKey":
         """A key from what `as_json` gave; KeyError or ValueError if it is no such thing."""
         moment = dt.datetime.fromisoformat(values["served_at"])
         return OrderKey(micros_of(moment), values["request_id"], int(values["page_view_id"]))

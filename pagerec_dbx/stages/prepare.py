@@ -24,7 +24,7 @@ from pagerec_dbx.features.vocabulary import (
     count_tokens,
     store_vocabulary,
 )
-from pagerec_dbx.pipelines.cuts import HOLDOUT, SPLITS, TRAIN, find_cuts, with_split
+from pagerec_dbx.pipelines.cuts import HOLDOUT, SPLITS, TRAIN, VALIDATION, find_cuts, with_split
 from pagerec_dbx.pipelines.gold import SplitCounts, count_splits, examples_from_labelled
 from pagerec_dbx.pipelines.order import Cuts
 from pagerec_dbx.progress import watch_spark
@@ -137,7 +137,7 @@ def _records(examples: DataFrame, contents: Contents) -> DataFrame:
 
 
 def _counts(split_counts: Mapping[str, SplitCounts], snapshots: Mapping[str, Snapshot]) -> dict[str, int]:
-    counts = {}
+    counts: dict[str, int] = {}
     for split in SPLITS:
         manifest = snapshots[split].manifest
         counts |= {
@@ -158,12 +158,15 @@ def _preparation(
     settings: PrepareSettings,
     now: dt.datetime,
 ) -> Preparation:
-    names = {f"{split}_snapshot": snapshots[split].manifest.name for split in SPLITS}
+    names = {split: snapshots[split].manifest.name for split in SPLITS}
     identity = json.dumps([names, source.labelled_version], sort_keys=True)
     return Preparation(
         preparation_id=hashlib.sha256(identity.encode("utf-8")).hexdigest()[:16],
         prepared_at=now,
-        **dataclasses.asdict(source),
+        labelled_table=source.labelled_table,
+        labelled_version=source.labelled_version,
+        examples_table=source.examples_table,
+        examples_version=source.examples_version,
         vocabulary_version=vocabulary.version,
         title_count=vocabulary.size(TITLES),
         row_count=vocabulary.size(ROWS),
@@ -172,7 +175,9 @@ def _preparation(
         history_length=settings.history_length,
         menu_length=settings.menu_length,
         cuts=cuts,
-        **names,
+        train_snapshot=names[TRAIN],
+        validation_snapshot=names[VALIDATION],
+        holdout_snapshot=names[HOLDOUT],
         counts=counts,
     )
 

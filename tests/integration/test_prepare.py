@@ -173,7 +173,7 @@ def test_prepare_again_writes_nothing(copy):
 
 def test_prepare_writes_anew_what_a_killed_run_or_damage_left(copy):
     train, validation = (snapshot_of(copy, split) for split in ("train", "validation"))
-    wanted = records_of(train)
+    wanted, wanted_ids = records_of(train), ids_of(validation)
     (train.folder / MANIFEST).unlink()  # killed between the files and the manifest
     (train.folder / "row_group=0" / "half-written.parquet").write_bytes(b"PAR1")
     with open(validation.paths[3], "ab") as file:
@@ -185,7 +185,7 @@ def test_prepare_writes_anew_what_a_killed_run_or_damage_left(copy):
     again = open_snapshot(train.folder)
     assert not (train.folder / "row_group=0" / "half-written.parquet").exists()
     np.testing.assert_equal(records_of(again), wanted)
-    assert ids_of(open_snapshot(validation.folder)) == ids_of(validation)
+    assert ids_of(open_snapshot(validation.folder)) == wanted_ids
 
 
 def test_snapshot_has_one_version_and_not_what_it_deleted(copy):
@@ -205,12 +205,17 @@ def test_snapshot_has_one_version_and_not_what_it_deleted(copy):
 
 def test_another_training_part_extends_the_vocabulary(copy):
     earlier = load_vocabulary(copy, latest_preparation(copy).vocabulary_version)
-    result = prepare(copy, dataclasses.replace(SETTINGS, holdout_from="2024-01-01T03:10:00Z"), NOW)
+    # Training up to minute 155, so that `later` appears on 5 page views; validation 156 to 189.
+    changed = dataclasses.replace(
+        SETTINGS, validation_from="2024-01-01T02:35:00Z", holdout_from="2024-01-01T03:10:00Z", max_titles=6
+    )
+    result = prepare(copy, changed, NOW + dt.timedelta(hours=1))
     later = load_vocabulary(copy, result.vocabulary_version)
-    assert later.version == 2
-    # From minute 190 on is holdout, and round(190 x .3) = 57 before it validation: training ends at minute 133.
-    assert later.tokens == earlier.tokens
-    assert result.counts["train_page_views"] == 133
+    assert (earlier.version, later.version) == (1, 2)
+    assert later.tokens["rows"] == (*earlier.tokens["rows"], "later")
+    assert later.tokens["titles"] == (*earlier.tokens["titles"], "t3")
+    assert result.counts["train_page_views"] == 155
+    assert latest_preparation(copy).vocabulary_version == 2
 
 
 @pytest.mark.parametrize(
@@ -219,13 +224,14 @@ def test_another_training_part_extends_the_vocabulary(copy):
         ([], {}, "there are no labelled page views"),
         (range(200), {"holdout_from": "2025-01-01"}, "the holdout part is empty"),
         (range(200), {"validation_from": "2023-01-01"}, "the train part is empty"),
-        (range(60), {}, "the validation part has too few examples.*wanted at least 24"),
+        (range(60), {}, "the train part has too few examples.*wanted at least 24, got 20"),
     ],
 )
 def test_prepare_refuses_what_gives_no_parts(tables, numbers, changes, what):
     tables.replace(LABELLED_PAGE_VIEWS, labelled_page_views(tables.spark, world(numbers)))
     with pytest.raises(NoExamplesError, match=what):
         prepare(tables, dataclasses.replace(SETTINGS, **changes), NOW)
+    assert not tables.home.snapshots.exists()
 
 
 def test_prepare_asks_for_join_first(tables):
