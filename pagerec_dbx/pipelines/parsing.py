@@ -42,7 +42,7 @@ def text_fault(line: Column, max_bytes: int) -> Column:
 
 
 def parsed(line: Column, fields: str) -> Column:
-    """The line as struct<line: array<struct<fields>>, broken: string>; `broken` is null if all of it fits the fields."""
+    """The line as struct<line: array<struct<fields>>, broken: string>; `broken` is null if all of it fits."""
     return F.from_json(_wrapped(line), f"line array<struct<{fields}>>, broken string", _STRICT)
 
 

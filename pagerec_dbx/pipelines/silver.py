@@ -26,7 +26,7 @@ def page_views(bronze: DataFrame) -> DataFrame:
 
 
 def canonical_json(columns: list[str]) -> Column:
-    """The columns as JSON: names in alphabetical order, no spaces, nulls written out, times in UTC with microseconds."""
+    """The columns as JSON: names in alphabetical order, no spaces, nulls written out, times in microseconds."""
     options = {"ignoreNullFields": "false", "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'", "timeZone": "UTC"}
     return F.to_json(F.struct(*sorted(columns)), options)
 

@@ -1,9 +1,9 @@
 """`pagerec ingest`: raw lines -> bronze -> silver, file by file, each exactly once.
 
 A run first writes down, in one small file, the batch it is going to do: its number, its files as they are, its clock
-and settings. Every append to a table carries that batch, so a run that is killed at any moment is finished by the next one
-without a record lost or doubled; the batch's files enter `ingested_files` after everything else of bronze, and the note
-goes away last.
+and settings. Every append to a table carries that batch, so a run that is killed at any moment is finished by the next
+one without a record lost or doubled; the batch's files enter `ingested_files` after everything else of bronze, and the
+note goes away last.
 """
 
 import dataclasses
@@ -38,6 +38,7 @@ from pagerec_dbx.schemas import (
 from pagerec_dbx.tables import Tables, union_all
 
 PENDING = "ingest-pending.json"
+_PAGES_AND_CLICKS = ("service_logs", "hashed_payloads", "click_logs", "page_events")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +154,7 @@ def _run(tables: Tables, batch: Batch, key: HashingKey) -> IngestResult:
         with watch_spark(tables.spark, "reading logs"):
             _to_bronze(tables, batch, key)
     with watch_spark(tables.spark, "reducing repeats"):
-        _to_silver(tables, batch.settings)
+        _to_silver(tables, batch)
     sums = ingested.agg(F.sum("lines"), F.sum("good"), F.sum("quarantined"), F.count("*")).first()
     _pending_path(tables).unlink()
     return IngestResult(*sums)
@@ -196,17 +197,26 @@ def _record(file: LogFile, lines: int | None, kept: tuple[int, int], batch: Batc
     return file.path, file.source, file.bytes, file.modified_ns, batch.number, read, good, quarantined, batch.now
 
 
-def _to_silver(tables: Tables, settings: IngestSettings) -> None:
-    """All of silver from all of bronze."""
-    views, attributes = tables.read(BRONZE_PAGE_VIEWS), tables.read(BRONZE_ATTRIBUTES)
-    files = tables.read(INGESTED_FILES)
+def _to_silver(tables: Tables, batch: Batch) -> None:
+    """Silver from all of bronze, as far as the batch's files can have changed it."""
+    sources = {file.source for file in batch.files}
+    if sources & set(_PAGES_AND_CLICKS) or not tables.exists(REDUCTIONS):
+        _replace_pages_and_clicks(tables, batch.settings)
+    for table in (TITLES, ROWS):
+        if table.name in sources or not tables.exists(table):
+            frame = silver.attributes(
+                tables.read(BRONZE_ATTRIBUTES), tables.read(INGESTED_FILES), table.name, *table.key
+            )
+            tables.replace(table, frame)
+
+
+def _replace_pages_and_clicks(tables: Tables, settings: IngestSettings) -> None:
+    views = tables.read(BRONZE_PAGE_VIEWS)
     tables.replace(PAGE_VIEWS, silver.page_views(views))
     clicks = silver.clicks(tables.read(BRONZE_EVENTS), settings.repeat_seconds).persist()
     tables.replace(CLICKS, clicks)
     tables.replace(REDUCTIONS, silver.reductions(views, clicks))
     clicks.unpersist()
-    for table, (key,) in ((table, table.key) for table in (TITLES, ROWS)):
-        tables.replace(table, silver.attributes(attributes, files, table.name, key))
 
 
 def _require_few_refused(result: IngestResult, settings: IngestSettings) -> None:

@@ -1,5 +1,6 @@
 """`pagerec join`: page views and clicks -> labelled page views, and how well the two fit."""
 
+import collections
 import dataclasses
 import datetime as dt
 
@@ -46,6 +47,8 @@ def join(tables: Tables, settings: JoinSettings, now: dt.datetime) -> JoinResult
     page_views, clicks = tables.read(PAGE_VIEWS), tables.read(CLICKS)
     if page_views.isEmpty():
         raise NoExamplesError("there are no page views to label", fix="Ingest service_logs/ or hashed_payloads/")
+    for table in (REDUCTIONS, QUARANTINE):
+        tables.create(table)
     with watch_spark(tables.spark, "joining"):
         tables.replace(CLICK_MATCHES, _matches(page_views, clicks, settings))
         tables.replace(LABELLED_PAGE_VIEWS, joins.labelled_page_views(page_views, tables.read(CLICK_MATCHES)))
@@ -78,17 +81,19 @@ def _health(tables: Tables, settings: JoinSettings):
 
 
 def _result(tables: Tables) -> JoinResult:
-    of_both = tables.read(JOIN_HEALTH).where(F.col("join_method") == "all")
-    sums = {row.measure: row.value for row in of_both.groupBy("measure").agg(F.sum("value").alias("value")).collect()}
-    disagreeing = sum(sums.get(f"disagreement_{cause}", 0) for cause in crosscheck.CAUSES)
-    clicks, matched = sums.get("clicks", 0), sums.get("clicks_matched", 0)
-    compared = sums.get("agreement_page_views", 0)
+    """Sums over days of the measures of both joins; a few dozen records a day."""
+    sums: dict[str, float] = collections.defaultdict(float)
+    for row in tables.read(JOIN_HEALTH).where(F.col("join_method") == "all").collect():
+        sums[row.measure] += row.value or 0.0
+    disagreeing = sum(sums[f"disagreement_{cause}"] for cause in crosscheck.CAUSES)
+    clicks, matched = sums["clicks"], sums["clicks_matched"]
+    compared = sums["agreement_page_views"]
     return JoinResult(
         page_views=int(sums["page_views"]),
         page_views_with_click=int(sums["page_views_with_click"]),
         clicks=int(clicks),
         clicks_matched=int(matched),
         match_rate=matched / clicks if clicks else None,
-        unmatched={reason: int(sums.get(f"unmatched_{reason}", 0)) for reason in joins.REASONS},
+        unmatched={reason: int(sums[f"unmatched_{reason}"]) for reason in joins.REASONS},
         agreement=1 - disagreeing / compared if compared else None,
     )

@@ -31,7 +31,8 @@ from tests.log_lines import NOW, at, click, event, payload, service, write
 SECRET = "7a" * 32
 RAW_ID = "ann@somewhere.example"
 ALL_TABLES = (
-    BRONZE_ATTRIBUTES, BRONZE_EVENTS, BRONZE_PAGE_VIEWS, CLICKS, INGESTED_FILES, PAGE_VIEWS, QUARANTINE, REDUCTIONS, ROWS, TITLES,
+    BRONZE_ATTRIBUTES, BRONZE_EVENTS, BRONZE_PAGE_VIEWS, INGESTED_FILES, QUARANTINE,
+    CLICKS, PAGE_VIEWS, REDUCTIONS, ROWS, TITLES,
 )  # fmt: skip
 STRICT = IngestSettings(min_lines_for_share=10, max_quarantined_share=0.5)
 
@@ -57,8 +58,8 @@ def _first_day(logs):
     ]
     write(logs, "service_logs", [views[0], "", *views[1:], "  \r"], "a b+%20[1]é.jsonl")
     clicks = [
-        click("r2", "q1", RAW_ID, 5), click("r2", "q1", RAW_ID, 6), click("r1", "q2", RAW_ID, 190), click("zz", "q2", RAW_ID, 61),
-        click("r1", "q9", RAW_ID, 61),
+        click("r2", "q1", RAW_ID, 5), click("r2", "q1", RAW_ID, 6), click("r1", "q2", RAW_ID, 190),
+        click("zz", "q2", RAW_ID, 61), click("r1", "q9", RAW_ID, 61),
     ]  # fmt: skip
     write(logs, "click_logs", clicks, "a.jsonl.gz")
     cut = write(logs, "click_logs", clicks, "cut.jsonl.gz")
@@ -211,7 +212,8 @@ def test_ingest_that_was_stopped_again_and_again_ends_like_an_undisturbed_one(
     tables, key = _home(spark, tmp_path / "home")
     logs = tmp_path / "logs"
     wanted = _first_day(logs)
-    # Appends: page views, events, attributes, quarantine, files. Replaces: page views, clicks, reductions, titles, rows.
+    # Appends: page views, events, attributes, quarantine, files.
+    # Replaces: page views, clicks, reductions, titles, rows.
     for method, number in (("append", -1), ("append", 4), ("append", 5), ("replace", 1), ("replace", -2)):
         with monkeypatch.context() as patch, pytest.raises(Stopped):
             _stop_at(patch, method, number)

@@ -215,7 +215,8 @@ users, rows = st.sampled_from("vw"), st.sampled_from("abc")
 requests = st.sampled_from(("R1", "R2", "R3"))
 pages_of_a_world = st.lists(
     st.builds(
-        page, st.sampled_from(("service_logs", P)), users, requests, times, st.sampled_from(MENUS), st.sampled_from((None, "tv", "pc"))
+        page, st.sampled_from(("service_logs", P)), users, requests, times,
+        st.sampled_from(MENUS), st.sampled_from((None, "tv", "pc")),
     ),
     max_size=6,
 )  # fmt: skip
@@ -227,7 +228,7 @@ worlds = st.lists(st.tuples(pages_of_a_world, clicks_of_a_world), min_size=60, m
 
 
 @settings(
-    max_examples=4, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @given(worlds)
 def test_joins_equal_the_second_implementation_in_worlds_made_by_chance(spark, of_chance):
