@@ -33,7 +33,7 @@ def parse_time(name: str, text: object) -> dt.datetime:
         raise SettingError(
             f"setting `{name}` is no time", wanted="ISO 8601, e.g. 2024-01-04T00:00:00Z", got=repr(text)
         ) from error
-    return moment.replace(tzinfo=dt.timezone.utc) if moment.tzinfo is None else moment.astimezone(dt.timezone.utc)
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +44,13 @@ class IngestSettings:
     min_lines_for_share: int = 1_000  # runs with fewer lines are not judged by their quarantined share
     earliest_time: str = "2000-01-01T00:00:00Z"  # before it a time is implausible; one day after ingestion too
     max_line_bytes: int = 16 * 1024 * 1024  # longer lines are refused
+    repeat_seconds: float = 2.0  # clicks of one viewer on one row closer than this are one click
 
     def __post_init__(self):
         _require(0 <= self.max_quarantined_share <= 1, "max_quarantined_share", "0 to 1", self.max_quarantined_share)
         parse_time("earliest_time", self.earliest_time)
+        _require(self.max_line_bytes >= 1, "max_line_bytes", "at least 1", self.max_line_bytes)
+        _require(self.repeat_seconds > 0, "repeat_seconds", "more than 0", self.repeat_seconds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +58,11 @@ class JoinSettings:
     """Settings of `pagerec join`."""
 
     window_seconds: float = 120.0  # a windowed click lies at most this long after its page view
-    repeat_seconds: float = 2.0  # clicks of one viewer on one row closer than this are one click
+    menu_length: int = 40  # M: clicks on rows past it are counted, training cuts them off
 
     def __post_init__(self):
         _require(self.window_seconds > 0, "window_seconds", "more than 0", self.window_seconds)
-        _require(self.repeat_seconds > 0, "repeat_seconds", "more than 0", self.repeat_seconds)
+        _require(1 <= self.menu_length <= 500, "menu_length", "1 to 500", self.menu_length)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,9 +145,95 @@ class JudgeSettings:
 
 @dataclasses.dataclass(frozen=True)
 class SimulateSettings:
-    """The simulated world (see docs/simulation.md): sizes, strengths of the utility's terms, rates of log faults."""
+    """The simulated world (see docs/simulation.md): sizes, strengths of the utility's terms, rates of log faults.
+
+    A strength of 0 switches its term off, a rate of 0 its fault. Rates are shares of what they are said to befall.
+    """
 
     seed: int = 17
+    first_day: str = "2024-01-01"  # UTC
+    lines_per_file: int = 100_000  # about; the set of lines does not depend on it
+    gzip_logs: bool = False
+
+    # Titles, rows, viewers
+    world_themes: int = 8
+    world_titles: int = 2_000
+    world_rows: int = 140
+    zipf_exponent: float = 0.9  # of the titles' popularity
+    viewers_new_each_day: float = 0.05  # of the viewers who were there when the log begins
+    taste_focus: float = 0.8  # share of what a viewer watches that their taste decides; the rest is drawn by Zipf alone
+    taste_drift: float = 0.65  # share of the taste that moves on; the rest is one theme for life
+    taste_days: float = 8.0  # how long the moving part takes from one favourite theme to the next
+
+    # What the service shows and logs
+    logged_history_length: int = 20  # titles, at most
+    menu_shortest: int = 20  # rows
+    menu_longest: int = 40  # rows
+    policy_strength: float = 1.0  # of the old popularity against the policy's noise; 0 shows random menus
+    pinned_places: tuple[int, ...] = (0, 3, 8)  # rows 0, 1, 2 of the world stand there on pinned pages
+    pinned_share: float = 0.8  # of the page views that are not randomized
+    randomized_share: float = 0.1  # of the page views; no row is pinned there
+    hashed_share: float = 0.25  # of the page views: in hashed payloads and page events, not in service and click log
+    history_ids_alone_share: float = 0.1  # of the page views: titles without their times
+    utc_offset_share: float = 0.7  # of the page views that say the viewer's offset
+
+    # The utility of a row
+    affinity_strength: float = 6.0  # to the recency-weighted themes of the logged history
+    appeal_strength: float = 0.5
+    context_strength: float = 0.3  # local hour, weekday, device
+    interaction_strength: float = 0.5  # device x time of day
+    position_strength: float = 0.5  # of the log examination, -log(position + 1)
+    history_decay: float = 0.9  # weight of a title against the one after it; 1 forgets the order
+    history_half_life_days: float = 7.0  # age at which a title counts half
+    no_click_utility: float = 3.8
+
+    # Faults of the logs
+    repeated_page_rate: float = 0.01  # of the page views
+    two_pages_rate: float = 0.06  # of viewers' second, fourth, ... page views: while the one before is open
+    double_click_rate: float = 0.03  # of the clicks
+    recorded_twice_rate: float = 0.15  # of the clicks on hashed page views: in click log and page events
+    past_window_rate: float = 0.02  # of the clicks
+    without_request_id_rate: float = 0.03  # of the clicks on service-log page views
+    without_page_rate: float = 0.01  # of the page views: one more click, on a page that no log holds
+    not_offered_rate: float = 0.01  # of the page views: one more click, on a row that was not offered
+    before_page_rate: float = 0.002  # of the service-log page views: one more click, before the page was served
+    other_viewer_rate: float = 0.002  # of the service-log page views: one more click, by somebody else
+    late_rate: float = 0.005  # of the lines: in the next day's file
+    out_of_order_rate: float = 0.02  # of the lines: written up to half an hour after their time
+    broken_rate: float = 0.002  # of the lines: one more line, broken
+    hostile_rate: float = 0.002  # of the lines: one more line, hostile
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name.endswith(("_rate", "_share")) or field.name in ("taste_focus", "taste_drift"):
+                _require(0 <= value <= 1, field.name, "0 to 1", value)
+            if field.name.endswith("_strength") or field.name == "viewers_new_each_day":
+                _require(0 <= value <= 100, field.name, "0 to 100", value)
+        parse_time("first_day", self.first_day)
+        _require(self.lines_per_file >= 1, "lines_per_file", "at least 1", self.lines_per_file)
+        _require(2 <= self.world_themes <= 20, "world_themes", "2 to 20", self.world_themes)
+        _require(self.world_themes <= self.world_titles <= 50_000, "world_titles", "themes to 50,000", self.world_titles)
+        _require(self.menu_shortest >= 2, "menu_shortest", "at least 2", self.menu_shortest)
+        _require(self.menu_longest >= self.menu_shortest, "menu_longest", "at least menu_shortest", self.menu_longest)
+        _require(
+            self.menu_longest + len(self.pinned_places) < self.world_rows <= 1_000,
+            "world_rows",
+            "more than menu_longest and the pinned rows, at most 1,000",
+            self.world_rows,
+        )
+        _require(
+            list(self.pinned_places) == sorted({place for place in self.pinned_places if place >= 0})
+            and all(place < self.menu_shortest for place in self.pinned_places),
+            "pinned_places",
+            "rising positions below menu_shortest",
+            self.pinned_places,
+        )
+        _require(self.zipf_exponent >= 0, "zipf_exponent", "at least 0", self.zipf_exponent)
+        _require(self.taste_days > 0, "taste_days", "more than 0", self.taste_days)
+        _require(1 <= self.logged_history_length <= 500, "logged_history_length", "1 to 500", self.logged_history_length)
+        _require(0 < self.history_decay <= 1, "history_decay", "above 0, at most 1", self.history_decay)
+        _require(self.history_half_life_days > 0, "history_half_life_days", "more than 0", self.history_half_life_days)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,7 +325,7 @@ def _typed(name: str, wanted: object, value: object) -> object:
         return value
     if typing.get_origin(kind) is tuple:
         element = typing.get_args(kind)[0]
-        return tuple(_typed(name, element, one) for one in (value if isinstance(value, list) else [value]))
+        return tuple(_typed(name, element, one) for one in (value if isinstance(value, list | tuple) else [value]))
     wanted_name = getattr(kind, "__name__", str(kind))
     raise SettingError(f"setting `{name}` has the wrong type", wanted=wanted_name, got=repr(value))
 
