@@ -201,13 +201,9 @@ def score(bench: Workbench, version: str, from_: str | None, to: str | None) -> 
 @click.option("--version", default="champion", show_default=True, help="Number or alias.")
 def rank(bench: Workbench, version: str) -> Outcome:
     """One page as JSON on standard input -> its rows in order with scores."""
-    from pagerec_dbx.scoring.request import parse_page
+    from pagerec_dbx.stages.rank import rank_text
 
-    page = parse_page(sys.stdin.buffer.read().decode("utf-8", errors="replace"))
-    # TensorFlow takes seconds to import: only now, when the page is known to be JSON.
-    from pagerec_dbx.stages.rank import rank_page
-
-    answer = rank_page(bench.registry.load(version), page)
+    answer = rank_text(bench.registry, version, sys.stdin.buffer.read())
     return Outcome(answer, jsonlib.dumps(answer))
 
 

@@ -2,14 +2,12 @@
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
-from pagerec_dbx import errors
 from pagerec_dbx.errors import PagerecError
 
 _JAVA_OPTIONS = "-Dio.netty.tryReflectionSetAccessible=true"
@@ -50,21 +48,6 @@ def spark_session(master: str | None = None, log_file: Path | None = None, java_
         ) from error
     session.sparkContext.setLogLevel("ERROR")
     return session
-
-
-@contextlib.contextmanager
-def worker_errors() -> Iterator[None]:
-    """Around an action: an error of ours that a worker process raised is raised as itself, without Spark's wrapping."""
-    from py4j.protocol import Py4JJavaError
-    from pyspark.errors import PySparkException
-
-    try:
-        yield
-    except (PySparkException, Py4JJavaError) as error:
-        ours = re.search(r"pagerec_dbx\.errors\.(\w+): (.+)", str(error))
-        if ours is None:
-            raise
-        raise getattr(errors, ours[1])(ours[2].strip()) from error
 
 
 def _local_builder(master: str, java_options: str):

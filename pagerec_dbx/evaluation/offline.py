@@ -1,22 +1,16 @@
 """The holdout, judged where it lies: one pass in Spark's Arrow batches, no page view ever collected."""
 
-import contextlib
 import dataclasses
 import functools
-import hashlib
 import itertools
-import re
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-from pyspark import cloudpickle
-from pyspark.errors import PythonException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pagerec_dbx.errors import ScoresError
 from pagerec_dbx.evaluation import metrics
 from pagerec_dbx.evaluation.baselines import Floor
 from pagerec_dbx.evaluation.pages import LISTS, SINGLE, TRUE, World, pages_from_arrow, width, world_from_arrow
@@ -38,10 +32,10 @@ from pagerec_dbx.evaluation.protocols import (
 )
 from pagerec_dbx.schemas import EVALUATIONS
 from pagerec_dbx.tables import conform
+from pagerec_dbx.workers import OnceAProcess, once_a_process
 
 SCORES_AT_ONCE = 2_000_000  # scores of one batch: pages x rows ranked; 16 MB each array
 
-_loaded: dict[str, "Ranker"] = {}  # of this worker process: the ranker in use, by what its loader pickles to
 
 
 class Ranker(Protocol):
@@ -50,22 +44,6 @@ class Ranker(Protocol):
     def menu_scores(self, record) -> np.ndarray: ...
 
     def vocabulary_scores(self, record) -> np.ndarray: ...
-
-
-@contextlib.contextmanager
-def worker_errors() -> Iterator[None]:
-    """Scores that a worker refused, as the error that it raised there.
-
-    Raises:
-        ScoresError: in place of Spark's wrapping of it.
-    """
-    try:
-        yield
-    except PythonException as error:
-        found = re.search(r"ScoresError: (.+)", str(error))
-        if found is None:
-            raise
-        raise ScoresError(found.group(1)) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +70,7 @@ def evaluate_frame(pages: DataFrame, judged: Judged) -> DataFrame:
     Raises:
         ScoresError: on a worker, if a score is NaN.
     """
-    key = hashlib.sha256(cloudpickle.dumps(judged.load)).hexdigest()
-    step = functools.partial(_evaluate_batches, judged=judged, key=key)
+    step = functools.partial(_evaluate_batches, judged=judged, ranker=once_a_process(judged.load))
     needed = ["page_view_id", "user_hash", "randomized", "pinned", "clicked", "row_ids", *LISTS, *SINGLE]
     needed += [name for name in TRUE if name in pages.columns]
     frame = pages.select(*needed).mapInArrow(step, _SCHEMA)
@@ -117,26 +94,19 @@ class _Entry:
     pages: np.ndarray | None = None  # [pages] bool, the page views judged; None for all
 
 
-def _evaluate_batches(batches: Iterator[pa.RecordBatch], judged: Judged, key: str) -> Iterator[pa.RecordBatch]:
+def _evaluate_batches(
+    batches: Iterator[pa.RecordBatch], judged: Judged, ranker: OnceAProcess[Ranker]
+) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         widest = max(judged.row_count, width(batch.column("menu")))
         step = max(1, SCORES_AT_ONCE // widest)
         for start in range(0, batch.num_rows, step):
             part = batch.slice(start, step)
             pages, world = pages_from_arrow(part), world_from_arrow(part)
-            ranker = _ranker(judged.load, key)
             for entry in itertools.chain(
-                _version(pages, judged, ranker), _floors(pages, judged), _ceilings(pages, world)
+                _version(pages, judged, ranker()), _floors(pages, judged), _ceilings(pages, world)
             ):
                 yield _records(part, entry, _figures(entry, pages, world))
-
-
-def _ranker(load: Callable[[], Ranker], key: str) -> Ranker:
-    """The ranker of this process, loaded when another one, or none, was in use."""
-    if key not in _loaded:
-        _loaded.clear()
-        _loaded[key] = load()
-    return _loaded[key]
 
 
 def _version(pages: PageBatch, judged: Judged, ranker: Ranker) -> Iterator[_Entry]:

@@ -1,12 +1,10 @@
 """Page views ranked in Spark, in Arrow batches, with a model that each worker process loads once."""
 
 import functools
-import hashlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
-from pyspark import cloudpickle
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -14,6 +12,7 @@ from pagerec_dbx.pipelines.gold import age_seconds
 from pagerec_dbx.schemas import RANKED, RANKED_MENUS
 from pagerec_dbx.scoring.pages import Pages, Ranker, filled, padded, rank_pages
 from pagerec_dbx.tables import conform
+from pagerec_dbx.workers import OnceAProcess, once_a_process
 
 PAGES_AT_ONCE = 1_024  # pages a call of the model; 500 rows each make 512,000 strings
 
@@ -21,7 +20,6 @@ _DAY = 86_400  # seconds
 Loader = Callable[[], Ranker]
 
 _RANKED_TYPE = pa.list_(pa.struct([("row_id", pa.string()), ("score", pa.float64())]))
-_loaded: dict[str, Ranker] = {}  # of this worker process: the ranker in use, by what its loader pickles to
 
 
 def ranked_menus(page_views: DataFrame, version: str, load: Loader) -> DataFrame:
@@ -34,9 +32,9 @@ def ranked_menus(page_views: DataFrame, version: str, load: Loader) -> DataFrame
         version: written beside each ranking.
         load: gives the version's ranker; picklable, called once in each worker process.
     """
-    key = hashlib.sha256(cloudpickle.dumps(load)).hexdigest()
     schema = f"page_view_id bigint, served_at timestamp, ranked {RANKED}"
-    ranked = page_inputs(page_views).mapInArrow(functools.partial(_rank_batches, load=load, key=key), schema)
+    step = functools.partial(_rank_batches, ranker=once_a_process(load))
+    ranked = page_inputs(page_views).mapInArrow(step, schema)
     day = F.date_from_unix_date(F.floor(F.unix_seconds("served_at") / _DAY).cast("int"))
     dated = ranked.select("*", F.lit(version).alias("version"), day.alias("day"))
     return conform(dated, RANKED_MENUS)
@@ -65,18 +63,10 @@ def page_inputs(page_views: DataFrame) -> DataFrame:
     )
 
 
-def _rank_batches(batches: Iterator[pa.RecordBatch], load: Loader, key: str) -> Iterator[pa.RecordBatch]:
+def _rank_batches(batches: Iterator[pa.RecordBatch], ranker: OnceAProcess[Ranker]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for start in range(0, batch.num_rows, PAGES_AT_ONCE):
-            yield _rank_batch(batch.slice(start, PAGES_AT_ONCE), _ranker(load, key))
-
-
-def _ranker(load: Loader, key: str) -> Ranker:
-    """The ranker of this process, loaded when another one, or none, was in use."""
-    if key not in _loaded:
-        _loaded.clear()
-        _loaded[key] = load()
-    return _loaded[key]
+            yield _rank_batch(batch.slice(start, PAGES_AT_ONCE), ranker())
 
 
 def _rank_batch(batch: pa.RecordBatch, ranker: Ranker) -> pa.RecordBatch:

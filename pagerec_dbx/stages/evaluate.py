@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.errors import OverlapError, SnapshotError
 from pagerec_dbx.evaluation.baselines import FLOORS, all_floors
-from pagerec_dbx.evaluation.offline import Judged, Ranker, evaluate_frame, worker_errors
+from pagerec_dbx.evaluation.offline import Judged, Ranker, evaluate_frame
 from pagerec_dbx.evaluation.pages import holdout_pages, read_truth, with_truth
 from pagerec_dbx.evaluation.protocols import CEILINGS, EXPECTED, MENU, METRICS, PROTOCOLS, SPLIT
 from pagerec_dbx.features.preparation import Preparation
@@ -20,6 +20,7 @@ from pagerec_dbx.pipelines.order import OrderKey
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS
 from pagerec_dbx.tables import Tables
+from pagerec_dbx.workers import worker_errors
 
 _FIGURES = (*METRICS, "auc", "log_loss", *EXPECTED)
 

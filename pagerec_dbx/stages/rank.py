@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from pagerec_dbx.registry import Registry
 
 
-def rank_text(registry: Registry, version: str | None, text: bytes | str) -> dict:
-    """As `rank_page`, of a page that came as JSON text, by a version's number or alias; the champion unless given.
+def rank_text(registry: Registry, version: str, text: bytes | str) -> dict:
+    """As `rank_page`, of a page that came as JSON text, by a version's number or alias.
 
     Raises:
-        UnknownVersionError: there is no such version, or none was given and there is no champion.
+        UnknownVersionError: there is no such version, or no champion yet.
     """
     page = parse_page(text)
-    return rank_page(registry.load(version or "champion"), page)
+    return rank_page(registry.load(version), page)
 
 
 def rank_page(ranker: Ranker, page: Mapping) -> dict:

@@ -9,8 +9,8 @@ from pagerec_dbx.errors import UsageError
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import PAGE_VIEWS, RANKED_MENUS
 from pagerec_dbx.scoring.batch import Loader, ranked_menus
-from pagerec_dbx.spark import worker_errors
 from pagerec_dbx.tables import Tables
+from pagerec_dbx.workers import worker_errors
 
 Moment = dt.date | dt.datetime
 

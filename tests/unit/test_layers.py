@@ -18,7 +18,7 @@ ORDER = [
     ("hashing",),
     ("progress",),
     ("schemas",),
-    ("spark", "tables"),
+    ("spark", "tables", "workers"),
     ("importers", "simulation", "pipelines"),
     ("features",),
     ("models",),

@@ -173,10 +173,9 @@ def test_rank_text_ranks_json_by_the_version_named():
     assert rank_text(Versions(), "7", b'{"candidates": [{"row_id": "\xc3\xa4"}]}')["ranked"][0]["row_id"] == "ä"
 
 
-def test_rank_text_asks_for_the_champion_unless_a_version_is_named():
-    for version, asked in ((None, "champion"), ("8", "8")):
-        with pytest.raises(UnknownVersionError, match=f"no version {asked}"):
-            rank_text(Versions(), version, b'{"candidates": [{"row_id": "a"}]}')
+def test_rank_text_says_when_there_is_no_such_version():
+    with pytest.raises(UnknownVersionError, match="no version 8"):
+        rank_text(Versions(), "8", b'{"candidates": [{"row_id": "a"}]}')
 
 
 def test_rank_page_needs_no_spark_and_no_tensorflow():
