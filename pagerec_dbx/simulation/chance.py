@@ -19,14 +19,23 @@ class Chance:
 
     def bits(self, purpose: str, *keys: Column | str) -> Column:
         """64 random bits as a bigint."""
-        digest = hashlib.sha256(f"{self.seed} {purpose}".encode()).digest()
-        code = int.from_bytes(digest[:8], "big", signed=True)
         columns = [F.col(key) if isinstance(key, str) else key for key in keys]
-        return F.xxhash64(F.lit(code).cast("bigint"), *[column.cast("bigint") for column in columns])
+        code = F.lit(self.code(purpose)).cast("bigint")
+        return F.xxhash64(code, *[column.cast("bigint") for column in columns])
+
+    def code(self, purpose: str) -> int:
+        """What tells the draws of one seed and purpose from all others: 64 bits, signed."""
+        digest = hashlib.sha256(f"{self.seed} {purpose}".encode()).digest()
+        return int.from_bytes(digest[:8], "big", signed=True)
 
     def uniform(self, purpose: str, *keys: Column | str) -> Column:
         """A double strictly between 0 and 1."""
         return (F.shiftrightunsigned(self.bits(purpose, *keys), 12) + F.lit(0.5)) * F.lit(2.0**-52)
+
+    def uniform_sql(self, purpose: str, *keys: str) -> str:
+        """`uniform` as SQL text, for expressions of thousands of parts, which are slow to build from columns."""
+        bits = ", ".join(f"cast({key} AS bigint)" for key in (str(self.code(purpose)), *keys))
+        return f"((shiftrightunsigned(xxhash64({bits}), 12) + 0.5D) * {2.0**-52!r}D)"
 
     def happens(self, rate: float, purpose: str, *keys: Column | str) -> Column:
         """True with probability `rate`."""

@@ -10,7 +10,7 @@ from pagerec_dbx.simulation.world import DAYPART_SIGNS, DAYPARTS, DEVICE_SIGNS, 
 
 
 def with_choice(pages: DataFrame, chance: Chance, world: World, settings: SimulateSettings) -> DataFrame:
-    """Add the truth of each page view and its draw.
+    """Add `situation`, the truth of each page view, and its draw.
 
     `utilities`: of each row, free of its position. `click_probabilities`: of each row given a click, as served (sum 1).
     `no_click_probability`. `click_position`: the drawn row's position, null for no click.
@@ -22,7 +22,7 @@ def with_choice(pages: DataFrame, chance: Chance, world: World, settings: Simula
     odds = F.transform("served", lambda value: F.exp(value - F.col("top")))
     none = F.exp(F.lit(settings.no_click_utility) - F.col("top"))
     return (
-        _with_context(pages, world)
+        _with_situation(pages)
         .withColumn("utilities", _utilities(world, settings))
         .withColumn("served", served)
         .withColumn("top", top)
@@ -31,32 +31,32 @@ def with_choice(pages: DataFrame, chance: Chance, world: World, settings: Simula
         .withColumn("click_probabilities", F.transform("odds", lambda one: one / F.col("odds_sum")))
         .withColumn("no_click_probability", none / (none + F.col("odds_sum")))
         .withColumn("click_position", _drawn_position(chance))
-        .drop("served", "top", "odds", "odds_sum", "begins")
+        .drop("served", "top", "odds", "odds_sum")
     )
 
 
-def _with_context(pages: DataFrame, world: World) -> DataFrame:
-    """Add `begins`: where the rows of the page's device, daypart and weekday begin in `_terms_without_history`.
+def _with_situation(pages: DataFrame) -> DataFrame:
+    """Add `situation`: device, daypart and weekday as one number, the index into `_terms_without_history`.
 
     Hour and weekday are those that a reader of the log can know: local where the offset is logged, else UTC.
     """
     local_ms = F.col("served_ms") + F.coalesce("utc_offset_minutes", F.lit(0)) * F.lit(60_000)
     daypart = F.floor(F.pmod(F.floor(local_ms / 3_600_000), F.lit(24)) / (24 // DAYPARTS))
     weekday = F.pmod(F.floor(local_ms / 86_400_000) + 3, F.lit(7))  # Monday 0; 1970-01-01 was a Thursday
-    situation = (F.col("device") * DAYPARTS + daypart) * 7 + weekday
-    return pages.withColumn("begins", (situation * len(world.row_appeal)).cast("int"))
+    return pages.withColumn("situation", ((F.col("device") * DAYPARTS + daypart) * 7 + weekday).cast("int"))
 
 
 def _utilities(world: World, settings: SimulateSettings) -> Column:
     """[menu] affinity + appeal + context + interaction of each row; each term has its strength."""
     first, second = constants(world.row_theme, "int"), constants(world.row_second_theme, "int")
+    rows = len(world.row_appeal)
     by_page = constants(_terms_without_history(world, settings).ravel(), "double")
 
     def utility(row: Column) -> Column:
         likes = F.get("shown_themes", F.get(first, row)) + F.lit(SECOND_THEME) * F.get(
             "shown_themes", F.get(second, row)
         )
-        return F.lit(settings.affinity_strength) * likes + F.get(by_page, F.col("begins") + row)
+        return F.lit(settings.affinity_strength) * likes + F.get(by_page, F.col("situation") * F.lit(rows) + row)
 
     return F.transform("rows", utility)
 

@@ -5,7 +5,6 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.config import SimulateSettings
 from pagerec_dbx.simulation.chance import Chance, constants
-from pagerec_dbx.simulation.menus import is_pinned
 from pagerec_dbx.simulation.viewers import other_user_id, user_id
 from pagerec_dbx.simulation.world import DEVICES, World
 
@@ -42,9 +41,7 @@ def page_lines(pages: DataFrame, chance: Chance, world: World, settings: Simulat
     lines = pages.withColumn("kind", F.explode(copies)).withColumn(
         "location", F.when((F.col("kind") == "repeated_page") & ~same, F.lit("elsewhere")).otherwise(F.col("location"))
     )
-    text = F.when(F.col("source") == "service_logs", _service_line(world, settings)).otherwise(
-        _payload_line(world, settings)
-    )
+    text = F.when(F.col("source") == "service_logs", _service_line(world)).otherwise(_payload_line(world))
     return lines.select(
         F.col("source").alias("log"),
         "viewer",
@@ -56,16 +53,16 @@ def page_lines(pages: DataFrame, chance: Chance, world: World, settings: Simulat
     )
 
 
-def _service_line(world: World, settings: SimulateSettings) -> Column:
+def _service_line(world: World) -> Column:
     own = [F.col("request_id"), F.col("served_ms").alias("timestamp"), user_id("viewer").alias("user_id")]
-    return _with_history(lambda history: F.to_json(F.struct(*own, *_page(world, settings, history))), world)
+    return _with_history(lambda history: F.to_json(F.struct(*own, *_page(world, history))), world)
 
 
-def _payload_line(world: World, settings: SimulateSettings) -> Column:
+def _payload_line(world: World) -> Column:
     own = [F.col("user_hash"), _iso("served_ms").alias("timestamp")]
 
     def line(history: Column) -> Column:
-        return F.to_json(F.struct(*own, F.struct(*_page(world, settings, history)).alias("payload")))
+        return F.to_json(F.struct(*own, F.struct(*_page(world, history)).alias("payload")))
 
     return _with_history(line, world)
 
@@ -80,7 +77,7 @@ def _with_history(line, world: World) -> Column:
     return F.when(F.col("timed"), line(timed)).otherwise(line(F.transform(timed, lambda entry: entry["title_id"])))
 
 
-def _page(world: World, settings: SimulateSettings, history: Column) -> list[Column]:
+def _page(world: World, history: Column) -> list[Column]:
     titles = constants(world.row_titles, "string")
     candidates = F.transform(
         "rows",
@@ -88,7 +85,7 @@ def _page(world: World, settings: SimulateSettings, history: Column) -> list[Col
             F.get("row_ids", place).alias("row_id"),
             F.get(titles, row).alias("row_title"),
             place.alias("position"),
-            is_pinned(place, settings).alias("pinned"),
+            F.get("pinned", place).alias("pinned"),
         ),
     )
     return [

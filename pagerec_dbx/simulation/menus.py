@@ -1,5 +1,6 @@
 """Which rows a page offers, and in which order: an old popularity policy with noise, or pure chance."""
 
+import numpy as np
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -12,42 +13,82 @@ _SCORE_STEPS = 2.0**24
 
 
 def with_menu(pages: DataFrame, chance: Chance, world: World, settings: SimulateSettings) -> DataFrame:
-    """Add `randomized`, `pinned_page`, `rows` (indices in page order), `propensities`.
+    """Add `randomized`, `rows` (indices in page order), `pinned` (of each row), `propensities`.
 
     First the policy draws which rows are offered (the first of a Plackett-Luce order of all rows); then it draws their
     order (Plackett-Luce among those, or uniform on randomized pages); pinned rows stand at their places.
     A propensity is the chance of the row at its place, given the menu's rows and the rows above; 1 for pinned rows.
     """
-    size = chance.between(settings.menu_shortest, settings.menu_longest, "menu size", "viewer", "page_index")
-    randomized = chance.happens(settings.randomized_share, "randomized", "viewer", "page_index")
-    pinned = chance.happens(settings.pinned_share, "pinned", "viewer", "page_index") & ~F.col("randomized")
-    pins = len(settings.pinned_places)
-    scores = constants(settings.policy_strength * world.old_popularity, "double")
-    free = F.col("menu_size") - F.when(F.col("pinned_page"), pins).otherwise(0)
-    order_scores = lambda row: F.when(F.col("randomized"), F.lit(0.0)).otherwise(F.get(scores, row))  # noqa: E731
+    scores = settings.policy_strength * world.old_popularity
+    believed = constants(scores, "double")
+    free = F.col("menu_size") - F.when(F.col("pinned_page"), len(settings.pinned_places)).otherwise(0)
+    offered = F.slice("pool", 1, F.least(free, F.size("pool")))
+
+    def score(row: Column) -> Column:
+        return F.when(F.col("randomized"), F.lit(0.0)).otherwise(F.get(believed, row))
+
     return (
-        pages.withColumn("menu_size", size.cast("int"))
-        .withColumn("randomized", randomized)
-        .withColumn("pinned_page", pinned & F.lit(pins > 0))
-        .withColumn("pool", F.sequence(F.when(F.col("pinned_page"), pins).otherwise(0), F.lit(len(world.row_ids) - 1)))
-        .withColumn("offered", F.slice(_drawn_order(chance, "offer", "pool", lambda row: F.get(scores, row)), 1, free))
-        .withColumn("ordered", _drawn_order(chance, "order", "offered", order_scores))
+        _with_layout(pages, chance, settings)
+        .withColumns({"pool": _pool(chance, scores, settings), "pinned": _pinned(settings)})
+        .withColumn("offered", F.transform(offered, _row_of))
+        .withColumn("ordered", _ordered(chance, score))
         .withColumn("rows", _with_pins(settings.pinned_places))
-        .withColumn("odds", F.transform("rows", lambda row, place: _odds(row, place, order_scores, settings)))
+        .withColumn("odds", F.zip_with("rows", "pinned", lambda row, pin: F.when(~pin, F.exp(score(row)))))
         .withColumn("propensities", _propensities())
-        .drop("menu_size", "pool", "offered", "ordered", "odds")
+        .drop("menu_size", "pinned_page", "pool", "offered", "ordered", "odds")
     )
 
 
-def _drawn_order(chance: Chance, purpose: str, rows: str, score) -> Column:
-    """The rows in falling order of score + Gumbel noise, which is a draw from the Plackett-Luce law of the scores."""
+def _with_layout(pages: DataFrame, chance: Chance, settings: SimulateSettings) -> DataFrame:
+    size = chance.between(settings.menu_shortest, settings.menu_longest, "menu size", "viewer", "page_index")
+    randomized = chance.happens(settings.randomized_share, "randomized", "viewer", "page_index")
+    pinned = chance.happens(settings.pinned_share, "pinned", "viewer", "page_index") & ~F.col("randomized")
+    return (
+        pages.withColumn("menu_size", size.cast("int"))
+        .withColumn("randomized", randomized)
+        .withColumn("pinned_page", pinned & F.lit(bool(settings.pinned_places)))
+    )
 
-    def key(row: Column) -> Column:
-        # Minus (score + Gumbel noise), so that the sort may be a rising one.
-        behind = F.log(-F.log(chance.uniform(purpose, "viewer", "page_index", row))) - score(row)
-        return F.floor(behind * F.lit(_SCORE_STEPS)) * F.lit(_ROW_BITS) + row
 
-    return F.transform(F.sort_array(F.transform(rows, key)), lambda key: F.pmod(key, F.lit(_ROW_BITS)).cast("int"))
+def _pool(chance: Chance, scores: np.ndarray, settings: SimulateSettings) -> Column:
+    """Sorting keys of all rows in the order of the policy's draw; on pinned pages the pinned rows come last.
+
+    Written out row by row, so that Spark compiles it: this is the largest part of a simulation.
+    """
+    pins, last = len(settings.pinned_places), (1 << 63) - 1
+    keys = [
+        f"floor((ln(-ln({chance.uniform_sql('offer', 'viewer', 'page_index', str(row))})) - {float(score)!r}D)"
+        f" * {_SCORE_STEPS!r}D) * {_ROW_BITS} + {row}"
+        for row, score in enumerate(scores)
+    ]
+    placed = [f"if(pinned_page, {last}, {key})" if row < pins else key for row, key in enumerate(keys)]
+    # Never null, and said to be: Spark sorts such an array faster.
+    return F.sort_array(F.expr(f"array({', '.join(f'coalesce({key}, {last})' for key in placed)})"))
+
+
+def _ordered(chance: Chance, score) -> Column:
+    """The offered rows in falling order of score + Gumbel noise, which is a draw from the Plackett-Luce law."""
+    return F.transform(
+        F.sort_array(F.transform("offered", lambda row: _key(chance, "order", row, score(row)))), _row_of
+    )
+
+
+def _key(chance: Chance, purpose: str, row: Column, score: Column) -> Column:
+    """A row and, before it, minus its score + Gumbel noise: the best row has the smallest key."""
+    behind = F.log(-F.log(chance.uniform(purpose, "viewer", "page_index", row))) - score
+    return F.floor(behind * F.lit(_SCORE_STEPS)) * F.lit(_ROW_BITS) + row
+
+
+def _row_of(key: Column) -> Column:
+    return F.pmod(key, F.lit(_ROW_BITS)).cast("int")
+
+
+def _pinned(settings: SimulateSettings) -> Column:
+    """[menu] whether the page forced the row at this place."""
+    places = list(settings.pinned_places) or [-1]
+    return F.transform(
+        F.sequence(F.lit(0), F.col("menu_size") - 1), lambda place: F.col("pinned_page") & place.isin(places)
+    )
 
 
 def _with_pins(places: tuple[int, ...]) -> Column:
@@ -64,20 +105,13 @@ def _with_pins(places: tuple[int, ...]) -> Column:
     return F.when(F.col("pinned_page"), with_pins).otherwise(F.col("ordered"))
 
 
-def is_pinned(place: Column, settings: SimulateSettings) -> Column:
-    """Whether the page forced the row at a place of the menu."""
-    return F.col("pinned_page") & place.isin(list(settings.pinned_places) or [-1])
-
-
-def _odds(row: Column, place: Column, score, settings: SimulateSettings) -> Column:
-    return F.when(is_pinned(place, settings), F.lit(0.0)).otherwise(F.exp(score(row)))
-
-
 def _propensities() -> Column:
-    """Each row's odds over the sum of its own and those of the free rows below."""
+    """Each row's odds over the sum of its own and those of the free rows below; pinned rows have no odds."""
     sums = F.aggregate(
         F.reverse("odds"),
         F.array().cast("array<double>"),
-        lambda done, odds: F.concat(done, F.array(F.coalesce(F.try_element_at(done, F.lit(-1)), F.lit(0.0)) + odds)),
+        lambda done, odds: F.concat(
+            done, F.array(F.coalesce(F.try_element_at(done, F.lit(-1)), F.lit(0.0)) + F.coalesce(odds, F.lit(0.0)))
+        ),
     )
-    return F.zip_with("odds", F.reverse(sums), lambda odds, left: F.when(odds > 0, odds / left).otherwise(F.lit(1.0)))
+    return F.zip_with("odds", F.reverse(sums), lambda odds, left: F.coalesce(odds / left, F.lit(1.0)))

@@ -28,11 +28,12 @@ def viewers(
     """As many viewers as it takes, in order of their number, to see just so many pages.
 
     One record per viewer: viewer, pages, first_slot, slots, watch_start_ms (from the log's first instant),
-    watch_interval_ms, offset_minutes, home_device, home_location, user_id, user_hash, other_user_hash.
+    watch_interval_ms, taste_phase, lifelong_theme, offset_minutes, home_device, home_location, user_id, user_hash,
+    other_user_hash.
     """
     active = _with_page_counts(spark, chance, page_views, days, settings)
     return (
-        active.transform(_with_habits(chance))
+        active.transform(_with_habits(chance, settings.world_themes))
         .withColumn("user_id", user_id("viewer"))
         .withColumn("user_hash", hashed(user_id("viewer"), key))
         .withColumn("other_user_hash", hashed(other_user_id("viewer"), key))
@@ -87,7 +88,7 @@ def _activity(spark: SparkSession, chance: Chance, count: int, days: int, settin
     )
 
 
-def _with_habits(chance: Chance):
+def _with_habits(chance: Chance, themes: int):
     """Where viewers live, what they hold in hand, when they began to watch and how often they do."""
 
     def add(frame: DataFrame) -> DataFrame:
@@ -99,6 +100,8 @@ def _with_habits(chance: Chance):
         return (
             frame.withColumn("watch_start_ms", F.when(F.col("new_on_day").isNull(), -known_for).otherwise(arrived))
             .withColumn("watch_interval_ms", F.greatest(F.least(often, busy), F.lit(600_000)).cast("bigint"))
+            .withColumn("taste_phase", chance.uniform("taste phase", "viewer"))
+            .withColumn("lifelong_theme", chance.below(themes, "lifelong", "viewer"))
             .withColumn("phase_ms", chance.below(SLOT_MS, "phase", "viewer"))
             .withColumn("offset_minutes", _one_of(OFFSETS, "int", chance.uniform("offset", "viewer")))
             .withColumn("home_device", chance.below(len(DEVICES), "home device", "viewer").cast("int"))

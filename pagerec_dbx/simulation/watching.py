@@ -26,69 +26,72 @@ def with_history(
         within = chance.uniform("watched", "viewer", number)
         return (start + F.floor((number + within) * interval)).cast("bigint")
 
-    title = _titles(chance, world, settings, day0_ms)
     running = F.floor((F.col("served_ms") - start) / interval)  # the interval in which the page view lies
     last = F.col("running") - F.when(watched_ms(F.col("running")) < F.col("served_ms"), 0).otherwise(1)
     first = F.greatest(F.col("last") - (settings.logged_history_length - 1), F.lit(0))
-
-    def entry(number: Column) -> Column:
-        moment = watched_ms(number)
-        return F.struct(title(number, moment).cast("int").alias("title"), moment.alias("watched_ms"))
-
-    entries = F.transform(F.sequence(first, F.col("last")), entry)
+    # A lambda's argument is computed once; what a Python name stands for is computed wherever it is used.
+    moments = F.transform(
+        F.sequence(first, F.col("last")),
+        lambda number: F.struct(number.alias("number"), watched_ms(number).alias("ms")),
+    )
+    watched = F.when(F.col("last") >= 0, _with_titles(moments, chance, world, settings, day0_ms))
     ids_alone = chance.happens(settings.history_ids_alone_share, "ids alone", "viewer", "page_index")
     return (
         visits.withColumn("running", running)
         .withColumn("last", last)
-        .withColumn("history", F.when(F.col("last") >= 0, entries).otherwise(F.array().cast(HISTORY)))
+        .withColumn("history", F.coalesce(watched, F.array().cast(HISTORY)))
         .withColumn("timed", ~ids_alone)
-        .drop("running", "last", "watch_start_ms", "watch_interval_ms")
+        .drop("running", "last", "watch_start_ms", "watch_interval_ms", "taste_phase", "lifelong_theme")
     )
 
 
-def _titles(chance: Chance, world: World, settings: SimulateSettings, day0_ms: int):
-    """The title that a viewer watches as number m at a time: a theme by their taste, then a title of it by Zipf.
-
-    The taste moves from one favourite theme to the next in `taste_days`; a part of it never moves.
-    """
-    themes, laws = settings.world_themes, title_laws(world)
-    own, other = constants(laws.own, "int"), constants(laws.other, "int")
-    keep = constants(laws.keep, "double")
+def _with_titles(moments: Column, chance: Chance, world: World, settings: SimulateSettings, day0_ms: int) -> Column:
+    """What the viewer watches at each of these moments: a theme by their taste, then a title of it by Zipf."""
+    laws = title_laws(world)
+    own, other, keep = constants(laws.own, "int"), constants(laws.other, "int"), constants(laws.keep, "double")
     offsets, sizes = constants(laws.offsets, "int"), constants(laws.sizes, "int")
     period_ms = settings.taste_days * 86_400_000
 
-    def law(number: Column, moment: Column) -> Column:
-        age = (moment - F.lit(day0_ms)) / F.lit(period_ms) + chance.uniform("taste phase", "viewer")
-        moved_on = chance.uniform("moved on", "viewer", number) < age - F.floor(age)
-        favourite = chance.below(themes, "favourite", "viewer", F.floor(age) + moved_on.cast("int"))
-        lifelong = chance.below(themes, "lifelong", "viewer")
-        pick = chance.uniform("theme", "viewer", number)
-        focus = settings.taste_focus
-        by_taste = F.when(pick < focus * settings.taste_drift, favourite).when(pick < focus, lifelong)
-        return by_taste.otherwise(F.lit(themes)).cast("int")
+    def in_taste(at: Column) -> Column:
+        period = (at["ms"] - F.lit(day0_ms)) / F.lit(period_ms) + F.col("taste_phase")
+        return F.struct(at["number"].alias("number"), at["ms"].alias("ms"), period.alias("period"))
 
-    def title(number: Column, moment: Column) -> Column:
-        draw = chance.uniform("title", "viewer", number)
-        # One-element arrays name intermediate values: a lambda's argument is computed once.
-        placed = F.transform(
-            F.array(law(number, moment)),
-            lambda chosen: F.struct(
-                F.get(offsets, chosen).alias("offset"), (draw * F.get(sizes, chosen)).alias("place")
-            ),
+    def with_law(at: Column) -> Column:
+        law = _law(at["number"], at["period"], chance, settings)
+        return F.struct(at["number"].alias("number"), at["ms"].alias("ms"), law.alias("law"))
+
+    def with_cell(at: Column) -> Column:
+        room = chance.uniform("title", "viewer", at["number"]) * F.get(sizes, at["law"]) + F.get(offsets, at["law"])
+        return F.struct(
+            at["ms"].alias("ms"), F.floor(room).cast("int").alias("cell"), F.pmod(room, F.lit(1.0)).alias("rest")
         )
-        drawn = F.transform(
-            placed,
-            lambda at: F.when(
-                at["place"] - F.floor(at["place"]) < F.get(keep, _cell(at)), F.get(own, _cell(at))
-            ).otherwise(F.get(other, _cell(at))),
-        )
-        return drawn[0]
 
-    return title
+    def with_title(at: Column) -> Column:
+        title = F.when(at["rest"] < F.get(keep, at["cell"]), F.get(own, at["cell"])).otherwise(F.get(other, at["cell"]))
+        return F.struct(title.alias("title"), at["ms"].alias("watched_ms"))
+
+    for step in (in_taste, with_law, with_cell, with_title):
+        moments = F.transform(moments, step)
+    return moments
 
 
-def _cell(at: Column) -> Column:
-    return (at["offset"] + F.floor(at["place"])).cast("int")
+def _law(number: Column, period: Column, chance: Chance, settings: SimulateSettings) -> Column:
+    """Which of the `title_laws` decides: that of the moving favourite, of the lifelong one, or that of all titles.
+
+    The moving part goes over from one favourite theme to the next in the course of each period.
+    """
+    moved_on = chance.uniform("moved on", "viewer", number) < F.pmod(period, F.lit(1.0))
+    themes = settings.world_themes
+    favourite = chance.below(themes, "favourite", "viewer", F.floor(period) + moved_on.cast("int"))
+    moving = settings.taste_focus * settings.taste_drift
+    pick = F.array(chance.uniform("theme", "viewer", number))
+    law = F.transform(
+        pick,
+        lambda u: (
+            F.when(u < moving, favourite).when(u < settings.taste_focus, F.col("lifelong_theme")).otherwise(themes)
+        ),
+    )
+    return law[0].cast("int")
 
 
 def with_shown_themes(pages: DataFrame, world: World, settings: SimulateSettings) -> DataFrame:
