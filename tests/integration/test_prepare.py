@@ -161,19 +161,11 @@ def test_latest_preparation_is_what_prepare_stored(prepared):
     assert dict(preparation.counts) == dict(result.counts)
 
 
-def test_prepare_again_writes_nothing(copy):
-    before = {path: path.stat().st_mtime_ns for path in copy.home.snapshots.rglob("*")}
-    version = copy.version(EXAMPLES)
-    result = prepare(copy, SETTINGS, NOW + dt.timedelta(hours=1))
-    assert {path: path.stat().st_mtime_ns for path in copy.home.snapshots.rglob("*")} == before
-    assert copy.version(EXAMPLES) == version
-    assert latest_preparation(copy).preparation_id == result.preparation_id
-    assert latest_preparation(copy).prepared_at == NOW + dt.timedelta(hours=1)
-
-
-def test_prepare_writes_anew_what_a_killed_run_or_damage_left(copy):
-    train, validation = (snapshot_of(copy, split) for split in ("train", "validation"))
+def test_prepare_again_reuses_what_is_complete_and_writes_anew_what_is_not(copy):
+    train, validation, holdout = (snapshot_of(copy, split) for split in ("train", "validation", "holdout"))
     wanted, wanted_ids = records_of(train), ids_of(validation)
+    before = {path: path.stat().st_mtime_ns for path in holdout.folder.rglob("*")}
+    examples_version, preparation_id = copy.version(EXAMPLES), latest_preparation(copy).preparation_id
     (train.folder / MANIFEST).unlink()  # killed between the files and the manifest
     (train.folder / "row_group=0" / "half-written.parquet").write_bytes(b"PAR1")
     with open(validation.paths[3], "ab") as file:
@@ -181,10 +173,13 @@ def test_prepare_writes_anew_what_a_killed_run_or_damage_left(copy):
     for damaged in (train, validation):
         with pytest.raises(SnapshotError):
             open_snapshot(damaged.folder)
-    prepare(copy, SETTINGS, NOW)
-    again = open_snapshot(train.folder)
+    prepare(copy, SETTINGS, NOW + dt.timedelta(hours=1))
+    assert {path: path.stat().st_mtime_ns for path in holdout.folder.rglob("*")} == before
+    assert copy.version(EXAMPLES) == examples_version
+    latest = latest_preparation(copy)
+    assert (latest.preparation_id, latest.prepared_at) == (preparation_id, NOW + dt.timedelta(hours=1))
     assert not (train.folder / "row_group=0" / "half-written.parquet").exists()
-    np.testing.assert_equal(records_of(again), wanted)
+    np.testing.assert_equal(records_of(open_snapshot(train.folder)), wanted)
     assert ids_of(open_snapshot(validation.folder)) == wanted_ids
 
 
