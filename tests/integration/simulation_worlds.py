@@ -14,6 +14,7 @@ SETTINGS = SimulateSettings(
     recorded_twice_rate=0.3, past_window_rate=0.1, without_request_id_rate=0.1, without_page_rate=0.05,
     not_offered_rate=0.05, before_page_rate=0.05, other_viewer_rate=0.05, late_rate=0.05, out_of_order_rate=0.1,
     broken_rate=0.03, hostile_rate=0.03, randomized_share=0.3,
+    no_click_utility=2.0,
 )  # fmt: skip
 
 
