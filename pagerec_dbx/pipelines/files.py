@@ -1,6 +1,8 @@
 """Which log files there are, what each holds, and whether it can be read."""
 
 import dataclasses
+import os
+import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -53,7 +55,9 @@ def _described(source: str, path: Path) -> LogFile:
     try:
         status = path.stat()
     except OSError as error:
-        raise LogsError(f"{path} cannot be read", got=str(error.strerror), fix="Check its permissions") from error
+        raise LogsError(f"{path} cannot be read", got=str(error.strerror), fix="Restore it") from error
+    if not stat.S_ISREG(status.st_mode) or not os.access(path, os.R_OK):
+        raise LogsError(f"{path} cannot be read", wanted="a file that you may read", fix="Check its permissions")
     return LogFile(source, str(path), status.st_size, status.st_mtime_ns)
 
 

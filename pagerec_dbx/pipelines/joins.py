@@ -27,12 +27,12 @@ def windowed_matches(page_views: DataFrame, clicks: DataFrame, window_seconds: f
     One record per click, in the columns of CLICK_MATCHES. Page views fall into buckets of the window's length, so a
     click's page view lies in the click's own bucket or in the one before: an equi-join whatever a viewer's activity.
     """
-    window = int(window_seconds * 1_000_000)
+    window = max(1, round(window_seconds * 1_000_000))  # microseconds
     clicks = _clicks(clicks)
-    bucket = F.floor(F.col("clicked_micros") / window)
+    bucket = F.expr(f"clicked_micros div {window}")
     placed = clicks.withColumn("bucket", F.explode(F.array(bucket, bucket - 1)))
     pages = _pages(page_views).withColumnRenamed("page_user", "user_hash")
-    pages = pages.withColumn("bucket", F.floor(F.col("served_micros") / window))
+    pages = pages.withColumn("bucket", F.expr(f"served_micros div {window}"))
     waited = F.col("clicked_micros") - F.col("served_micros")
     in_window = placed.join(pages, ["user_hash", "bucket"], how="inner").where((waited >= 0) & (waited <= window))
     return _matches(clicks, in_window, {"row_not_offered": F.col("position") >= 0}, "windowed")

@@ -36,6 +36,19 @@ def test_list_log_files_refuses_a_name_that_spark_would_pass_over(tmp_path):
         list_log_files(tmp_path)
 
 
+def test_list_log_files_refuses_a_folder_in_place_of_a_file(tmp_path):
+    (tmp_path / "rows" / "folder.jsonl").mkdir(parents=True)
+    with pytest.raises(LogsError, match="folder.jsonl cannot be read: wanted a file"):
+        list_log_files(tmp_path)
+
+
+def test_list_log_files_refuses_a_link_to_nothing(tmp_path):
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "gone.jsonl").symlink_to(tmp_path / "nothing")
+    with pytest.raises(LogsError, match="gone.jsonl cannot be read: got No such file"):
+        list_log_files(tmp_path)
+
+
 @pytest.mark.parametrize(
     "change, names",
     [(lambda path: path.write_text("{}{}"), "size"), (lambda path: os.utime(path, (1, 1)), "modification time")],
