@@ -91,9 +91,7 @@ class PrepareSettings:
         _require(self.max_titles >= 3, "max_titles", "at least 3", self.max_titles)
         _require(self.max_rows >= 3, "max_rows", "at least 3", self.max_rows)
         _require(self.min_count >= 1, "min_count", "at least 1", self.min_count)
-        _require(
-            self.row_groups >= 24 and self.row_groups % 24 == 0, "row_groups", "a multiple of 24", self.row_groups
-        )
+        _require(self.row_groups >= 24 and self.row_groups % 24 == 0, "row_groups", "a multiple of 24", self.row_groups)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +211,9 @@ class SimulateSettings:
         parse_time("first_day", self.first_day)
         _require(self.lines_per_file >= 1, "lines_per_file", "at least 1", self.lines_per_file)
         _require(2 <= self.world_themes <= 20, "world_themes", "2 to 20", self.world_themes)
-        _require(self.world_themes <= self.world_titles <= 50_000, "world_titles", "themes to 50,000", self.world_titles)
+        _require(
+            self.world_themes <= self.world_titles <= 50_000, "world_titles", "themes to 50,000", self.world_titles
+        )
         _require(self.menu_shortest >= 2, "menu_shortest", "at least 2", self.menu_shortest)
         _require(self.menu_longest >= self.menu_shortest, "menu_longest", "at least menu_shortest", self.menu_longest)
         _require(
@@ -231,7 +231,9 @@ class SimulateSettings:
         )
         _require(self.zipf_exponent >= 0, "zipf_exponent", "at least 0", self.zipf_exponent)
         _require(self.taste_days > 0, "taste_days", "more than 0", self.taste_days)
-        _require(1 <= self.logged_history_length <= 500, "logged_history_length", "1 to 500", self.logged_history_length)
+        _require(
+            1 <= self.logged_history_length <= 500, "logged_history_length", "1 to 500", self.logged_history_length
+        )
         _require(0 < self.history_decay <= 1, "history_decay", "above 0, at most 1", self.history_decay)
         _require(self.history_half_life_days > 0, "history_half_life_days", "more than 0", self.history_half_life_days)
 
@@ -304,7 +306,7 @@ def _read_yaml(file: Path) -> Mapping[str, object]:
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise SettingError(f"settings file {file} is malformed", wanted="`key: value` lines", got=type(content).__name__)
+        raise SettingError(f"settings file {file} is malformed", wanted="key: value", got=type(content).__name__)
     return content
 
 

@@ -8,7 +8,7 @@ import pytest
 from pagerec_dbx.config import settings_from
 from pagerec_dbx.home import Home, open_home
 from pagerec_dbx.schemas import LABELLED_PAGE_VIEWS
-from pagerec_dbx.spark import spark_session
+from pagerec_dbx.spark import QUICK_JAVA, spark_session
 from pagerec_dbx.stages.prepare import prepare
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
@@ -19,9 +19,7 @@ from tests.worlds import labelled_page_views
 def spark(tmp_path_factory):
     """A local Spark session with Delta, started once."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    # Thousands of short queries: the second Java compiler would cost more than it gives.
-    options = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-    session = spark_session("local[2]", tmp_path_factory.mktemp("spark") / "spark.log", options)
+    session = spark_session("local[2]", tmp_path_factory.mktemp("spark") / "spark.log", QUICK_JAVA)
     yield session
     session.stop()
 

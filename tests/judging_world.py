@@ -90,7 +90,8 @@ def write_labelled(tables: Tables) -> None:
         values = {
             "page_view_id": page_view_id, "join_method": "keyed", "source": "service_logs", "user_hash": "v",
             "request_id": f"q{page_view_id}", "served_at": served_at(page_view_id),
-            "day": served_at(page_view_id).date(), "randomized": False, "history": [], "menu": menu, "clicked": clicked_of(text),
+            "day": served_at(page_view_id).date(), "randomized": False, "history": [], "menu": menu,
+            "clicked": clicked_of(text),
         }  # fmt: skip
         records.append(tuple(values.get(name) for name in LABELLED_PAGE_VIEWS.column_names))
     frame = tables.spark.createDataFrame(records, spark_schema(LABELLED_PAGE_VIEWS))

@@ -60,7 +60,8 @@ def record(history, menu):
 
 def test_ranker_ranks_raw_strings_as_the_model_ranks_ids(ranker, model):
     # ids from 2 in vocabulary order; "new" is unknown, 1
-    raw = ranker.rank(pages([["c", "new", ""], ["", "", ""]], [["zeile-ü", "row 4", "new", ""], ["row 3", "row 1", "", ""]]))
+    menus = [["zeile-ü", "row 4", "new", ""], ["row 3", "row 1", "", ""]]
+    raw = ranker.rank(pages([["c", "new", ""], ["", "", ""]], menus))
     ids = record([[4, 1, 0], [0, 0, 0]], [[3, 5, 1, 0], [4, 2, 0, 0]])
     scores = model.menu_scores(ids).numpy()
     names = [["zeile-ü", "row 4", "new"], ["row 3", "row 1"]]
@@ -123,8 +124,6 @@ def test_pyfunc_ranks_lists_of_any_length(ranker):
 
 def test_keras_3_is_refused():
     code = "import pagerec_dbx.models.inputs"
-    ended = subprocess.run(
-        [sys.executable, "-c", code], env={"TF_USE_LEGACY_KERAS": "0", "PATH": "/usr/bin", "PYTHONPATH": ":".join(sys.path)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    environment = {"TF_USE_LEGACY_KERAS": "0", "PATH": "/usr/bin", "PYTHONPATH": ":".join(sys.path)}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert "KerasError: TensorFlow uses Keras 3: wanted tf-keras 2" in ended.stderr

@@ -92,8 +92,13 @@ def test_menu_scores_are_the_vocabulary_scores_of_the_offered_rows():
 
 def test_loss_is_the_mean_over_page_views():
     model = build(SMALL, seed=3)
-    both = a_record(history=[[2, 3, 0], [4, 0, 0]], history_age=[[1, 1, 0]] * 2, menu=[[2, 3, 4, 0]] * 2,
-                    clicked=[[0, 1, 0, 0], [1, 0, 1, 0]], hour=[1, 1], weekday=[1, 1], device=[1, 1], location=[1, 1])  # fmt: skip
+    both = a_record(
+        history=[[2, 3, 0], [4, 0, 0]],
+        history_age=[[1, 1, 0]] * 2,
+        menu=[[2, 3, 4, 0]] * 2,
+        clicked=[[0, 1, 0, 0], [1, 0, 1, 0]],
+        **{name: [1, 1] for name in ("hour", "weekday", "device", "location")},
+    )
     single = [{name: value[number : number + 1] for name, value in both.items()} for number in (0, 1)]
     losses = [float(model.compute_loss(record)) for record in single]
     assert float(model.compute_loss(both, training=True)) == pytest.approx(sum(losses) / 2, abs=1e-6)
