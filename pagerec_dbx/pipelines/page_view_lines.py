@@ -28,8 +28,8 @@ def service_log_lines(lines: DataFrame, reading: Reading) -> DataFrame:
         .withColumn("request_id", identifier(fields["request_id"], "request_id"))
         .withColumn("user", identifier(fields["user_id"], "user_id"))
     )
-    needed = {"request_id": F.col("request_id"), "timestamp": fields["timestamp"], "user_id": F.col("user")}
-    return _finished(typed, "service_logs", needed, hashed(F.col("user"), reading.key), reading)
+    ids = {"request_id": F.col("request_id"), "user_id": F.col("user")}
+    return _finished(typed, "service_logs", ids, hashed(F.col("user"), reading.key), reading)
 
 
 def payload_lines(lines: DataFrame, reading: Reading) -> DataFrame:
@@ -44,11 +44,10 @@ def payload_lines(lines: DataFrame, reading: Reading) -> DataFrame:
         .withColumn("request_id", F.lit(None).cast("string"))
         .withColumn("user", identifier(fields["user_hash"], "user_hash"))
     )
-    needed = {"timestamp": fields["timestamp"], "user_hash": F.col("user"), "payload": F.col("page")}
-    return _finished(typed, "hashed_payloads", needed, F.col("user"), reading)
+    return _finished(typed, "hashed_payloads", {"user_hash": F.col("user")}, F.col("user"), reading)
 
 
-def _finished(typed: DataFrame, source: str, needed: dict[str, Column], user: Column, reading: Reading) -> DataFrame:
+def _finished(typed: DataFrame, source: str, ids: dict[str, Column], user: Column, reading: Reading) -> DataFrame:
     page, served = F.col("page"), F.col("fields.timestamp")
     read = (
         typed.withColumn("served_at", parsing.time(served))
@@ -56,10 +55,8 @@ def _finished(typed: DataFrame, source: str, needed: dict[str, Column], user: Co
         .withColumn("offered", _offered(page["candidates"]))
     )
     faults = [
-        missing(needed | {"candidates": page["candidates"]}),
-        nested(needed | {"device": page["device"], "location": page["location"]})
-        if source == "service_logs"
-        else nested({"user_hash": F.col("user"), "device": page["device"], "location": page["location"]}),
+        missing(ids | {"timestamp": served, "payload": page, "candidates": page["candidates"]}),
+        nested(ids | {"timestamp": served, "device": page["device"], "location": page["location"]}),
         parsing.time_fault(served, F.col("served_at"), reading.plausible),
         F.when(F.abs(page["utc_offset_minutes"]) > MOST_OFFSET, "number_out_of_range"),
         _menu_fault(page["candidates"], F.col("offered"), F.col("line")),

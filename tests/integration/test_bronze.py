@@ -214,6 +214,7 @@ def test_payload_lines_says_why_a_line_is_refused(spark, reading):
         (payload(user_hash=None), "missing_user_hash"),
         (payload() | {"payload": [1]}, "wrong_type"),
         (payload(location={}), "wrong_type"),
+        (payload() | {"timestamp": {"was": 1}}, "wrong_type"),
     ]
     records = _read(spark, lambda lines: payload_lines(lines, reading), [line for line, _ in cases])
     assert [record.reason for record in records] == [reason for _, reason in cases]

@@ -59,7 +59,7 @@ def _first_day(logs):
     write(logs, "service_logs", [views[0], "", *views[1:], "  \r"], "a b+%20[1]é.jsonl")
     clicks = [
         click("r2", "q1", RAW_ID, 5), click("r2", "q1", RAW_ID, 6), click("r1", "q2", RAW_ID, 190),
-        click("zz", "q2", RAW_ID, 61), click("r1", "q9", RAW_ID, 61),
+        click("zz", "q2", RAW_ID, 61), click("r3", "q9", RAW_ID, 61),
     ]  # fmt: skip
     write(logs, "click_logs", clicks, "a.jsonl.gz")
     cut = write(logs, "click_logs", clicks, "cut.jsonl.gz")
@@ -152,7 +152,7 @@ def test_silver_holds_one_record_each(undisturbed):
     assert views["q1"].device == "tv" and views["q1"].history == []
     clicks = sorted((row.row_id, row.source, row.request_id) for row in tables.read(CLICKS).collect())
     assert clicks == [
-        ("r1", "click_logs", "q2"), ("r1", "click_logs", "q9"), ("r2", "click_logs", "q1"), ("r3", "page_events", None),
+        ("r1", "click_logs", "q2"), ("r2", "click_logs", "q1"), ("r3", "click_logs", "q9"), ("r3", "page_events", None),
         ("zz", "click_logs", "q2"),
     ]  # fmt: skip
 
@@ -276,7 +276,7 @@ def test_join_says_of_every_click_where_it_went(joined):
     tables, _ = joined
     went = {(row.row_id, row.join_method, row.position, row.reason) for row in tables.read(CLICK_MATCHES).collect()}
     assert went == {
-        ("r2", "keyed", 1, None), ("r1", "keyed", 0, None), ("r1", "keyed", None, "no_page"),
+        ("r2", "keyed", 1, None), ("r1", "keyed", 0, None), ("r3", "keyed", None, "no_page"),
         ("zz", "keyed", None, "row_not_offered"), ("r3", "windowed", 2, None),
     }  # fmt: skip
 
@@ -295,6 +295,6 @@ def test_join_health_measures_every_day_and_join(joined):
     assert keyed["late_history_titles"] == 1  # `u` on q1, whose three lines are one page view
     assert keyed["clicks_past_menu_kept"] == 0 and health["01-01", "windowed", "clicks_past_menu_kept"] == 1
     assert health["01-02", "keyed", "page_views"] == 1
-    # q2's click came 130 s after its page; the windowed join gives it none.
+    # q2's click came 130 s after its page, so the windowed join gives it none; it gives q9's to q2 instead.
     assert health["01-01", "all", "agreement"] == 0.5 and health["01-01", "all", "disagreement_past_window"] == 1
     assert health["01-09", "all", "quarantined"] == 4 and health["01-09", "all", "quarantined_unreadable_file"] == 1
