@@ -33,7 +33,9 @@ def with_menu(pages: DataFrame, chance: Chance, world: World, settings: Simulate
         .withColumn("offered", F.transform(offered, _row_of))
         .withColumn("ordered", _ordered(chance, score))
         .withColumn("rows", _with_pins(settings.pinned_places))
-        .withColumn("odds", F.zip_with("rows", "pinned", lambda row, pin: F.when(~pin, F.exp(score(row)))))
+        .withColumn(
+            "odds", F.zip_with("rows", "pinned", lambda row, pin: F.when(pin, 0.0).otherwise(F.exp(score(row))))
+        )
         .withColumn("propensities", _propensities())
         .drop("menu_size", "pinned_page", "pool", "offered", "ordered", "odds")
     )
@@ -106,12 +108,10 @@ def _with_pins(places: tuple[int, ...]) -> Column:
 
 
 def _propensities() -> Column:
-    """Each row's odds over the sum of its own and those of the free rows below; pinned rows have no odds."""
-    sums = F.aggregate(
-        F.reverse("odds"),
-        F.array().cast("array<double>"),
-        lambda done, odds: F.concat(
-            done, F.array(F.coalesce(F.try_element_at(done, F.lit(-1)), F.lit(0.0)) + F.coalesce(odds, F.lit(0.0)))
-        ),
-    )
-    return F.zip_with("odds", F.reverse(sums), lambda odds, left: F.coalesce(odds / left, F.lit(1.0)))
+    """Each row's odds over the sum of its own and those below; pinned rows have no odds and stand there for sure."""
+
+    def chance(odds: Column, place: Column) -> Column:
+        below = F.slice("odds", place + 1, F.size("odds"))
+        return F.when(odds > 0, odds / F.aggregate(below, F.lit(0.0), lambda total, one: total + one)).otherwise(1.0)
+
+    return F.transform("odds", chance)
