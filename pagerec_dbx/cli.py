@@ -13,7 +13,7 @@ import click
 from pagerec_dbx import __version__
 from pagerec_dbx.config import flat, load_settings
 from pagerec_dbx.errors import PagerecError
-from pagerec_dbx.home import locked, open_home
+from pagerec_dbx.home import Home, locked, open_home, require_layout
 from pagerec_dbx.workbench import Workbench
 
 
@@ -30,14 +30,15 @@ def _command(name: str, *, writes: bool, example: str):
     """A subcommand with the options that all have; its function takes a Workbench and returns an Outcome.
 
     Args:
-        writes: hold the home's lock while it runs.
+        writes: make the home if need be and hold its lock while the command runs; others change nothing.
         example: shown at the end of `--help`.
     """
 
     def register(body: Callable[..., Outcome]):
         @functools.wraps(body)
         def run(home, config, overrides, json, debug, **options):
-            bench = Workbench(open_home(home), load_settings(config and Path(config), overrides))
+            settings = load_settings(_path(config), overrides)
+            bench = Workbench(open_home(home) if writes else Home(home), settings)
             if writes:
                 with locked(bench.home, name):
                     outcome = body(bench, **options)
@@ -151,7 +152,7 @@ def evaluate(bench: Workbench, version: str, truth: str | None) -> Outcome:
     """Figures of one version on the holdout, with the floors."""
     from pagerec_dbx.stages.judge import evaluate_version
 
-    result = evaluate_version(bench, version, truth and Path(truth))
+    result = evaluate_version(bench, version, _path(truth))
     return Outcome(result.to_json(), result.to_text())
 
 
@@ -163,7 +164,7 @@ def compare(bench: Workbench, challenger: str, champion: str | None, legacy: str
     """Paired differences against the champion and every floor, stored."""
     from pagerec_dbx.stages.judge import compare_versions
 
-    result = compare_versions(bench, challenger, champion, legacy and Path(legacy))
+    result = compare_versions(bench, challenger, champion, _path(legacy))
     return Outcome(result.to_json(), result.to_text())
 
 
@@ -203,6 +204,7 @@ def rank(bench: Workbench, version: str) -> Outcome:
     """One page as JSON on standard input -> its rows in order with scores."""
     from pagerec_dbx.stages.rank import rank_text
 
+    require_layout(bench.home)
     answer = rank_text(bench.registry, version, sys.stdin.buffer.read())
     return Outcome(answer, jsonlib.dumps(answer))
 
@@ -210,11 +212,10 @@ def rank(bench: Workbench, version: str) -> Outcome:
 @_command("doctor", writes=False, example="pagerec doctor")
 def doctor(bench: Workbench) -> Outcome:
     """What this machine and home have and lack."""
-    from pagerec_dbx.stages.doctor import describe
     from pagerec_dbx.stages.doctor import doctor as stage
 
     result = stage(bench.home)
-    return Outcome(_plain(result), describe(result), refused=not result.ok)
+    return Outcome(_plain(result), result.to_text(), refused=not result.ok)
 
 
 @_command("report", writes=True, example="pagerec report")
@@ -240,7 +241,7 @@ def demo(bench: Workbench, events: str | None, page_views: int, days: int, ranks
     from pagerec_dbx.stages.demo import DemoLog, run_demo
 
     bench = dataclasses.replace(bench, java_options=QUICK_JAVA)
-    result = run_demo(bench, DemoLog(events and Path(events), page_views, days), ranks)
+    result = run_demo(bench, DemoLog(_path(events), page_views, days), ranks)
     return Outcome(result.to_json(), result.to_text())
 
 
@@ -268,6 +269,10 @@ def _key(bench: Workbench):
 def _plain(result) -> dict:
     """A result as JSON's types, by its own `to_json` where it has one."""
     return result.to_json() if hasattr(result, "to_json") else dataclasses.asdict(result)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def _counts(values: dict) -> str:

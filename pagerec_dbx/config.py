@@ -100,7 +100,7 @@ class TrainSettings:
 
     epochs: int = 20  # at most; early stopping may end sooner
     batch_size: int = 2_048  # examples per rank and step
-    learning_rate: float = 1e-3  # for one rank; scaled by training.distributed
+    learning_rate: float = 1e-3  # for one rank; grows with the number of ranks
     patience: int = 3  # epochs without a better validation loss before stopping
     seed: int = 17  # initial weights, shuffling; each rank derives its own
 
@@ -262,8 +262,17 @@ def load_settings(file: Path | None = None, overrides: Iterable[str] = ()) -> Se
         name, equals, text = override.partition("=")
         if not equals or not name:
             raise SettingError("malformed override", wanted="key=value", got=repr(override), fix="Write epochs=5")
-        values[name] = yaml.safe_load(text) if text else None
+        values[name] = _value(override, text)
     return settings_from(values)
+
+
+def _value(override: str, text: str) -> object:
+    try:
+        return yaml.safe_load(text) if text else None
+    except yaml.YAMLError as error:
+        raise SettingError(
+            "malformed override", wanted="key=value", got=repr(override), fix="Write epochs=5"
+        ) from error
 
 
 def settings_from(values: Mapping[str, object]) -> Settings:
@@ -273,7 +282,7 @@ def settings_from(values: Mapping[str, object]) -> Settings:
         close = difflib.get_close_matches(unknown[0], _all_names(), n=1)
         raise SettingError(
             f"unknown setting `{unknown[0]}`",
-            wanted=f"`{close[0]}`, perhaps" if close else "a setting listed in docs/settings.md",
+            wanted=f"`{close[0]}`, perhaps" if close else "one that `pagerec settings` lists",
             fix="List them with `pagerec settings`",
         )
     parts = {}

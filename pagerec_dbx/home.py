@@ -29,7 +29,8 @@ class Home:
     @property
     def in_catalog(self) -> bool:
         """True for `catalog.schema` on Databricks, False for a local folder."""
-        return re.fullmatch(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", self.name) is not None and not Path(self.name).is_dir()
+        shaped = re.fullmatch(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", self.name) is not None
+        return shaped and "DATABRICKS_RUNTIME_VERSION" in os.environ and not Path(self.name).is_dir()
 
     @property
     def folder(self) -> Path:
@@ -71,7 +72,7 @@ def open_home(name: str) -> Home:
     if home.folder.exists() and not home.folder.is_dir():
         raise HomeError(f"home {name} is no folder", wanted="a folder or a new path", fix="Choose another --home")
     if marker.exists():
-        _require_layout(home, marker)
+        require_layout(home)
         return home
     if home.folder.exists() and (home.folder / "tables").exists():
         raise HomeError(f"home {name} has tables but no home.json", fix="Restore home.json or choose another --home")
@@ -80,7 +81,15 @@ def open_home(name: str) -> Home:
     return home
 
 
-def _require_layout(home: Home, marker: Path) -> None:
+def require_layout(home: Home) -> None:
+    """Refuse a home that another version of the package wrote; one that does not exist yet is fine.
+
+    Raises:
+        HomeError: another layout, or a marker that is none.
+    """
+    marker = home.folder / "home.json"
+    if not marker.exists():
+        return
     try:
         layout = json.loads(marker.read_text(encoding="utf-8"))["layout"]
     except (ValueError, KeyError, TypeError) as error:

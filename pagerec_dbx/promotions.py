@@ -6,6 +6,7 @@ import datetime as dt
 from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import RegistryError
+from pagerec_dbx.pipelines.order import micros_of
 from pagerec_dbx.schemas import PROMOTIONS
 from pagerec_dbx.tables import Tables, spark_schema
 
@@ -54,8 +55,10 @@ def decide(tables: Tables, decision: Decision, seen: Serving) -> None:
     record = {**dataclasses.asdict(decision), "reasons": list(decision.reasons), "sequence": sequence}
     values = [tuple(record[name] for name in PROMOTIONS.column_names)]
     tables.insert_new(PROMOTIONS, tables.spark.createDataFrame(values, spark_schema(PROMOTIONS)))
-    stored = tables.read(PROMOTIONS).where(F.col("sequence") == sequence).first()
-    if (stored["version"], stored["decided_at"]) != (decision.version, decision.decided_at.replace(tzinfo=None)):
+    written = tables.read(PROMOTIONS).where(F.col("sequence") == sequence)
+    # As a number: Spark hands a timestamp over in the time zone of this process.
+    stored = written.withColumn("micros", F.unix_micros("decided_at")).first()
+    if (stored["version"], stored["micros"]) != (decision.version, micros_of(decision.decided_at)):
         raise RegistryError(
             f"another decision (version {stored['version']}) was written at the same time",
             fix="Compare again, with the new champion, and promote again",

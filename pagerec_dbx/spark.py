@@ -35,7 +35,9 @@ def spark_session(master: str | None = None, log_file: Path | None = None, java_
 
     active = SparkSession.getActiveSession()
     if active is not None or on_databricks():
-        return active or SparkSession.builder.getOrCreate()
+        session = active or SparkSession.builder.getOrCreate()
+        session.conf.set("spark.sql.session.timeZone", "UTC")  # days are UTC days
+        return session
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = _local_builder(master or os.environ.get("PAGEREC_MASTER", f"local[{os.cpu_count()}]"), java_options)

@@ -6,7 +6,7 @@ import functools
 
 from pagerec_dbx.config import Settings
 from pagerec_dbx.home import Home
-from pagerec_dbx.registry import Registry
+from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.spark import spark_session
 from pagerec_dbx.tables import Tables
 

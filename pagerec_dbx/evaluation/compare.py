@@ -126,9 +126,8 @@ def compared(
     """
     for version in (challenger, *baselines):
         _require_evaluated(sides, version, holdout)
-    shown = [*baselines, *([LEGACY_IMPORTED] if legacy else [])]
-    common = {"holdout": holdout, "challenger": challenger, "slice": ALL, "compared_at": now}
-    common["comparison_id"] = comparison_id_of(challenger, holdout, shown)
+    common: dict = {"holdout": holdout, "challenger": challenger, "slice": ALL, "compared_at": now}
+    common["comparison_id"] = comparison_id_of(challenger, holdout, baselines)
     pairs = [
         (baseline, protocol)
         for protocol in PROTOCOLS

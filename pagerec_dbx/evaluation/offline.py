@@ -37,7 +37,6 @@ from pagerec_dbx.workers import OnceAProcess, once_a_process
 SCORES_AT_ONCE = 2_000_000  # scores of one batch: pages x rows ranked; 16 MB each array
 
 
-
 class Ranker(Protocol):
     """What scores pages; `models.export.Ranker` is one."""
 

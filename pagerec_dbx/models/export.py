@@ -5,8 +5,8 @@ import io
 import json
 import os
 import shutil
-import tarfile
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -104,9 +104,13 @@ class Ranker:
         """Raw strings (padded with "") to `row_id` and `score`, [pages, menu] each, best first, padding last."""
         ranked = self.module.rank({name: tf.constant(pages[name], spec.dtype) for name, spec in _RAW_SPECS.items()})
         return {
-            "row_id": np.char.decode(ranked["row_id"].numpy().astype(bytes), "utf-8"),
+            "row_id": _decoded(ranked["row_id"].numpy()),
             "score": ranked["score"].numpy(),
         }
+
+
+# Into Python strings one by one: NumPy's fixed width would drop trailing NULs and widen all to the longest.
+_decoded = np.frompyfunc(bytes.decode, 1, 1)
 
 
 def _record(record: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
@@ -150,14 +154,15 @@ def load_ranker(folder: Path, version: str) -> Ranker:
 def pack_ranker(folder: Path) -> bytes:
     """A saved ranker as bytes, to be sent to workers."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        archive.add(folder, arcname="ranker")
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.write(path, path.relative_to(folder))
     return buffer.getvalue()
 
 
 def unpack_ranker(data: bytes, version: str) -> Ranker:
     """The ranker of `pack_ranker`, on another machine."""
     with tempfile.TemporaryDirectory() as scratch:
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            archive.extractall(scratch, filter="data")
-        return load_ranker(Path(scratch, "ranker"), version)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            archive.extractall(scratch)
+        return load_ranker(Path(scratch), version)

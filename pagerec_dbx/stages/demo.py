@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +95,7 @@ def run_demo(bench: Workbench, log: DemoLog, ranks: int) -> DemoResult:
     with clock.stage("evaluate"):
         evaluate_version(bench, trained.version, truth)
     with clock.stage("compare"):
-        compare_versions(bench, trained.version, legacy=LEGACY)
+        compare_versions(bench, trained.version, legacy=LEGACY, truth=truth)
     with clock.stage("promote"):
         decision = promote_version(bench, trained.version)
     with clock.stage("score"):
@@ -117,7 +118,7 @@ def run_demo(bench: Workbench, log: DemoLog, ranks: int) -> DemoResult:
 
 def _logs(bench: Workbench, log: DemoLog, key) -> Path:
     """The raw logs in the home; made once, so that a second demo goes on with the same ones."""
-    name = f"events-{log.events.name}" if log.events else f"simulated-{log.page_views}-{log.days}"
+    name = _log_name(bench, log)
     logs = bench.home.folder / "logs-raw" / name
     others = [other.name for other in logs.parent.glob("[!.]*") if other.name != name]
     if others:
@@ -134,6 +135,15 @@ def _logs(bench: Workbench, log: DemoLog, key) -> Path:
     else:
         simulate(bench.tables.spark, key, logs, log.page_views, log.days, bench.settings.simulate)
     return logs
+
+
+def _log_name(bench: Workbench, log: DemoLog) -> str:
+    """Other events, or another world, have another name."""
+    if log.events:
+        size = log.events.stat().st_size if log.events.exists() else 0
+        return f"events-{log.events.name}-{size}"
+    world = hashlib.sha256(repr(bench.settings.simulate).encode()).hexdigest()[:8]
+    return f"simulated-{log.page_views}-{log.days}-{world}"
 
 
 def _fitting(bench: Workbench, ranks: int) -> Settings:

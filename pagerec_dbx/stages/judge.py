@@ -63,20 +63,27 @@ def evaluate_version(bench: Workbench, version: str, truth: Path | None = None) 
 
 
 def compare_versions(
-    bench: Workbench, challenger: str, champion: str | None = None, legacy: Path | None = None
+    bench: Workbench,
+    challenger: str,
+    champion: str | None = None,
+    legacy: Path | None = None,
+    truth: Path | None = None,
 ) -> CompareResult:
     """Hold a version against a champion (the one that serves, unless named) and every floor, on the latest holdout.
 
     Whoever was not evaluated on that holdout yet is evaluated first.
+
+    Args:
+        truth: LOGS/truth of a simulated world, for those who are evaluated here.
     """
     challenger = bench.registry.resolve(challenger)
-    serving = promotions.serving(bench.tables).champion
+    serving = _serving(bench)
     against = bench.registry.resolve(champion) if champion else serving
     holdout = latest_preparation(bench.tables).holdout
     for version in (challenger, against):
         if version is not None and not _is_evaluated(bench, version, holdout):
             say(f"  version {version} is evaluated on the latest holdout first")
-            evaluate_version(bench, version)
+            evaluate_version(bench, version, truth)
     result = compare(bench.tables, challenger, against, holdout, legacy, bench.settings.judge, bench.now())
     bench.registry.log_metrics(challenger, legacy_named(result))
     return result
@@ -92,7 +99,7 @@ def promote_version(bench: Workbench, version: str) -> PromoteResult:
 def judge_version(bench: Workbench, version: str) -> Verdict:
     """The verdict on a version as things stand now, by its stored comparison if there is one; nothing is promoted."""
     registry = bench.registry
-    champion = promotions.serving(bench.tables).champion
+    champion = _serving(bench)
     holdout = latest_preparation(bench.tables).holdout
     stored = stored_comparison(bench.tables, registry.resolve(version), champion, holdout)
     comparison = stored or compare_versions(bench, version)
@@ -107,6 +114,13 @@ def judge_version(bench: Workbench, version: str) -> Verdict:
     return judge(comparison, facts, bench.settings.judge)
 
 
+def _serving(bench: Workbench) -> str | None:
+    """The champion by the table of decisions; the aliases are made to agree, should a crash have kept them behind."""
+    seen = promotions.serving(bench.tables)
+    bench.registry.follow(seen)
+    return seen.champion
+
+
 def score_version(bench: Workbench, version: str, from_: str | None = None, to: str | None = None) -> ScoreResult:
     """Rank stored page views with a registered version.
 
@@ -119,6 +133,7 @@ def score_version(bench: Workbench, version: str, from_: str | None = None, to: 
         UnknownVersionError: no such version, or nobody serves.
     """
     times = [None if text is None else _moment(name, text) for name, text in (("--from", from_), ("--to", to))]
+    _serving(bench)
     load = broadcast_ranker(bench.tables, bench.registry, version)
     return score(bench.tables, load.version, load, *times)
 

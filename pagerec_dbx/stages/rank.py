@@ -9,7 +9,7 @@ from pagerec_dbx.scoring.pages import Ranker, rank_pages
 from pagerec_dbx.scoring.request import page_from_request, parse_page
 
 if TYPE_CHECKING:
-    from pagerec_dbx.registry import Registry
+    from pagerec_dbx.registry.store import Registry
 
 
 def rank_text(registry: Registry, version: str, text: bytes | str) -> dict:

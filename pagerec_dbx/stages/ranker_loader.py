@@ -5,7 +5,7 @@ import dataclasses
 from pyspark.broadcast import Broadcast
 
 from pagerec_dbx.models.export import Ranker, pack_ranker, unpack_ranker
-from pagerec_dbx.registry import Registry
+from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.tables import Tables
 
 

@@ -5,6 +5,7 @@ import functools
 import json
 import platform
 import subprocess
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, read_batches
 from pagerec_dbx.features.vocabulary import KINDS, read_vocabulary
 from pagerec_dbx.models.names import require_model_name
 from pagerec_dbx.progress import say
-from pagerec_dbx.registry import Registry
+from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.tables import Tables
 
 _PACKAGES = (
@@ -64,7 +65,7 @@ def train(tables: Tables, registry: Registry, model_name: str, ranks: int, setti
         {"labelled_page_views": preparation.labelled_version, "examples": preparation.examples_version},
     )
     try:
-        log_file = registry.home.logs / "ranks.log"
+        log_file = _log_folder(registry) / "ranks.log"
         slots = tables.spark.sparkContext.defaultParallelism
         result = train_on_ranks(job, ranks, registry.epoch_logger(run_id), slots, log_file)
         say(f"  trained in {result.seconds:,.0f} s; best epoch {result.best_epoch} of {result.epochs}; exporting")
@@ -78,6 +79,11 @@ def train(tables: Tables, registry: Registry, model_name: str, ranks: int, setti
         epochs=result.epochs, seconds=round(result.seconds, 1), best_epoch=result.best_epoch,
         validation_loss=result.validation_loss_of_best, left_out_per_epoch=result.left_out_per_epoch,
     )  # fmt: skip
+
+
+def _log_folder(registry: Registry) -> Path:
+    """A volume cannot be appended to, so on Databricks the ranks' words go to the driver's disk."""
+    return Path(tempfile.mkdtemp()) if registry.home.in_catalog else registry.home.logs
 
 
 def _job(registry: Registry, preparation: Preparation, model_name: str, settings: Settings):
@@ -111,8 +117,6 @@ def _export(tables: Tables, registry: Registry, job, run_id: str, preparation: P
     model = build(job.config, job.settings.seed)
     load_weights(model, job.weights_file)
     vocabularies = {kind: read_vocabulary(tables, preparation.vocabulary_version, kind) for kind in KINDS}
-    folder = registry.home.folder / "training" / "ranker"
-    trained = save_ranker(model, job.config, vocabularies, folder)
     validation = open_snapshot(preparation.folder(registry.home, "validation"))
     tags = {
         "model": job.config.name,
@@ -121,8 +125,11 @@ def _export(tables: Tables, registry: Registry, job, run_id: str, preparation: P
         "parameters": str(result.parameters),
         "ranks": str(result.ranks),
     }
-    check = functools.partial(_require_equal_scores, trained, validation)
-    return registry.register(run_id, folder, tags, check)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "ranker")
+        trained = save_ranker(model, job.config, vocabularies, folder)
+        check = functools.partial(_require_equal_scores, trained, validation)
+        return registry.register(run_id, folder, tags, check)
 
 
 def _require_equal_scores(trained, validation: Snapshot, folder: Path) -> None:
@@ -146,17 +153,7 @@ def _require_equal_scores(trained, validation: Snapshot, folder: Path) -> None:
 
 def _environment() -> dict[str, str]:
     """Where and with what a run was made."""
-    packages = (
-        "tensorflow",
-        "tf-keras",
-        "tensorflow-recommenders",
-        "horovod",
-        "petastorm",
-        "pyarrow",
-        "pyspark",
-        "mlflow",
-    )
-    versions = {f"version.{name}": _installed(name) for name in packages}
+    versions = {f"version.{name}": _installed(name) for name in _PACKAGES}
     return {"git_commit": _commit(), "python": platform.python_version(), "pagerec_dbx": __version__, **versions}
 
 

@@ -27,6 +27,7 @@ class HorovodRanks:
         hvd.init()
         self._hvd = hvd
         self.rank, self.size = hvd.rank(), hvd.size()
+        _take_one_gpu(hvd.local_rank())
 
     def reduced(self, tape):
         """A tape whose gradients are the mean over all ranks."""
@@ -73,6 +74,7 @@ def run_on_ranks(work: Callable[[Ranks], T], ranks: int, slots: int, log_file: P
             f"{ranks} ranks cannot run at once", wanted=f"{ranks} Spark task slots", got=str(slots), fix="Lower --ranks"
         )
     say(f"  launching {ranks} ranks (20 to 40 s)")
+    log_file.parent.mkdir(parents=True, exist_ok=True)
     with open(log_file, "a", encoding="utf-8") as log:
         output = _RankOutput(log, terminal=sys.stderr)
         try:
@@ -104,6 +106,15 @@ def _rank_environment(ranks: int) -> dict[str, str]:
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": threads,
     }
+
+
+def _take_one_gpu(local_rank: int) -> None:
+    """Each rank of a machine works on a GPU of its own; without GPUs nothing is done."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        tf.config.set_visible_devices(gpus[local_rank % len(gpus)], "GPU")
 
 
 def _on_one_rank(work: Callable[[Ranks], T]) -> T | PagerecError:

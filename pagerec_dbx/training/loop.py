@@ -1,6 +1,7 @@
 """Model and streams to trained weights: the loop that every rank runs, and the one rank of a single process."""
 
 import dataclasses
+import io
 import math
 import os
 import time
@@ -149,8 +150,9 @@ def load_weights(model, file: str | Path) -> None:
 def _save_weights(model, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(f".{file.name}.{os.getpid()}")
-    with open(aside, "wb") as stream:
-        np.savez(stream, **{f"{number:05d}": array for number, array in enumerate(model.get_weights())})
+    buffer = io.BytesIO()  # a Databricks volume takes no random writes, which zip needs
+    np.savez(buffer, **{f"{number:05d}": array for number, array in enumerate(model.get_weights())})
+    aside.write_bytes(buffer.getvalue())
     aside.replace(file)
 
 

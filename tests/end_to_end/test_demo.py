@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx import schemas
 from pagerec_dbx.home import Home
-from pagerec_dbx.registry import Registry
+from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.tables import Tables
 from tests.commands import run
 

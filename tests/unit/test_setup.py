@@ -167,7 +167,7 @@ def test_make_does_no_work_the_second_time_and_again_after_a_change(tmp_path):
 
 def test_make_hands_the_events_to_the_demo():
     out = make("--dry-run", "demo", "EVENTS=pages.jsonl.gz").stdout
-    assert 'pagerec demo --home "demo" --events "pages.jsonl.gz"' in out
+    assert 'pagerec demo --home "demo-events" --events "pages.jsonl.gz"' in out
     assert "--events" not in make("--dry-run", "demo").stdout
 
 

@@ -1,10 +1,9 @@
-"""Runs, versions and aliases: the only door to MLflow."""
+"""Runs, versions and aliases of one home."""
 
 import dataclasses
 import datetime as dt
 import functools
 import json
-import logging
 import os
 import re
 import tempfile
@@ -17,6 +16,8 @@ from pagerec_dbx.errors import RegistryError, UnknownVersionError
 from pagerec_dbx.evaluation.gate import Verdict
 from pagerec_dbx.home import Home
 from pagerec_dbx.promotions import Decision, Serving
+from pagerec_dbx.registry.client import EPOCH_FIGURES, client_of, driver_credentials, log_epoch
+from pagerec_dbx.registry.packaging import save_pyfunc
 from pagerec_dbx.tables import Tables
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import, and most commands only need names and tags
@@ -75,7 +76,7 @@ class Registry:
 
     def epoch_logger(self, run_id: str) -> Callable[[object], None]:
         """A function for rank 0, wherever it runs: it writes an epoch's report into the run."""
-        return functools.partial(_log_epoch, self.tracking_uri, run_id)
+        return functools.partial(log_epoch, self.tracking_uri, run_id, driver_credentials(self.tracking_uri))
 
     def end_run(self, run_id: str, succeeded: bool) -> None:
         self._client().set_terminated(run_id, "FINISHED" if succeeded else "FAILED")
@@ -94,7 +95,7 @@ class Registry:
         """One dictionary an epoch: `epoch` and every figure that training reported for it."""
         client, run_id = self._client(), self.version(version).run_id
         epochs: dict[int, dict[str, float]] = {}
-        for name in ("loss", "validation_loss", "examples_per_second"):
+        for name in EPOCH_FIGURES:
             for point in client.get_metric_history(run_id, name):
                 epochs.setdefault(point.step, {"epoch": point.step})[name] = point.value
         return [epochs[epoch] for epoch in sorted(epochs)]
@@ -110,15 +111,12 @@ class Registry:
         client = self._client()
         with tempfile.TemporaryDirectory() as scratch:
             model = Path(scratch, "model")
-            _save_pyfunc(model, ranker_folder)
+            save_pyfunc(model, ranker_folder)
             client.log_artifacts(run_id, str(model), "model")
         check(self._ranker_folder(f"runs:/{run_id}/model"))
-        if not client.search_registered_models(f"name='{self.model_name}'"):
-            client.create_registered_model(self.model_name)
+        self._require_registered_model(client)
         source = f"{client.get_run(run_id).info.artifact_uri}/model"
-        made = client.create_model_version(self.model_name, source, run_id)
-        for name, value in tags.items():
-            client.set_model_version_tag(self.model_name, made.version, name, value)
+        made = client.create_model_version(self.model_name, source, run_id, tags=dict(tags))
         client.set_registered_model_alias(self.model_name, CHALLENGER, made.version)
         return str(made.version)
 
@@ -234,7 +232,17 @@ class Registry:
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _client(self):
-        return _client(self.tracking_uri, self.registry_uri)
+        return client_of(self.tracking_uri, self.registry_uri)
+
+    def _require_registered_model(self, client) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.get_registered_model(self.model_name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            client.create_registered_model(self.model_name)
 
     def _experiment(self, client) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "pagerec")
@@ -259,22 +267,6 @@ class Registry:
         return Path(mlflow.artifacts.download_artifacts(uri), "data", "ranker")
 
 
-@functools.cache
-def _client(tracking_uri: str, registry_uri: str):
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    import mlflow
-
-    for name in ("alembic", "mlflow"):  # database set-up is told line by line otherwise
-        logging.getLogger(name).setLevel(logging.ERROR)
-    return mlflow.MlflowClient(tracking_uri, registry_uri)
-
-
-def _log_epoch(tracking_uri: str, run_id: str, report) -> None:
-    client = _client(tracking_uri, tracking_uri)
-    for name in ("loss", "validation_loss", "examples_per_second"):
-        client.log_metric(run_id, name, getattr(report, name), step=report.epoch)
-
-
 def _metric_name(name: str) -> str:
     """MLflow allows letters, digits and `_-. /`."""
     return re.sub(r"[^\w\-. /]", "_", name)
@@ -286,42 +278,3 @@ def _number(version: str) -> str:
     if not re.fullmatch(r"[1-9]\d{0,8}", version):
         raise MlflowException(f"no version number: {version}")
     return version
-
-
-def _save_pyfunc(folder: Path, ranker_folder: Path) -> None:
-    """An MLflow model around the ranker's folder: data and the name of our loader, no code and no pickle."""
-    import mlflow.pyfunc
-    import pandas as pd
-    import tensorflow as tf
-
-    data = folder.with_name("ranker")
-    data.symlink_to(ranker_folder.absolute(), target_is_directory=True)
-    example = {"history": [["title"]], "history_age": [[60]], "menu": [["row-1", "row-2"]], "hour": [20]}
-    example |= {"weekday": [4], "device": ["tv"], "location": [""]}
-    mlflow.pyfunc.save_model(
-        str(folder),
-        loader_module="pagerec_dbx.models.pyfunc",
-        data_path=str(data),
-        signature=_signature(),
-        input_example=pd.DataFrame(example),
-        pip_requirements=[f"tensorflow=={tf.__version__}", "tf-keras", "pagerec_dbx"],
-    )
-
-
-def _signature():
-    from mlflow.models import ModelSignature
-    from mlflow.types.schema import Array, ColSpec, DataType, Schema
-
-    text, whole = DataType.string, DataType.long
-    inputs = [
-        ColSpec(Array(text), "history"),
-        ColSpec(Array(whole), "history_age"),
-        ColSpec(Array(text), "menu"),
-        ColSpec(whole, "hour"),
-        ColSpec(whole, "weekday"),
-        ColSpec(text, "device"),
-        ColSpec(text, "location"),
-    ]
-    return ModelSignature(
-        Schema(inputs), Schema([ColSpec(Array(text), "row_id"), ColSpec(Array(DataType.float), "score")])
-    )

@@ -1,0 +1,37 @@
+"""MLflow's client, quiet, and what a rank writes with it: no Spark here, because ranks load this file."""
+
+import functools
+import logging
+import os
+from collections.abc import Mapping
+
+EPOCH_FIGURES = ("loss", "validation_loss", "examples_per_second")
+
+
+@functools.cache
+def client_of(tracking_uri: str, registry_uri: str):
+    """One client a process and address."""
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    import mlflow
+
+    for name in ("alembic", "mlflow"):  # database set-up is told line by line otherwise
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return mlflow.MlflowClient(tracking_uri, registry_uri)
+
+
+def driver_credentials(tracking_uri: str) -> dict[str, str]:
+    """What a Spark worker needs to reach a workspace's tracking server; nothing for a local one."""
+    if tracking_uri != "databricks":
+        return {}
+    from mlflow.utils.databricks_utils import get_databricks_host_creds
+
+    found = get_databricks_host_creds()
+    return {"DATABRICKS_HOST": found.host, "DATABRICKS_TOKEN": found.token}
+
+
+def log_epoch(tracking_uri: str, run_id: str, credentials: Mapping[str, str], report) -> None:
+    """Write one epoch's figures into a run, from wherever the first rank is."""
+    os.environ.update(credentials)
+    client = client_of(tracking_uri, tracking_uri)
+    for name in EPOCH_FIGURES:
+        client.log_metric(run_id, name, getattr(report, name), step=report.epoch)
