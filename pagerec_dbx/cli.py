@@ -121,7 +121,7 @@ def join(bench: Workbench) -> Outcome:
     """Silver -> labelled_page_views and join_health."""
     from pagerec_dbx.stages.join import join as stage
 
-    result = _plain(stage(bench.tables, bench.settings.join, bench.now()))
+    result = _plain(stage(bench.tables, bench.settings.join))
     return Outcome(result, f"Joined: {_counts(result)}")
 
 

@@ -17,7 +17,8 @@ _MASKED = "struct<raw:string,user_hash:string>"
 _JSON_KEY = re.compile(r'"([\w\\]{1,60})"\s*:\s*')  # no longer than a key of ours written in escapes
 # A key in what is no JSON any more: other quotes or none, escaped quotes, an equals sign.
 _LOOSE_KEY = re.compile(r"(?i)({})[\\\"'\s]*[:=][\\\"'\s]*(?=[^\s,}}\]\\\"'])".format("|".join(ID_KEYS)))
-_LOOSE_VALUE = re.compile(r"[^\s,}\]\\\"']+")
+_LOOSE_VALUE = re.compile(r"[^,}\]\\\"']+")  # may hold spaces; too much hidden is better than too little
+_QUOTED_VALUE = {quote: re.compile(f"[^{quote}]+") for quote in "\"'"}  # to the next quote of the kind, or the end
 _BARE_VALUE = re.compile(r"[^\s,}\]]*")
 _OPEN_STRING = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)', re.DOTALL)
 _LONG_TOKEN = re.compile(r"[^\W_][\w-]{7,}")
@@ -42,6 +43,7 @@ def masked(line: Column, key: HashingKey) -> Column:
 
 def mask_line(octets: bytes, secret: bytes) -> tuple[str, str | None]:
     """The text to keep of a refused line, and the hash of the user it is about if one can be read."""
+    octets = octets.replace(b"\0", b"")  # in UTF-16 they stand between the letters of a key
     text = octets[:KEPT_BYTES].decode("utf-8", errors="replace")
     kept, hashes, found = _without_ids(text, secret)
     if not found:
@@ -83,6 +85,8 @@ def _value_at(text: str, start: int) -> tuple[str | None, int]:
     try:
         value, stop = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
+        if text[start : start + 1] in ("[", "{"):
+            return text[start:], len(text)
         match = _OPEN_STRING.match(text, start) or _BARE_VALUE.match(text, start)
         return match[0].strip('"') or None, match.end()
     if value is None:
@@ -93,10 +97,12 @@ def _value_at(text: str, start: int) -> tuple[str | None, int]:
 def _without_loose_ids(text: str, secret: bytes, known: set[str]) -> str:
     parts, end = [], 0
     while match := _LOOSE_KEY.search(text, end):
-        value = _LOOSE_VALUE.match(text, match.end())
-        kept = value[0] in known or value[0] == "null"
-        parts += [text[end : match.end()], value[0] if kept else user_hash(secret, value[0])]
-        end = value.end()
+        quotes = [letter for letter in match[0] if letter in _QUOTED_VALUE]
+        value = (_QUOTED_VALUE[quotes[-1]] if quotes else _LOOSE_VALUE).match(text, match.end())
+        told = value[0].rstrip("\\ \r\n\t")  # without what escapes the closing quote
+        kept = told in known or told == "null"
+        parts += [text[end : match.end()], told if kept else user_hash(secret, told)]
+        end = match.end() + len(told)
     return "".join([*parts, text[end:]])
 
 

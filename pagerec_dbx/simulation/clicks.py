@@ -11,7 +11,6 @@ from pagerec_dbx.config import SimulateSettings
 from pagerec_dbx.simulation.chance import Chance, constants
 from pagerec_dbx.simulation.world import World
 
-_WINDOW_MS = 120_000  # of the windowed join
 _DELAY_MS = (800, 115_000)  # of a click after its page view; half of them within _USUAL_DELAY_MS
 _USUAL_DELAY_MS = 12_000
 _PAST_WINDOW_MS = (125_000, 300_000)

@@ -86,7 +86,7 @@ def run_demo(bench: Workbench, log: DemoLog, ranks: int) -> DemoResult:
     with clock.stage("ingest"):
         ingest(tables, logs, key, bench.settings.ingest, bench.now())
     with clock.stage("join"):
-        join(tables, bench.settings.join, bench.now())
+        join(tables, bench.settings.join)
     with clock.stage("prepare"):
         prepare(tables, bench.settings.prepare, bench.now())
     with clock.stage("train"):
@@ -102,7 +102,7 @@ def run_demo(bench: Workbench, log: DemoLog, ranks: int) -> DemoResult:
         scored = score_version(bench, "champion" if decision.promoted else "challenger")
     with clock.stage("report"):
         curves = bench.registry.curves(trained.version)
-        content = collect_content(tables, bench.now(), trained.version, curves, simulated=log.events is None)
+        content = collect_content(tables, bench.now(), trained.version, curves)
         report = write_report(bench.home, content)
     return DemoResult(
         trained=trained,

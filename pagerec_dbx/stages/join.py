@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import datetime as dt
 
 from pyspark.sql import functions as F
 
@@ -35,11 +34,8 @@ class JoinResult:
     agreement: float | None  # share of page views that both joins label alike; None if there is none to compare
 
 
-def join(tables: Tables, settings: JoinSettings, now: dt.datetime) -> JoinResult:
+def join(tables: Tables, settings: JoinSettings) -> JoinResult:
     """Label every page view and measure the joins; what was there before is replaced.
-
-    Args:
-        now: not used by the joins; every stage that is run at a time takes it.
 
     Raises:
         MissingTableError: nothing was ingested. NoExamplesError: there are no page views.

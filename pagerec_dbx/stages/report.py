@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
@@ -25,6 +26,7 @@ from pagerec_dbx.report.page import render
 from pagerec_dbx.schemas import (
     COMPARISONS,
     EVALUATIONS,
+    INGESTED_FILES,
     JOIN_HEALTH,
     LABELLED_PAGE_VIEWS,
     PROMOTIONS,
@@ -47,7 +49,6 @@ def report(
     now: dt.datetime,
     version: str | None = None,
     curves: Sequence[Mapping[str, float]] = (),
-    simulated: bool = False,
 ) -> ReportResult:
     """Write HOME/reports/index.html from what there is; a missing table is a section that names its command.
 
@@ -56,10 +57,9 @@ def report(
         now: when the report is made.
         version: the version reported on; the challenger of the latest comparison unless given.
         curves: one dictionary an epoch of that version's training: epoch, loss, validation_loss, ...
-        simulated: True where the logs come from a simulated world. Evaluations with ceilings say so too.
     """
     with watch_spark(tables.spark, "report"):
-        content = collect_content(tables, now, version, curves, simulated)
+        content = collect_content(tables, now, version, curves)
     return write_report(tables.home, content)
 
 
@@ -78,7 +78,7 @@ def reported_version(tables: Tables) -> str | None:
 
 
 def collect_content(
-    tables: Tables, now: dt.datetime, version: str | None, curves: Sequence[Mapping[str, float]], simulated: bool
+    tables: Tables, now: dt.datetime, version: str | None, curves: Sequence[Mapping[str, float]]
 ) -> ReportContent:
     """The report's figures, counted by Spark; only counts and means reach the driver."""
     rows = _comparison(tables, version)
@@ -92,7 +92,7 @@ def collect_content(
         made_at=now,
         version=version,
         holdout=holdout,
-        simulated=simulated or any(result.role == "ceiling" for result in evaluated),
+        simulated=_is_simulated(tables) or any(result.role == "ceiling" for result in evaluated),
         results=tuple(evaluated),
         differences=tuple(differences),
         decision=decision,
@@ -123,6 +123,13 @@ def _comparison(tables: Tables, version: str | None) -> list[Row]:
     same = (F.col("challenger") == last["challenger"]) & (F.col("holdout") == last["holdout"])
     records = whole.where(same).orderBy("compared_at", "comparison_id").collect()
     return list({(record["baseline"], record["protocol"], record["metric"]): record for record in records}.values())
+
+
+def _is_simulated(tables: Tables) -> bool:
+    """Whether the logs came from a simulated world: its description, which is not read, lies beside them."""
+    files = _read(tables, INGESTED_FILES)
+    first = None if files is None else files.select("file").first()
+    return first is not None and Path(first["file"]).parents[1].joinpath("truth", "world.json").exists()
 
 
 def _decision(tables: Tables, version: str | None) -> Decision | None:

@@ -103,7 +103,7 @@ def undisturbed(spark, tmp_path_factory):
 @pytest.fixture(scope="module")
 def joined(undisturbed):
     tables, *_ = undisturbed
-    return tables, join(tables, JoinSettings(menu_length=2), NOW)
+    return tables, join(tables, JoinSettings(menu_length=2))
 
 
 def test_ingest_counts_what_it_read(undisturbed):
@@ -247,13 +247,13 @@ def test_ingest_with_too_many_refused_lines_writes_them_and_fails_once(spark, tm
     assert tables.read(QUARANTINE).count() == 6 and tables.read(ROWS).count() == 1
     assert ingest(tables, tmp_path / "logs", key, STRICT, NOW) == IngestResult(0, 0, 0, 0)
     with pytest.raises(NoExamplesError, match="no page views"):
-        join(tables, JoinSettings(), NOW)
+        join(tables, JoinSettings())
     (tmp_path / "logs" / "rows" / "part-0.jsonl").unlink()  # a file that is gone is no matter
 
 
 def test_join_without_ingest_says_what_to_run(tables):
     with pytest.raises(MissingTableError, match="page_views.*Run the stages before"):
-        join(tables, JoinSettings(), NOW)
+        join(tables, JoinSettings())
 
 
 # --- join -------------------------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def filled(tables):
 
 
 def test_report_collects_the_version_s_figures_on_its_holdout(filled):
-    content = collect_content(filled, NOW, None, [{"epoch": 1, "loss": 2.0}], False)
+    content = collect_content(filled, NOW, None, [{"epoch": 1, "loss": 2.0}])
     assert (content.version, content.holdout, content.simulated) == (
         "3",
         "h1",
@@ -116,7 +116,7 @@ def test_report_collects_the_version_s_figures_on_its_holdout(filled):
         PositionClicks(0, True, 1, 1), PositionClicks(1, True, 1, 0),
     )  # fmt: skip
     assert reported_version(filled) == "3"
-    assert collect_content(filled, NOW, "1", [], False).version == "1"
+    assert collect_content(filled, NOW, "1", []).version == "1"
 
     result = report(filled, NOW)  # in the same home: to fill another takes long
     assert result.headline.startswith("Version 3 ranks better than version 2: NDCG +.0300")

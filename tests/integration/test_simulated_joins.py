@@ -31,7 +31,7 @@ def world(spark, tmp_path_factory):
     key, _ = ensure_key(tables.home, derived_from_seed=5)
     simulate(spark, key, folder / "logs", PAGE_VIEWS, DAYS, ROUGH)
     ingested = ingest(tables, folder / "logs", key, ANY_SHARE, NOW)
-    join(tables, JoinSettings(), NOW)
+    join(tables, JoinSettings())
     return tables, ingested, json.loads((folder / "logs" / "truth" / "faults.json").read_text())
 
 

@@ -78,3 +78,19 @@ def test_mask_line_never_keeps_the_id_of_a_broken_line(user, cut, at, ascii_only
     broken = octets[: len(octets) - cut]
     kept, _ = mask_line(broken[:at] + broken[at + 1 :] if at < 18 else broken, SECRET)
     assert f"u-{user}-u" not in kept
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{'user_id': 'anna smith'}",
+        b'{"text": "{\\"user_id\\":\\"anna smith\\",1}"}',
+        b'{"user_id":["anna","smith"',
+        b'{"user_id":{"first":"anna","last":"smith"',
+        '{"user_id": "anna smith"}'.encode("utf-16"),
+        b"user_id: anna smith, device: tv",
+    ],
+)
+def test_no_part_of_an_id_is_kept_in_what_is_no_json(line):
+    kept, _ = mask_line(line, b"key")
+    assert "anna" not in kept.lower() and "smith" not in kept.lower()
