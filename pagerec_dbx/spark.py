@@ -26,7 +26,7 @@ def spark_session(master: str | None = None, log_file: Path | None = None, java_
     Args:
         master: `local[2]` (default: all processors) or `local-cluster[2,1,2048]` for real executor processes.
         log_file: where the Java side writes what it would print on the terminal.
-        java_options: added for the driver, e.g. QUICK_JAVA.
+        java_options: added for driver and executors, e.g. QUICK_JAVA.
 
     Raises:
         PagerecError: Java is missing or does not start.
@@ -75,7 +75,7 @@ def _local_builder(master: str, java_options: str):
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.extraJavaOptions": f"{_JAVA_OPTIONS} {java_options}".strip(),
-        "spark.executor.extraJavaOptions": _JAVA_OPTIONS,
+        "spark.executor.extraJavaOptions": f"{_JAVA_OPTIONS} {java_options}".strip(),
     }
     builder = SparkSession.builder.master(master).appName("pagerec")
     for name, value in settings.items():
