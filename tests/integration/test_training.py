@@ -35,17 +35,6 @@ def with_settings(job, **changes):
     return dataclasses.replace(job, settings=dataclasses.replace(job.settings, **changes))
 
 
-class Unreduced:
-    """Ranks that exchange nothing but figures: what training would be with the reduction taken out."""
-
-    def __init__(self, ranks):
-        self._ranks, self.rank, self.size = ranks, ranks.rank, ranks.size
-        self.gather, self.broadcast = ranks.gather, ranks.broadcast
-
-    def reduced(self, tape):
-        return tape
-
-
 def test_one_rank_learns_and_keeps_the_best_epoch(job):
     reports: list[EpochReport] = []
     result = fit(job, OneRank(), reports.append)
@@ -80,7 +69,13 @@ def test_two_ranks_with_different_data_hold_equal_weights(job, prepared):
 
 def test_two_ranks_drift_apart_without_the_reduction_and_that_is_noticed(job, prepared):
     def unreduced(ranks):
-        return fit(job, Unreduced(ranks), lambda report: None)
+        class Unreduced:  # exchanges figures only: what training would be with the reduction taken out
+            rank, size, gather, broadcast = ranks.rank, ranks.size, ranks.gather, ranks.broadcast
+
+            def reduced(self, tape):
+                return tape
+
+        return fit(job, Unreduced(), lambda report: None)
 
     with pytest.raises(TrainingError, match="the ranks hold different weights after epoch 1"):
         run_on_ranks(unreduced, 2, slots=2, log_file=prepared.home.logs / "ranks.log")
