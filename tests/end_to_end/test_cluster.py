@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow  # two more Java processes beside this one: several minutes on 2 cores
 def test_demo_runs_on_a_local_cluster(tmp_path):
     command = [sys.executable, "-m", "pagerec_dbx.cli", "demo", "--home", str(tmp_path / "home")]
     options = ["--page-views", "2000", "--json", "epochs=2"]
