@@ -1,6 +1,7 @@
 """`pagerec`: one subcommand a stage, and `demo`."""
 
 import dataclasses
+import datetime as dt
 import functools
 import json as jsonlib
 import sys
@@ -63,6 +64,9 @@ _SHARED = (
 )
 
 
+_DAY = click.DateTime(formats=["%Y-%m-%d"])
+
+
 class _InOrder(click.Group):
     """Lists the commands in the order in which they are used, not by the alphabet."""
 
@@ -108,20 +112,27 @@ def import_metarank(bench: Workbench, file: str, out: str) -> Outcome:
 
 @_command("ingest", writes=True, example="pagerec ingest --logs logs")
 @click.option("--logs", required=True, type=click.Path(), help="Folder with service_logs/, click_logs/ and so on.")
-def ingest(bench: Workbench, logs: str) -> Outcome:
+@click.option("--new-checkpoints", is_flag=True, help="Begin new streams where one is lost; nothing is read twice.")
+def ingest(bench: Workbench, logs: str, new_checkpoints: bool) -> Outcome:
     """Raw lines -> bronze -> silver, only what is new, each line once."""
     from pagerec_dbx.stages.ingest import ingest as stage
 
-    result = stage(bench.tables, Path(logs), _key(bench), bench.settings.ingest, bench.now())
+    settings = bench.settings.ingest
+    result = stage(bench.tables, Path(logs), _key(bench), settings, bench.now(), new_checkpoints)
     return Outcome(_plain(result), f"Ingested {logs}: {_counts(_plain(result))}")
 
 
-@_command("join", writes=True, example="pagerec join")
-def join(bench: Workbench) -> Outcome:
-    """Silver -> labelled_page_views and join_health."""
+@_command("join", writes=True, example="pagerec join --from 2024-01-02 --to 2024-01-03")
+@click.option("--from", "from_", type=_DAY, help="First day (UTC) to label anew, whether it changed or not.")
+@click.option("--to", type=_DAY, help="Last day (UTC), included.")
+def join(bench: Workbench, from_: dt.datetime | None, to: dt.datetime | None) -> Outcome:
+    """Silver -> labelled_page_views and join_health, for the days that changed or those named."""
+    from pagerec_dbx.stages.join import DayRange
     from pagerec_dbx.stages.join import join as stage
 
-    result = _plain(stage(bench.tables, bench.settings.join))
+    named = from_ is not None or to is not None
+    recompute = DayRange(from_ and from_.date(), to and to.date()) if named else None
+    result = _plain(stage(bench.tables, bench.settings.join, recompute))
     return Outcome(result, f"Joined: {_counts(result)}")
 
 

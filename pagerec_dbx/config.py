@@ -45,12 +45,14 @@ class IngestSettings:
     earliest_time: str = "2000-01-01T00:00:00Z"  # before it a time is implausible; one day after ingestion too
     max_line_bytes: int = 16 * 1024 * 1024  # longer lines are refused
     repeat_seconds: float = 2.0  # clicks of one viewer on one row closer than this are one click
+    quarantine_days: float = 30.0  # refused lines are kept this long after their ingestion
 
     def __post_init__(self):
         _require(0 <= self.max_quarantined_share <= 1, "max_quarantined_share", "0 to 1", self.max_quarantined_share)
         parse_time("earliest_time", self.earliest_time)
         _require(self.max_line_bytes >= 1, "max_line_bytes", "at least 1", self.max_line_bytes)
-        _require(self.repeat_seconds > 0, "repeat_seconds", "more than 0", self.repeat_seconds)
+        _require(0 < self.repeat_seconds <= 3_600, "repeat_seconds", "above 0, at most 3600", self.repeat_seconds)
+        _require(self.quarantine_days > 0, "quarantine_days", "more than 0", self.quarantine_days)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +61,7 @@ class JoinSettings:
 
     window_seconds: float = 120.0  # a windowed click lies at most this long after its page view
     menu_length: int = 40  # M: clicks on rows past it are counted, training cuts them off
+    health_limits: tuple[str, ...] = ()  # as windowed.match_rate>=.4; a day past a limit fails the run
 
     def __post_init__(self):
         _require(self.window_seconds > 0, "window_seconds", "more than 0", self.window_seconds)

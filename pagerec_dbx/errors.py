@@ -128,3 +128,11 @@ class PageError(PagerecError):
 
 class EventsError(PagerecError):
     """An events file that cannot be imported."""
+
+
+class CheckpointError(LogsError):
+    """A stream's checkpoint that does not belong to the tables."""
+
+
+class HealthError(PagerecError):
+    """A measure of the joins is past its limit."""

@@ -17,7 +17,7 @@ import psutil
 
 from pagerec_dbx.errors import HomeError, LockedHomeError
 
-LAYOUT = 1  # raised whenever a home written before can no longer be read
+LAYOUT = 2  # raised whenever a home written before can no longer be read
 
 
 @dataclasses.dataclass(frozen=True)

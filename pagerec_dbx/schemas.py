@@ -79,7 +79,9 @@ ROWS = Table(
 )
 
 # Bronze keeps every line that was read, so that a line is parsed and written once: a refused one has its reason and its
-# masked text and no more, a good one has its typed fields. The refused ones are copied to `quarantine`.
+# masked text and no more, a good one has its typed fields. `batch` is the number of the run that read the line. Refused
+# lines lie in files of their own, from which they are copied to `quarantine` and dropped when they are old. `day` is
+# among the first columns, of which Delta keeps statistics, so that one day is read from few files.
 
 BRONZE_PAGE_VIEWS = Table(
     "bronze_page_views",
@@ -88,6 +90,8 @@ BRONZE_PAGE_VIEWS = Table(
         source             string!
         file               string!
         batch              bigint!
+        refused            boolean!
+        day                date
         reason             string
         raw                string
         user_hash          string
@@ -102,6 +106,7 @@ BRONZE_PAGE_VIEWS = Table(
         late_titles        int
         menu               {MENU}
     """),
+    partition_by=("refused",),
 )
 
 BRONZE_EVENTS = Table(
@@ -111,6 +116,8 @@ BRONZE_EVENTS = Table(
         source       string!
         file         string!
         batch        bigint!
+        refused      boolean!
+        day          date
         reason       string
         raw          string
         user_hash    string
@@ -124,6 +131,7 @@ BRONZE_EVENTS = Table(
         row_position int
         transaction  string
     """),
+    partition_by=("refused",),
 )
 
 BRONZE_ATTRIBUTES = Table(
@@ -133,6 +141,7 @@ BRONZE_ATTRIBUTES = Table(
         source     string!
         file       string!
         batch      bigint!
+        refused    boolean!
         reason     string
         raw        string
         user_hash  string
@@ -140,6 +149,7 @@ BRONZE_ATTRIBUTES = Table(
         attributes map<string,array<string>>
         numbers    map<string,double>
     """),
+    partition_by=("refused",),
 )
 
 INGESTED_FILES = Table(
@@ -154,21 +164,23 @@ INGESTED_FILES = Table(
         lines       bigint!
         good        bigint!
         quarantined bigint!
+        checkpoint  string
         ingested_at timestamp!
     """),
     key=("file",),
 )
 
-REDUCTIONS = Table(
-    "reductions",
-    "day, join_method, measure of what silver reduced",
+DAY_LEDGER = Table(
+    "day_ledger",
+    "table and day, of the tables that are rewritten day by day",
     _columns("""
-        day         date!
-        join_method string!
-        measure     string!
-        value       double!
+        table     string!
+        day       date!
+        revision  bigint!
+        made_from string
     """),
-    key=("day", "join_method", "measure"),
+    key=("table", "day"),
+    partition_by=("table",),
 )
 
 CLICK_MATCHES = Table(
@@ -186,15 +198,18 @@ CLICK_MATCHES = Table(
         reason       string
     """),
     key=("click_id",),
+    partition_by=("day",),
 )
 
 # --- page views and clicks --------------------------------------------------------------------------------------------
+# `records` is the number of lines that were reduced to the one record.
 
 PAGE_VIEWS = Table(
     "page_views",
     "page view",
     _columns(f"""
         page_view_id       bigint!
+        day                date!
         source             string!
         request_id         string
         user_hash          string!
@@ -205,8 +220,11 @@ PAGE_VIEWS = Table(
         location           string
         history            {HISTORY}!
         menu               {MENU}!
+        late_titles        int!
+        records            bigint!
     """),
     key=("page_view_id",),
+    partition_by=("day",),
 )
 
 CLICKS = Table(
@@ -220,8 +238,11 @@ CLICKS = Table(
         clicked_at   timestamp!
         row_id       string!
         row_position int
+        day          date!
+        records      bigint!
     """),
     key=("click_id",),
+    partition_by=("day",),
 )
 
 LABELLED_PAGE_VIEWS = Table(

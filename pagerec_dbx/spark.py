@@ -67,6 +67,7 @@ def _local_builder(master: str, java_options: str):
         "spark.databricks.delta.snapshotPartitions": "2",  # 50 by default: a commit of 1,000 records took 18 s
         "spark.sql.shuffle.partitions": parts,
         "spark.sql.session.timeZone": "UTC",
+        "spark.sql.maxConcurrentOutputFileWriters": "16",  # else wide records are sorted before partitioned writes
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": parts,
         "spark.ui.enabled": "false",

@@ -1,12 +1,15 @@
 """The only door to Delta: tables of a home, read and written under the schemas of `schemas`."""
 
 import dataclasses
+import datetime as dt
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.streaming import StreamingQuery
 from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType, _parse_datatype_string
 
 from pagerec_dbx.errors import GrainError, MissingTableError, SchemaError
@@ -70,6 +73,21 @@ class Tables:
             writer = writer.option("txnAppId", f"{application}/{table.name}").option("txnVersion", number)
         self._save(writer, table)
 
+    def append_stream(self, table: Table, frame: DataFrame, checkpoint: Path) -> StreamingQuery:
+        """Start to add what a stream has; the query ends by itself. Each of its batches is written once.
+
+        Delta keeps the number of the last batch under the query's id, which lies in the checkpoint.
+        """
+        self.create(table)
+        writer = conform(frame, table).writeStream.format("delta").outputMode("append").trigger(availableNow=True)
+        writer = writer.option("checkpointLocation", str(checkpoint)).queryName(checkpoint.name)
+        address = self._address(table)
+        return writer.toTable(address) if self.home.in_catalog else writer.start(address)
+
+    def delete(self, table: Table, condition: Column | str) -> None:
+        """Remove the records that meet a condition."""
+        self._delta(table).delete(condition)
+
     def replace(self, table: Table, frame: DataFrame) -> None:
         """Put these records in place of all that were there, in one commit."""
         self._save(self._writer(table, frame).mode("overwrite"), table)
@@ -78,6 +96,11 @@ class Tables:
         """Put these records in place of those that meet an SQL condition, in one commit."""
         self.create(table)
         self._save(self._writer(table, frame).mode("overwrite").option("replaceWhere", condition), table)
+
+    def replace_days(self, table: Table, frame: DataFrame, days: Collection[dt.date]) -> None:
+        """Put these records in place of those of some days, in one commit; they must all be of those days."""
+        if days:
+            self.replace_where(table, frame, on_days(days))
 
     def insert_new(self, table: Table, frame: DataFrame) -> None:
         """Add the records whose key the table does not hold; one that it holds stays as it is."""
@@ -168,6 +191,12 @@ def require_unique(frame: DataFrame, key: Sequence[str], name: str) -> DataFrame
         keys = ", ".join(str(tuple(record)) for record in repeated)
         raise GrainError(f"`{name}` has several records for one ({', '.join(key)})", got=keys, fix="Reduce them first")
     return frame
+
+
+def on_days(days: Collection[dt.date], column: str = "day") -> str:
+    """The SQL condition that a date is one of these days; none of no days."""
+    listed = ", ".join(f"DATE'{day.isoformat()}'" for day in sorted(days))
+    return f"{column} IN ({listed})" if days else "false"
 
 
 def union_all(frames: Iterable[DataFrame]) -> DataFrame:

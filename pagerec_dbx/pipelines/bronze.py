@@ -7,34 +7,41 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.pipelines.attribute_lines import attribute_lines
 from pagerec_dbx.pipelines.event_lines import click_log_lines, page_event_lines
-from pagerec_dbx.pipelines.files import LogFile, read_lines
+from pagerec_dbx.pipelines.files import LogFile
 from pagerec_dbx.pipelines.lines import Reading
 from pagerec_dbx.pipelines.page_view_lines import payload_lines, service_log_lines
 from pagerec_dbx.schemas import BRONZE_ATTRIBUTES, BRONZE_EVENTS, BRONZE_PAGE_VIEWS, Table
 
-_BRONZE = {
-    "service_logs": (BRONZE_PAGE_VIEWS, service_log_lines),
-    "hashed_payloads": (BRONZE_PAGE_VIEWS, payload_lines),
-    "click_logs": (BRONZE_EVENTS, click_log_lines),
-    "page_events": (BRONZE_EVENTS, page_event_lines),
-    "titles": (BRONZE_ATTRIBUTES, lambda lines, reading: attribute_lines(lines, "titles", reading)),
-    "rows": (BRONZE_ATTRIBUTES, lambda lines, reading: attribute_lines(lines, "rows", reading)),
+_READERS = {
+    "service_logs": service_log_lines,
+    "hashed_payloads": payload_lines,
+    "click_logs": click_log_lines,
+    "page_events": page_event_lines,
+    "titles": lambda lines, reading: attribute_lines(lines, "titles", reading),
+    "rows": lambda lines, reading: attribute_lines(lines, "rows", reading),
+}
+_TABLES = {
+    "service_logs": BRONZE_PAGE_VIEWS,
+    "hashed_payloads": BRONZE_PAGE_VIEWS,
+    "click_logs": BRONZE_EVENTS,
+    "page_events": BRONZE_EVENTS,
+    "titles": BRONZE_ATTRIBUTES,
+    "rows": BRONZE_ATTRIBUTES,
 }
 BRONZE_TABLES = (BRONZE_PAGE_VIEWS, BRONZE_EVENTS, BRONZE_ATTRIBUTES)
 
 
-def bronze_frames(spark: SparkSession, files: Sequence[LogFile], reading: Reading) -> dict[Table, DataFrame]:
-    """What each bronze table gets from these files.
+def table_of(source: str) -> Table:
+    """The bronze table that holds the lines of a source."""
+    return _TABLES[source]
 
-    One record per line that is not blank.
+
+def typed_lines(lines: DataFrame, source: str, reading: Reading) -> DataFrame:
+    """Lines (file, value) of one source in the columns of its bronze table.
+
+    One record per line.
     """
-    frames: dict[Table, DataFrame] = {}
-    for source, (table, read) in _BRONZE.items():
-        of_source = [file for file in files if file.source == source]
-        if of_source:
-            lines = read(read_lines(spark, of_source), reading)
-            frames[table] = frames[table].unionByName(lines) if table in frames else lines
-    return frames
+    return _READERS[source](lines, reading)
 
 
 def refused(bronze: DataFrame, batch: int) -> DataFrame:
@@ -42,7 +49,7 @@ def refused(bronze: DataFrame, batch: int) -> DataFrame:
 
     One record per refused line.
     """
-    return bronze.where((F.col("batch") == batch) & F.col("reason").isNotNull()).select(
+    return bronze.where((F.col("batch") == batch) & F.col("refused")).select(
         "source", "reason", "raw", "file", "user_hash", "batch"
     )
 
@@ -60,9 +67,8 @@ def unreadable(spark: SparkSession, files: Sequence[LogFile], batch: int) -> Dat
 
 def counted(bronze: DataFrame, batch: int) -> DataFrame:
     """One record per file of a batch: file, good, quarantined."""
-    good = F.col("reason").isNull()
     return (
         bronze.where(F.col("batch") == batch)
         .groupBy("file")
-        .agg(F.count_if(good).alias("good"), F.count_if(~good).alias("quarantined"))
+        .agg(F.count_if(~F.col("refused")).alias("good"), F.count_if("refused").alias("quarantined"))
     )

@@ -82,7 +82,7 @@ def page_event_lines(lines: DataFrame, reading: Reading) -> DataFrame:
 
 def _columns(**given: Column) -> dict[str, Column]:
     nothing = F.lit(None).cast("string")
-    common = {"happened_at": F.col("happened_at"), "row_id": F.col("row_id")}
+    common = {"happened_at": F.col("happened_at"), "day": F.to_date("happened_at"), "row_id": F.col("row_id")}
     return dict.fromkeys(("request_id", "page", "transaction"), nothing) | common | given
 
 

@@ -2,12 +2,13 @@
 
 import dataclasses
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import LogsError
@@ -166,17 +167,33 @@ def count_lines(chunks: Iterable[bytes]) -> int:
 def read_lines(spark: SparkSession, files: Iterable[LogFile]) -> DataFrame:
     """One record per line that is not blank: file, value. The bytes of `value` are those of the file."""
     paths = [_without_glob(file.path) for file in files]
-    lines = spark.read.option("lineSep", "\n").text(paths)  # the default would split at a bare carriage return
-    return lines.where(F.col("value").rlike(r"\S")).select(
-        _plain_path(F.col("_metadata.file_path")).alias("file"), "value"
-    )
+    return lines_of(spark.read.option("lineSep", LINE_END).text(paths))
+
+
+def lines_of(text: DataFrame) -> DataFrame:
+    """What Spark's text reader gives, a stream or not, as file and value, blank lines left out."""
+    return text.select(path_of_line().alias("file"), "value").where(F.col("value").rlike(r"\S"))
+
+
+LINE_END = "\n"  # Spark's default would split at a bare carriage return
+
+
+def path_of_line() -> Column:
+    """The path of the file that a line stands in.
+
+    It comes as a `file:` or `dbfs:` address, in which Spark encodes what is special in addresses.
+    """
+    without_scheme = F.regexp_replace(F.col("_metadata.file_path"), "^(file|dbfs):/+", "/")
+    return F.url_decode(F.regexp_replace(without_scheme, r"\+", "%2B"))
+
+
+_GLOB = re.compile(r"[*?\[\]{}\\]")
+
+
+def is_pattern(path: str) -> bool:
+    """True for a path that Spark takes for a pattern of paths unless it is escaped."""
+    return _GLOB.search(path) is not None
 
 
 def _without_glob(path: str) -> str:
-    return "".join(f"\\{letter}" if letter in "*?[]{}\\" else letter for letter in path)
-
-
-def _plain_path(url):
-    """The path of a `file:` or `dbfs:` address, in which Spark encodes what is special in addresses."""
-    without_scheme = F.regexp_replace(url, "^(file|dbfs):/+", "/")
-    return F.url_decode(F.regexp_replace(without_scheme, r"\+", "%2B"))
+    return _GLOB.sub(r"\\\g<0>", path)

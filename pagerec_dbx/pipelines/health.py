@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from pagerec_dbx.pipelines.crosscheck import CAUSES
 from pagerec_dbx.pipelines.joins import REASONS
 
+LAST_POSITION = 39  # places from this one on are counted together
 _KEY = ("day", "join_method")
 _QUANTILES = {"time_to_click_p50": 0.5, "time_to_click_p90": 0.9, "time_to_click_p99": 0.99}
 
@@ -46,13 +47,31 @@ def click_measures(matches: DataFrame, menu_length: int) -> DataFrame:
     return _measured(matches, measures)
 
 
-def reduction_measures(reductions: DataFrame) -> DataFrame:
-    """duplicate_page_views, duplicate_clicks and late_history_titles, for both joins together too.
+def reduction_measures(page_views: DataFrame, clicks: DataFrame) -> DataFrame:
+    """duplicate_page_views, late_history_titles and duplicate_clicks: what silver left out.
+
+    One record per day, join_method, measure. A click is of the join that it is tried in, whether it is matched or not.
+    """
+    by_source = F.when(F.col("source") == "service_logs", "keyed").otherwise("windowed")
+    by_request = F.when(F.col("request_id").isNotNull(), "keyed").otherwise("windowed")
+    left_out = F.sum(F.col("records") - 1)
+    of_views = {"duplicate_page_views": left_out, "late_history_titles": F.sum("late_titles")}
+    return _measured(page_views.withColumn("join_method", by_source), of_views).unionByName(
+        _measured(clicks.withColumn("join_method", by_request), {"duplicate_clicks": left_out})
+    )
+
+
+def position_measures(labelled: DataFrame) -> DataFrame:
+    """click_share_position_<p>: the share of the page views' clicks that fell on each place, those past LAST together.
 
     One record per day, join_method, measure.
     """
-    summed = _both(reductions).groupBy(*_KEY, "measure").agg(F.sum("value").alias("value"))
-    return summed.select(*_KEY, "measure", "value")
+    rows = labelled.select("day", "join_method", F.posexplode("clicked").alias("position", "label"))
+    place = F.least("position", F.lit(LAST_POSITION)).alias("place")
+    clicks = _both(rows.where(F.col("label") == 1).select("day", "join_method", place)).groupBy(*_KEY, "place").count()
+    share = F.col("count") / F.sum("count").over(Window.partitionBy(*_KEY))
+    name = F.concat(F.lit("click_share_position_"), F.lpad(F.col("place").cast("string"), 2, "0"))
+    return clicks.select(*_KEY, name.alias("measure"), share.alias("value"))
 
 
 def quarantine_measures(quarantine: DataFrame) -> DataFrame:

@@ -70,6 +70,7 @@ def finished(
         F.lit(source).alias("source"),
         "file",
         F.lit(reading.batch).cast("bigint").alias("batch"),
+        reason.isNotNull().alias("refused"),
         "reason",
         F.col("masked.raw").alias("raw"),
         F.when(reason.isNull(), user).otherwise(F.col("masked.user_hash")).alias("user_hash"),

@@ -52,6 +52,7 @@ def _finished(typed: DataFrame, source: str, ids: dict[str, Column], user: Colum
     read = (
         typed.withColumn("served_at", parsing.time(served))
         .withColumn("watched", _watched(page["watch_history"], F.col("line")))
+        .withColumn("all_watched", _history(F.col("watched")))
         .withColumn("offered", _offered(page["candidates"]))
     )
     faults = [
@@ -69,17 +70,17 @@ def _finished(typed: DataFrame, source: str, ids: dict[str, Column], user: Colum
         "randomized": F.coalesce(page["randomized"], F.lit(False)),
         "device": page["device"],
         "location": page["location"],
-        "history": _history(F.col("watched")),
+        "history": F.filter("all_watched", lambda watched: ~_is_late(watched)),
+        "late_titles": F.size(F.filter("all_watched", _is_late)),
         "menu": _menu(F.col("offered")),
+        "day": F.to_date("served_at"),
     }
     views = finished(read, source, faults, user, good, reading)
     identity = id_of("source", "user_hash", "request_id", "served_at", "menu")
-    return views.withColumn("page_view_id", F.when(F.col("reason").isNull(), identity)).withColumn(
-        "late_titles", F.when(F.col("reason").isNull(), F.size(F.filter("history", is_late)))
-    )
+    return views.withColumn("page_view_id", F.when(F.col("reason").isNull(), identity))
 
 
-def is_late(watched: Column) -> Column:
+def _is_late(watched: Column) -> Column:
     """True for a title of the history that was watched at or after the page view."""
     return F.coalesce(watched["watched_at"] >= F.col("served_at"), F.lit(False))
 

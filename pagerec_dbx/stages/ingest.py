@@ -1,44 +1,41 @@
 """`pagerec ingest`: raw lines -> bronze -> silver, file by file, each exactly once.
 
-A run first writes down, in one small file, the batch it is going to do: its number, its files as they are, its clock
-and settings. Every append to a table carries that batch, so a run that is killed at any moment is finished by the next
-one without a record lost or doubled; the batch's files enter `ingested_files` after everything else of bronze, and the
-note goes away last.
+A run writes down which files it is going to read, streams them into bronze, holds what bronze then has against the
+folder's listing, file by file, and takes what the stream passed over. `ingested_files` is written last: until then the
+next run does the same run again, and everything that it repeats gives the same records.
 """
 
 import dataclasses
 import datetime as dt
-import hashlib
-import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pagerec_dbx.config import IngestSettings, parse_time
 from pagerec_dbx.errors import LogsError, QuarantineError
 from pagerec_dbx.hashing import HashingKey
-from pagerec_dbx.home import write_atomically
-from pagerec_dbx.pipelines import bronze, silver
-from pagerec_dbx.pipelines.files import LogFile, changed_file, inspected, list_log_files, require_unchanged
+from pagerec_dbx.pipelines import bronze, silver, streams
+from pagerec_dbx.pipelines.files import LogFile, list_log_files, read_lines, require_unchanged
 from pagerec_dbx.pipelines.lines import Reading
 from pagerec_dbx.pipelines.parsing import Plausible
 from pagerec_dbx.progress import say, watch_spark
-from pagerec_dbx.schemas import (
-    BRONZE_ATTRIBUTES,
-    BRONZE_EVENTS,
-    BRONZE_PAGE_VIEWS,
-    CLICKS,
-    INGESTED_FILES,
-    PAGE_VIEWS,
-    QUARANTINE,
-    REDUCTIONS,
-    ROWS,
-    TITLES,
+from pagerec_dbx.schemas import BRONZE_ATTRIBUTES, INGESTED_FILES, QUARANTINE, ROWS, TITLES
+from pagerec_dbx.spark import on_databricks
+from pagerec_dbx.stages.ingest_run import (
+    CountedFile,
+    Run,
+    forget_note,
+    planned_run,
+    recorded,
+    without_vanished,
 )
-from pagerec_dbx.tables import Tables, union_all
+from pagerec_dbx.stages.silver_days import rewrite_touched_days
+from pagerec_dbx.tables import Tables, spark_schema, union_all
 
-PENDING = "ingest-pending.json"
-_PAGES_AND_CLICKS = ("service_logs", "hashed_payloads", "click_logs", "page_events")
+Kept = Mapping[str, tuple[int, int]]  # path -> good and quarantined lines that bronze holds of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,142 +48,153 @@ class IngestResult:
     files: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """What one run is going to do, fixed before it begins."""
-
-    number: int
-    now: dt.datetime
-    settings: IngestSettings
-    files: tuple[LogFile, ...]
-
-    @property
-    def application(self) -> str:
-        """A name that another home's batch of the same number does not have."""
-        listing = json.dumps([dataclasses.astuple(file) for file in self.files])
-        return f"ingest-{hashlib.sha256(listing.encode()).hexdigest()[:16]}"
-
-    @property
-    def name(self) -> tuple[str, int]:
-        return self.application, self.number
-
-    def as_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self) | {"now": self.now.isoformat()})
-
-    @staticmethod
-    def from_json(text: str) -> "Batch":
-        content = json.loads(text)
-        return Batch(
-            number=content["number"],
-            now=dt.datetime.fromisoformat(content["now"]),
-            settings=IngestSettings(**content["settings"]),
-            files=tuple(LogFile(**file) for file in content["files"]),
-        )
-
-
-def ingest(tables: Tables, logs: Path, key: HashingKey, settings: IngestSettings, now: dt.datetime) -> IngestResult:
+def ingest(
+    tables: Tables,
+    logs: Path,
+    key: HashingKey,
+    settings: IngestSettings,
+    now: dt.datetime,
+    new_checkpoints: bool = False,
+) -> IngestResult:
     """Read the files that are new, finish what an earlier run began, and bring silver up to date.
 
     Args:
         logs: a folder with `service_logs/` and its like.
         now: the end of what is plausible lies one day after it.
+        new_checkpoints: begin new streams; what the tables hold is not read again.
 
     Raises:
         LogsError: no logs, a file that changed after it was read, or lines that were read and are in no table.
+        CheckpointError: the checkpoint of a stream is not the one that read the files of the tables.
         QuarantineError: too large a share of the lines was refused; everything is written.
     """
-    results = []
-    unfinished = _pending(tables)
-    if unfinished is not None:
-        say(f"Finishing batch {unfinished.number}, which an earlier run began")
-        results.append(_run(tables, unfinished, key))
-    batch = _next_batch(tables, logs, settings, now)
-    if batch is not None:
-        results.append(_run(tables, batch, key))
-    for result in results:
-        _require_few_refused(result, settings)
-    total = (sum(getattr(result, field.name) for result in results) for field in dataclasses.fields(IngestResult))
-    return IngestResult(*total)
-
-
-def _pending_path(tables: Tables) -> Path:
-    return tables.home.folder / PENDING
-
-
-def _pending(tables: Tables) -> Batch | None:
-    path = _pending_path(tables)
-    return Batch.from_json(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def _next_batch(tables: Tables, logs: Path, settings: IngestSettings, now: dt.datetime) -> Batch | None:
-    """The batch of the files that are new, written down before anything else is."""
     listed = list_log_files(logs)
-    _require_record_of_files(tables)
-    tables.create(INGESTED_FILES)
-    known = {
-        row.file: row for row in tables.read(INGESTED_FILES).select("file", "bytes", "modified_ns", "batch").collect()
-    }
-    for file in listed:
-        was = known.get(file.path)
-        if was is not None and (was.bytes, was.modified_ns) != (file.bytes, file.modified_ns):
-            raise changed_file(file, was.bytes, was.modified_ns)
-    new = tuple(file for file in listed if file.path not in known)
-    if not new:
-        return None
-    batch = Batch(1 + max((row.batch for row in known.values()), default=0), now, settings, new)
-    write_atomically(_pending_path(tables), batch.as_json())
-    return batch
+    known = recorded(tables)
+    for source in {file.source for file in listed}:
+        checkpoint = _checkpoint(tables, source)
+        if new_checkpoints:
+            streams.drop_checkpoint(checkpoint)
+        else:
+            streams.require_checkpoint(checkpoint, source, known.checkpoints.get(source))
+    run, begun = planned_run(tables, listed, known)
+    if run is None:
+        forget_note(tables)
+        return IngestResult(0, 0, 0, 0)
+    if begun:
+        say(f"Finishing run {run.number}, which was stopped")
+    reading = Reading(run.number, key, _plausible(settings, now), settings.max_line_bytes)
+    result = _run(tables, run, begun, listed, reading, settings, now)
+    _require_few_refused(result, settings)
+    return result
 
 
-def _require_record_of_files(tables: Tables) -> None:
-    if not tables.exists(INGESTED_FILES) and tables.exists(BRONZE_PAGE_VIEWS):
-        raise LogsError(
-            "table `ingested_files` is missing beside the lines that were read",
-            fix="Restore it, or start a new home: without it every file would be read again",
-        )
-
-
-def _run(tables: Tables, batch: Batch, key: HashingKey) -> IngestResult:
-    ingested = tables.read(INGESTED_FILES).where(F.col("batch") == batch.number)
-    if ingested.isEmpty():  # else bronze is complete, and its files may be gone
-        for file in batch.files:
-            require_unchanged(file)
-        with watch_spark(tables.spark, "reading logs"):
-            _to_bronze(tables, batch, key)
+def _run(
+    tables: Tables,
+    run: Run,
+    begun: bool,
+    listed: list[LogFile],
+    reading: Reading,
+    settings: IngestSettings,
+    now: dt.datetime,
+) -> IngestResult:
+    with watch_spark(tables.spark, "reading logs"):
+        for table in bronze.BRONZE_TABLES:
+            tables.create(table)
+        held = _held(tables, run) if begun else {}
+        run = without_vanished(run, held)
+        _stream(tables, [file for file in run.readable if file.path not in held], listed, reading)
+        kept = _with_passed_over(tables, run, reading)
+        records = [_record(tables, one, kept, run.number, now) for one in run.counted]
+        _to_quarantine(tables, run, settings, now)
     with watch_spark(tables.spark, "reducing repeats"):
-        _to_silver(tables, batch)
-    sums = ingested.agg(F.sum("lines"), F.sum("good"), F.sum("quarantined"), F.count("*")).first()
-    _pending_path(tables).unlink()
-    return IngestResult(*sums)
+        rewrite_touched_days(tables, run.number, settings.repeat_seconds)
+        files = tables.spark.createDataFrame(records, spark_schema(INGESTED_FILES)).coalesce(1)
+        _to_attributes(tables, run, files)
+    tables.append(INGESTED_FILES, files)
+    forget_note(tables)
+    good, quarantined = sum(record[6] for record in records), sum(record[7] for record in records)
+    return IngestResult(good + quarantined, good, quarantined, len(records))
 
 
-def _to_bronze(tables: Tables, batch: Batch, key: HashingKey) -> None:
-    lines = {row.file: row.lines for row in inspected(tables.spark, batch.files).collect()}
-    readable = [file for file in batch.files if lines[file.path] is not None]
-    unreadable = [file for file in batch.files if lines[file.path] is None]
-    plausible = Plausible(parse_time("earliest_time", batch.settings.earliest_time), batch.now + dt.timedelta(days=1))
-    reading = Reading(batch.number, key, plausible, batch.settings.max_line_bytes)
-    frames = bronze.bronze_frames(tables.spark, readable, reading)
-    for table in bronze.BRONZE_TABLES:
-        tables.create(table)
-    for table, frame in frames.items():
-        tables.append(table, frame, batch=batch.name)
-    refused = [bronze.refused(tables.read(table), batch.number) for table in frames]
-    refused.append(bronze.unreadable(tables.spark, unreadable, batch.number))
-    stamped = union_all(refused).withColumn("ingested_at", F.lit(batch.now))
-    tables.append(QUARANTINE, stamped, batch=batch.name)
-    counts = union_all([bronze.counted(tables.read(table), batch.number) for table in bronze.BRONZE_TABLES]).collect()
-    kept = {row.file: (row.good, row.quarantined) for row in counts} | {file.path: (0, 1) for file in unreadable}
-    records = [_record(file, lines[file.path], kept.get(file.path, (0, 0)), batch) for file in batch.files]
-    frame = tables.spark.createDataFrame(records, tables.read(INGESTED_FILES).schema)
-    tables.append(INGESTED_FILES, frame, batch=batch.name)
+def _checkpoint(tables: Tables, source: str) -> Path:
+    return tables.home.folder / "checkpoints" / source
 
 
-def _record(file: LogFile, lines: int | None, kept: tuple[int, int], batch: Batch) -> tuple:
+def _plausible(settings: IngestSettings, now: dt.datetime) -> Plausible:
+    return Plausible(parse_time("earliest_time", settings.earliest_time), now + dt.timedelta(days=1))
+
+
+# --- bronze -----------------------------------------------------------------------------------------------------------
+
+
+def _stream(tables: Tables, files: list[LogFile], listed: list[LogFile], reading: Reading) -> None:
+    """One stream a source, side by side; each ends when it has read the files that are there."""
+    for file in files:
+        require_unchanged(file)
+    queries = []
+    for source, of_source in _by_source(files).items():
+        if not streams.can_stream(file for file in listed if file.source == source):
+            continue
+        lines = streams.streamed_lines(tables.spark, of_source, on_databricks())
+        typed = bronze.typed_lines(lines, source, reading)
+        queries.append(tables.append_stream(bronze.table_of(source), typed, _checkpoint(tables, source)))
+    try:
+        for query in queries:
+            query.awaitTermination()
+    except StreamingQueryException as error:
+        raise LogsError(
+            "reading the logs was interrupted",
+            got=_cause(error),
+            fix="Remove the cause and run `pagerec ingest` again: it goes on where this run stopped",
+        ) from error
+    finally:
+        for query in queries:
+            query.stop()
+
+
+def _cause(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by")]
+    return (causes or lines)[-1][:300] if lines else type(error).__name__
+
+
+def _with_passed_over(tables: Tables, run: Run, reading: Reading) -> Kept:
+    """Hold bronze against the files, and read those anew of which it has not every line once; what it then holds."""
+    kept = _held(tables, run)
+    wrong = [
+        one.file for one in run.counted if one.lines is not None and sum(kept.get(one.file.path, (0,))) != one.lines
+    ]
+    for source, of_source in _by_source(wrong).items():
+        say(f"  {len(of_source)} files of {source} were passed over by the stream and are read now")
+        table = bronze.table_of(source)
+        begun = [file.path for file in of_source if file.path in kept]
+        if begun:
+            tables.delete(table, (F.col("batch") == run.number) & F.col("file").isin(begun))
+        # One append is one commit, and where it was made no file is wrong any more.
+        tables.append(table, bronze.typed_lines(read_lines(tables.spark, of_source), source, reading))
+    return _held(tables, run) if wrong else kept
+
+
+def _by_source(files: Iterable[LogFile]) -> dict[str, list[LogFile]]:
+    found: dict[str, list[LogFile]] = {}
+    for file in files:
+        found.setdefault(file.source, []).append(file)
+    return found
+
+
+def _held(tables: Tables, run: Run) -> Kept:
+    """What bronze holds of this run's files."""
+    counts = union_all([bronze.counted(tables.read(table), run.number) for table in bronze.BRONZE_TABLES])
+    return {row["file"]: (row["good"], row["quarantined"]) for row in counts.collect()}  # one a file
+
+
+def _record(tables: Tables, one: CountedFile, kept: Kept, batch: int, now: dt.datetime) -> tuple:
     """One record of `ingested_files`, if the file is still as it was listed and each of its lines is accounted for."""
-    require_unchanged(file)
-    good, quarantined = kept
-    read = 1 if lines is None else lines
+    file = one.file
+    if Path(file.path).exists():
+        require_unchanged(file)
+    good, quarantined = (0, 1) if one.lines is None else kept.get(file.path, (0, 0))
+    read = 1 if one.lines is None else one.lines
     if good + quarantined != read:
         raise LogsError(
             f"{file.path} has lines that are in no table",
@@ -194,29 +202,35 @@ def _record(file: LogFile, lines: int | None, kept: tuple[int, int], batch: Batc
             got=f"{good} good and {quarantined} quarantined",
             fix="Report this, with the file if you may; nothing of silver was changed",
         )
-    return file.path, file.source, file.bytes, file.modified_ns, batch.number, read, good, quarantined, batch.now
+    checkpoint = streams.checkpoint_id(_checkpoint(tables, file.source))
+    return file.path, file.source, file.bytes, file.modified_ns, batch, read, good, quarantined, checkpoint, now
 
 
-def _to_silver(tables: Tables, batch: Batch) -> None:
-    """Silver from all of bronze, as far as the batch's files can have changed it."""
-    sources = {file.source for file in batch.files}
-    if sources & set(_PAGES_AND_CLICKS) or not tables.exists(REDUCTIONS):
-        _replace_pages_and_clicks(tables, batch.settings)
+# --- quarantine and attributes ----------------------------------------------------------------------------------------
+
+
+def _to_quarantine(tables: Tables, run: Run, settings: IngestSettings, now: dt.datetime) -> None:
+    """The run's refused lines; those that have been kept long enough go, from bronze too."""
+    refused = [bronze.refused(tables.read(table), run.number) for table in bronze.BRONZE_TABLES]
+    refused.append(bronze.unreadable(tables.spark, run.unreadable, run.number))
+    stamped = union_all(refused).withColumn("ingested_at", F.lit(now))
+    tables.replace_where(QUARANTINE, stamped.coalesce(1), f"batch = {run.number}")
+    expired = f"ingested_at < TIMESTAMP'{(now - dt.timedelta(days=settings.quarantine_days)).isoformat()}'"
+    batches = [row["batch"] for row in tables.read(QUARANTINE).where(expired).select("batch").distinct().collect()]
+    if batches:
+        listed = ", ".join(map(str, batches))
+        for table in bronze.BRONZE_TABLES:
+            tables.delete(table, f"refused AND batch IN ({listed})")
+        tables.delete(QUARANTINE, f"batch IN ({listed})")
+
+
+def _to_attributes(tables: Tables, run: Run, files: DataFrame) -> None:
+    """Titles and rows, made anew if the run has read a file of theirs; they are small."""
+    everything = tables.read(INGESTED_FILES).unionByName(files).select("file", "modified_ns")
     for table in (TITLES, ROWS):
-        if table.name in sources or not tables.exists(table):
-            frame = silver.attributes(
-                tables.read(BRONZE_ATTRIBUTES), tables.read(INGESTED_FILES), table.name, *table.key
-            )
+        if table.name in run.sources or not tables.exists(table):
+            frame = silver.attributes(tables.read(BRONZE_ATTRIBUTES), everything, table.name, *table.key)
             tables.replace(table, frame)
-
-
-def _replace_pages_and_clicks(tables: Tables, settings: IngestSettings) -> None:
-    views = tables.read(BRONZE_PAGE_VIEWS)
-    tables.replace(PAGE_VIEWS, silver.page_views(views))
-    clicks = silver.clicks(tables.read(BRONZE_EVENTS), settings.repeat_seconds).persist()
-    tables.replace(CLICKS, clicks)
-    tables.replace(REDUCTIONS, silver.reductions(views, clicks))
-    clicks.unpersist()
 
 
 def _require_few_refused(result: IngestResult, settings: IngestSettings) -> None:

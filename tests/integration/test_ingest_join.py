@@ -14,16 +14,16 @@ from pagerec_dbx.schemas import (
     BRONZE_PAGE_VIEWS,
     CLICK_MATCHES,
     CLICKS,
+    DAY_LEDGER,
     INGESTED_FILES,
     JOIN_HEALTH,
     LABELLED_PAGE_VIEWS,
     PAGE_VIEWS,
     QUARANTINE,
-    REDUCTIONS,
     ROWS,
     TITLES,
 )
-from pagerec_dbx.stages.ingest import PENDING, IngestResult, ingest
+from pagerec_dbx.stages.ingest import IngestResult, ingest
 from pagerec_dbx.stages.join import join
 from pagerec_dbx.tables import Tables
 from tests.log_lines import NOW, at, click, event, payload, service, write
@@ -32,7 +32,7 @@ SECRET = "7a" * 32
 RAW_ID = "ann@somewhere.example"
 ALL_TABLES = (
     BRONZE_ATTRIBUTES, BRONZE_EVENTS, BRONZE_PAGE_VIEWS, INGESTED_FILES, QUARANTINE,
-    CLICKS, PAGE_VIEWS, REDUCTIONS, ROWS, TITLES,
+    CLICKS, PAGE_VIEWS, DAY_LEDGER, ROWS, TITLES,
 )  # fmt: skip
 STRICT = IngestSettings(min_lines_for_share=10, max_quarantined_share=0.5)
 
@@ -180,63 +180,6 @@ def test_ingest_refuses_a_file_that_changed_after_it_was_read(undisturbed):
         ingest(tables, logs, key, STRICT, NOW)
     path.write_bytes(content)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-class Stopped(Exception):
-    """Stands for a kill."""
-
-
-def _stop_at(monkeypatch, method, number):
-    """Let the numbered call of a writing method fail, before or after it has written."""
-    calls, real = [], getattr(Tables, method)
-
-    def stopping(self, table, *arguments, **named):
-        calls.append(table.name)
-        if len(calls) == abs(number) and number > 0:
-            raise Stopped(table.name)
-        real(self, table, *arguments, **named)
-        if len(calls) == -number:
-            raise Stopped(table.name)
-
-    monkeypatch.setattr(Tables, method, stopping)
-
-
-def _content_without_paths(tables, logs):
-    return {name: [text.replace(str(logs), "LOGS") for text in texts] for name, texts in _content(tables).items()}
-
-
-def test_ingest_that_was_stopped_again_and_again_ends_like_an_undisturbed_one(
-    spark, undisturbed, tmp_path, monkeypatch
-):
-    *_, logs_of_other, _, between = undisturbed
-    tables, key = _home(spark, tmp_path / "home")
-    logs = tmp_path / "logs"
-    wanted = _first_day(logs)
-    # Appends: page views, events, attributes, quarantine, files.
-    # Replaces: page views, clicks, reductions, titles, rows.
-    for method, number in (("append", -1), ("append", 5), ("replace", 2)):
-        with monkeypatch.context() as patch, pytest.raises(Stopped):
-            _stop_at(patch, method, number)
-            ingest(tables, logs, key, STRICT, NOW)
-        assert (tables.home.folder / PENDING).exists()
-    assert ingest(tables, logs, key, STRICT, NOW) == wanted
-    assert not (tables.home.folder / PENDING).exists()
-    got = _content_without_paths(tables, logs)
-    for name, texts in between.items():
-        if name != "ingested_files":  # these hold the files' times
-            assert got[name] == [text.replace(str(logs_of_other), "LOGS") for text in texts], name
-
-
-def test_a_write_that_is_not_idempotent_would_be_noticed(spark, tmp_path, monkeypatch):
-    tables, key = _home(spark, tmp_path / "home")
-    write(tmp_path / "logs", "titles", [{"title_id": "t"}])
-    real = Tables.append
-    with monkeypatch.context() as patch, pytest.raises(LogsError, match="wanted 1 lines.*got 2 good"):
-        patch.setattr(Tables, "append", lambda self, table, frame, batch=None: real(self, table, frame))
-        with patch.context() as inner, pytest.raises(Stopped):
-            _stop_at(inner, "append", -1)
-            ingest(tables, tmp_path / "logs", key, STRICT, NOW)
-        ingest(tables, tmp_path / "logs", key, STRICT, NOW)
 
 
 def test_ingest_with_too_many_refused_lines_writes_them_and_fails_once(spark, tmp_path):

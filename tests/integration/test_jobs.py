@@ -11,7 +11,11 @@ from pagerec_dbx.schemas import COMPARISONS, PROMOTIONS, RANKED_MENUS
 from pagerec_dbx.tables import Tables
 from tests.bundle import ROOT, load_bundle, task_parameters
 
-SMALL = {"ranks": "1", "epochs": "2", "batch_size": "16"}  # one rank runs in this process; launches of several are tested elsewhere
+SMALL = {
+    "ranks": "1",
+    "epochs": "2",
+    "batch_size": "16",
+}  # one rank runs in this process; launches of several are tested elsewhere
 
 
 @pytest.fixture(scope="module")

@@ -56,18 +56,20 @@ def _bronze(spark, pages, clicks):
         rows = [tuple(record.get(name) for name in names) for record in records]
         return spark.createDataFrame(rows, spark_schema(table))
 
-    common = {"file": "f", "batch": 1}
+    common = {"file": "f", "batch": 1, "refused": False}
     page_records = [
         common
         | {"source": one["source"], "user_hash": one["user"], "page_view_id": one["id"], "request_id": one["request"]}
         | {"served_at": _moment(one["time"]), "randomized": False, "device": one["device"], "history": []}
-        | {"late_titles": 0, "menu": [(row, row.upper(), place, False) for place, row in enumerate(one["menu"])]}
+        | {"day": _moment(one["time"]).date(), "late_titles": 0}
+        | {"menu": [(row, row.upper(), place, False) for place, row in enumerate(one["menu"])]}
         for one in pages
     ]
     click_records = [
         common
         | {"source": one["source"], "user_hash": one["user"], "event": "row_click", "click_id": one["id"]}
         | {"request_id": one["request"], "happened_at": _moment(one["time"]), "row_id": one["row"]}
+        | {"day": _moment(one["time"]).date()}
         for one in clicks
     ]
     return filled(BRONZE_PAGE_VIEWS, page_records), filled(BRONZE_EVENTS, click_records)

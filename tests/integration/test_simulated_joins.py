@@ -11,7 +11,7 @@ from simulation_worlds import SETTINGS
 from pagerec_dbx.config import IngestSettings, JoinSettings
 from pagerec_dbx.hashing import ensure_key
 from pagerec_dbx.home import open_home
-from pagerec_dbx.schemas import CLICK_MATCHES, LABELLED_PAGE_VIEWS, QUARANTINE, REDUCTIONS
+from pagerec_dbx.schemas import CLICK_MATCHES, JOIN_HEALTH, LABELLED_PAGE_VIEWS, QUARANTINE
 from pagerec_dbx.stages.ingest import ingest
 from pagerec_dbx.stages.join import join
 from pagerec_dbx.stages.simulate import simulate
@@ -71,7 +71,7 @@ def test_every_click_goes_where_the_simulation_says(world):
 def test_every_repeat_is_reduced_and_counted(world):
     tables, _, truth = world
     sums = collections.Counter()
-    for row in tables.read(REDUCTIONS).collect():
+    for row in tables.read(JOIN_HEALTH).where("join_method = 'all' AND measure LIKE 'duplicate%'").collect():
         sums[row.measure] += row.value
     assert sums["duplicate_page_views"] == truth["faults"]["repeated_pages"] > 0
     assert sums["duplicate_clicks"] == sum(one["lines"] for one in truth["clicks"] if one["fate"] == "repeat") > 0

@@ -1,0 +1,132 @@
+"""What one run of `ingest` is going to read, written down before it reads, so that the next finishes a killed one.
+
+The note holds each file as it was listed and the lines that it had. A run that finds a note goes on under its number,
+with the files that have come since.
+"""
+
+import dataclasses
+import json
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from pagerec_dbx.errors import LogsError
+from pagerec_dbx.home import write_atomically
+from pagerec_dbx.pipelines.files import LogFile, changed_file, inspected
+from pagerec_dbx.schemas import BRONZE_PAGE_VIEWS, INGESTED_FILES
+from pagerec_dbx.tables import Tables
+
+NOTE = "ingest-pending.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class CountedFile:
+    """A log file and its lines that are not blank; None where it cannot be decompressed."""
+
+    file: LogFile
+    lines: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run: its number stands in every record that it adds to bronze, the quarantine and `ingested_files`."""
+
+    number: int
+    counted: tuple[CountedFile, ...]
+
+    @property
+    def readable(self) -> list[LogFile]:
+        return [one.file for one in self.counted if one.lines is not None]
+
+    @property
+    def unreadable(self) -> list[LogFile]:
+        return [one.file for one in self.counted if one.lines is None]
+
+    @property
+    def sources(self) -> set[str]:
+        return {one.file.source for one in self.counted}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """What `ingested_files` says: the files that were read, the last run's number, each source's last checkpoint."""
+
+    files: Mapping[str, tuple[int, int]]  # path -> bytes, time of modification
+    last: int
+    checkpoints: Mapping[str, str]
+
+
+def recorded(tables: Tables) -> Recorded:
+    """The files of all finished runs.
+
+    Raises:
+        LogsError: the record is missing beside lines that were read.
+    """
+    if not tables.exists(INGESTED_FILES) and tables.exists(BRONZE_PAGE_VIEWS) and _note(tables) is None:
+        raise LogsError(
+            "table `ingested_files` is missing beside the lines that were read",
+            fix="Restore it, or start a new home: without it every file would be read again",
+        )
+    tables.create(INGESTED_FILES)
+    records = tables.read(INGESTED_FILES).select("file", "source", "bytes", "modified_ns", "batch", "checkpoint")
+    rows = records.orderBy("batch").collect()  # one a file
+    return Recorded(
+        files={row["file"]: (row["bytes"], row["modified_ns"]) for row in rows},
+        last=max((row["batch"] for row in rows), default=0),
+        checkpoints={row["source"]: row["checkpoint"] for row in rows if row["checkpoint"] is not None},
+    )
+
+
+def planned_run(tables: Tables, listed: Iterable[LogFile], known: Recorded) -> tuple[Run | None, bool]:
+    """The run to do, None if there is nothing to read; and whether an earlier run began it.
+
+    Raises:
+        LogsError: a file is not what it was when it was read or listed.
+    """
+    begun = [one for one in _note(tables) or () if one.file.path not in known.files]
+    seen = known.files | {one.file.path: (one.file.bytes, one.file.modified_ns) for one in begun}
+    new = []
+    for file in listed:
+        was = seen.get(file.path)
+        if was is None:
+            new.append(file)
+        elif was != (file.bytes, file.modified_ns):
+            raise changed_file(file, *was)
+    if not begun and not new:
+        return None, False
+    run = Run(known.last + 1, (*begun, *_counted(tables, new)))
+    write_atomically(_note_path(tables), _as_json(run.counted))
+    return run, bool(begun)
+
+
+def forget_note(tables: Tables) -> None:
+    """The run is finished and recorded."""
+    _note_path(tables).unlink(missing_ok=True)
+
+
+def without_vanished(run: Run, held: Collection[str]) -> Run:
+    """The run without files of an earlier attempt that are gone and of which bronze holds nothing."""
+    here = [one for one in run.counted if one.file.path in held or Path(one.file.path).exists()]
+    return Run(run.number, tuple(here))
+
+
+def _counted(tables: Tables, files: list[LogFile]) -> list[CountedFile]:
+    if not files:
+        return []
+    lines = {row["file"]: row["lines"] for row in inspected(tables.spark, files).collect()}  # one a file
+    return [CountedFile(file, lines[file.path]) for file in files]
+
+
+def _note_path(tables: Tables) -> Path:
+    return tables.home.folder / NOTE
+
+
+def _note(tables: Tables) -> list[CountedFile] | None:
+    path = _note_path(tables)
+    if not path.exists():
+        return None
+    records = json.loads(path.read_text(encoding="utf-8"))
+    return [CountedFile(LogFile(**record["file"]), record["lines"]) for record in records]
+
+
+def _as_json(counted: Iterable[CountedFile]) -> str:
+    return json.dumps([dataclasses.asdict(one) for one in counted])

@@ -1,0 +1,62 @@
+"""Bronze to silver, day by day: only the days of which a run has read lines are made anew."""
+
+import datetime as dt
+from collections.abc import Callable
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pagerec_dbx.ledger import Ledger
+from pagerec_dbx.pipelines import silver
+from pagerec_dbx.schemas import BRONZE_EVENTS, BRONZE_PAGE_VIEWS, CLICKS, PAGE_VIEWS, Table
+from pagerec_dbx.tables import Tables, on_days
+
+Days = set[dt.date]
+
+
+def rewrite_touched_days(tables: Tables, run: int, repeat_seconds: float) -> None:
+    """Bring `page_views` and `clicks` up to date with the lines of a run; repeated, it does the same again."""
+    ledger = Ledger(tables)
+    views, events = tables.read(BRONZE_PAGE_VIEWS), tables.read(BRONZE_EVENTS)
+    view_days = _days(views.where((F.col("batch") == run) & ~F.col("refused")))
+    click_days = _days(silver.click_records(events).where(F.col("batch") == run))
+    click_days = with_linked_days(events, click_days, set(ledger.revisions(CLICKS)), repeat_seconds)
+    _rewrite(tables, ledger, PAGE_VIEWS, views, view_days, run, silver.page_views)
+    _rewrite(tables, ledger, CLICKS, events, click_days, run, lambda lines: silver.clicks(lines, repeat_seconds))
+
+
+def _rewrite(
+    tables: Tables, ledger: Ledger, table: Table, bronze: DataFrame, days: Days, run: int,
+    reduce: Callable[[DataFrame], DataFrame],
+) -> None:  # fmt: skip
+    tables.create(table)
+    if days:
+        tables.replace_days(table, reduce(bronze.where(on_days(days))), days)
+        ledger.written(table, dict.fromkeys(days, f"run {run}"))
+
+
+def with_linked_days(events: DataFrame, days: Days, held: Days, repeat_seconds: float) -> Days:
+    """These days, and those days of the table with which they share a click that reaches over midnight.
+
+    A click of many records, each a repeat of the one before, may reach over several days; so this looks again from
+    each day that it adds.
+
+    Args:
+        events: the lines of BRONZE_EVENTS.
+        held: the days that the table has; the others have no click that could change.
+    """
+    found, new = set(days), set(days)
+    while new:
+        beside = {day + dt.timedelta(step) for day in new for step in (-1, 1)} & held
+        if not beside - found:
+            break
+        midnights = _days(silver.linked_midnights(events.where(on_days(beside | new)), repeat_seconds))
+        before = {midnight: midnight - dt.timedelta(1) for midnight in midnights}
+        linked = {day for pair in before.items() if found & set(pair) for day in pair}
+        new = linked & held - found
+        found |= new
+    return found
+
+
+def _days(frame: DataFrame) -> Days:
+    return {record["day"] for record in frame.select("day").distinct().collect()}
