@@ -46,6 +46,11 @@ class HashingKey:
         return text.encode("ascii")
 
 
+def fingerprint(key: HashingKey) -> str:
+    """What tells keys apart and does not give them away: 16 hex digits."""
+    return user_hash(key.read(), "pagerec: which key is this?")[:16]
+
+
 def ensure_key(home: Home, derived_from_seed: int | None = None) -> tuple[HashingKey, bool]:
     """The home's key, made on first use; the second value says whether it was made now.
 

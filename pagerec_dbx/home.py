@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from pagerec_dbx.errors import HomeError, LockedHomeError
+from pagerec_dbx.errors import HomeError, KeyFileError, LockedHomeError
 
 LAYOUT = 2  # raised whenever a home written before can no longer be read
 
@@ -100,6 +100,25 @@ def require_layout(home: Home) -> None:
             wanted=f"layout {LAYOUT}",
             got=f"layout {layout}",
             fix="Use the version that wrote it, or start a new home with --home",
+        )
+
+
+def require_same_key(home: Home, fingerprint: str) -> None:
+    """Keep by which key the home's user ids are hashed, and refuse another one.
+
+    Raises:
+        KeyFileError: the home's ids were hashed by another key, so that a viewer would become two.
+    """
+    marker = home.folder / "home.json"
+    content = json.loads(marker.read_text(encoding="utf-8"))
+    if "key" not in content:
+        write_atomically(marker, json.dumps(content | {"key": fingerprint}) + "\n")
+    elif content["key"] != fingerprint:
+        raise KeyFileError(
+            f"the hashing key is not the one that home {home.name} was made with",
+            wanted=f"the key with the fingerprint {content['key']}",
+            got=fingerprint,
+            fix="Restore hash.key or PAGEREC_KEY from its backup, or move the home to the new key: `pagerec rekey`",
         )
 
 

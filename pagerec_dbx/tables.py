@@ -21,6 +21,7 @@ _PROPERTIES = {
     "delta.enableDeletionVectors": "false",
     "delta.columnMapping.mode": "none",
 }
+_SMALL_FILE_BYTES = 16 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Tables:
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
-        return reader.table(self._address(table)) if self.home.in_catalog else reader.load(self._address(table))
+        frame = reader.table(self._address(table)) if self.home.in_catalog else reader.load(self._address(table))
+        return _of_this_version(frame, table)
 
     def require(self, table: Table) -> None:
         """Raise MissingTableError unless the table exists."""
@@ -111,7 +113,9 @@ class Tables:
         merge.whenNotMatchedInsertAll().execute()
 
     def create(self, table: Table) -> None:
-        """Make an empty table unless it exists."""
+        """Make an empty table, with its constraints, unless it exists."""
+        if self.exists(table):
+            return
         builder = DeltaTable.createIfNotExists(self.spark)
         address = self._address(table)
         builder = builder.tableName(address) if self.home.in_catalog else builder.location(address)
@@ -121,6 +125,24 @@ class Tables:
         if table.partition_by:
             builder = builder.partitionedBy(*table.partition_by)
         builder.execute()
+        for name, condition in table.checks:
+            self.spark.sql(f"ALTER TABLE {self._sql_name(table)} ADD CONSTRAINT {name} CHECK ({condition})")
+
+    def compact(self, table: Table, by: str | None = None, most_files: int = 64) -> bool:
+        """Put small files together where there are many; the records stay the same.
+
+        Args:
+            by: a column by which the records of one file stay near each other, for Delta's statistics.
+
+        Returns:
+            Whether there were too many: more than `most_files`, of less than 16 MiB on average.
+        """
+        detail = self._delta(table).detail().select("numFiles", "sizeInBytes").first()
+        many = detail["numFiles"] > most_files and detail["sizeInBytes"] < detail["numFiles"] * _SMALL_FILE_BYTES
+        if many:
+            optimize = self._delta(table).optimize()
+            optimize.executeZOrderBy(by) if by else optimize.executeCompaction()
+        return many
 
     def _writer(self, table: Table, frame: DataFrame):
         self.create(table)
@@ -135,6 +157,9 @@ class Tables:
     def _delta(self, table: Table) -> DeltaTable:
         by = DeltaTable.forName if self.home.in_catalog else DeltaTable.forPath
         return by(self.spark, self._address(table))
+
+    def _sql_name(self, table: Table) -> str:
+        return self._address(table) if self.home.in_catalog else f"delta.`{self._address(table)}`"
 
     def _address(self, table: Table) -> str:
         return self.home.table_address(table.name)
@@ -162,6 +187,19 @@ def conform(frame: DataFrame, table: Table) -> DataFrame:
     if faults:
         raise SchemaError(f"records do not fit table `{table.name}`", wanted="; ".join(faults))
     return frame.select(*table.column_names)
+
+
+def _of_this_version(frame: DataFrame, table: Table) -> DataFrame:
+    """The same frame, if it has the columns that this version of the package gives the table."""
+    missing = [name for name in table.column_names if name not in frame.columns]
+    if missing:
+        raise SchemaError(
+            f"table `{table.name}` was made by another version of pagerec",
+            wanted=f"columns {', '.join(missing)}",
+            got=", ".join(frame.columns),
+            fix="Use the version that made it, or start a new home and ingest the logs again",
+        )
+    return frame
 
 
 def _name(kind: DataType | None) -> str:

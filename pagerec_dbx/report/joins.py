@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from pagerec_dbx.pipelines.crosscheck import CAUSES
 from pagerec_dbx.report.content import MISSING, Health, number
 from pagerec_dbx.report.plots import bars, line_chart
 
 _METHODS = ("keyed", "windowed")
 _SUMMED = ("page_views", "clicks_matched", "duplicate_page_views", "duplicate_clicks", "clicks_past_menu_kept")
 _UNMATCHED = "unmatched_"
+_WAITS = {"half": "time_to_click_p50", "9 of 10": "time_to_click_p90", "99 of 100": "time_to_click_p99"}
 
 
 def joins_part(health: Iterable[Health]) -> dict:
@@ -23,10 +25,12 @@ def joins_part(health: Iterable[Health]) -> dict:
         if measure.startswith(_UNMATCHED) and method in _METHODS and value
     }
     days = sorted({one.day for one in records})
-    rates = {
-        method: [(days.index(o.day), o.value) for o in records if (o.join_method, o.measure) == (method, "match_rate")]
-        for method in _METHODS
-    }
+    rates = {method: _by_day(records, days, method, "match_rate") for method in _METHODS}
+    agreement = {"labelled alike": _by_day(records, days, "all", "agreement")}
+    waits = {name: _by_day(records, days, "all", measure) for name, measure in _WAITS.items()}
+    causes = bars({cause.replace("_", " "): _sum(records, f"disagreement_{cause}") for cause in CAUSES})
+    compared = _sum(records, "agreement_page_views")
+    alike = compared - sum(bar.value for bar in causes)
     methods = [method for method in _METHODS if any(one.join_method == method for one in records)]
     measures = [measure for measure in _SUMMED if any((method, measure) in totals for method in methods)]
     unmatched = bars(lost)
@@ -37,9 +41,24 @@ def joins_part(health: Iterable[Health]) -> dict:
         "unmatched": unmatched,
         "unmatched_rows": [[bar.label, f"{bar.value:,.0f}"] for bar in unmatched],
         "match_chart": line_chart(rates, unit=0.01, sign=" %") if len(days) > 1 else None,
+        "agreement": f"{alike / compared:.1%}" if compared else None,
+        "agreement_views": f"{compared:,.0f}",
+        "agreement_chart": line_chart(agreement, unit=0.01, sign=" %") if len(days) > 1 else None,
+        "causes": [bar for bar in causes if bar.value],
+        "cause_rows": [[bar.label, f"{bar.value:,.0f}"] for bar in causes],
+        "wait_chart": line_chart(waits, sign=" s") if len(days) > 1 else None,
         "first_day": days[0].isoformat() if days else "",
         "health_rows": [[one.day.isoformat(), one.join_method, one.measure, _shown(one.value)] for one in records],
     }  # fmt: skip
+
+
+def _by_day(records: Iterable[Health], days: list, method: str, measure: str) -> list[tuple[int, float]]:
+    """A measure as points (number of the day, value)."""
+    return [(days.index(one.day), one.value) for one in records if (one.join_method, one.measure) == (method, measure)]
+
+
+def _sum(records: Iterable[Health], measure: str) -> float:
+    return sum(one.value for one in records if (one.join_method, one.measure) == ("all", measure))
 
 
 def match_rate(health: Iterable[Health]) -> float | None:

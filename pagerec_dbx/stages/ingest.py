@@ -16,13 +16,22 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.config import IngestSettings, parse_time
 from pagerec_dbx.errors import LogsError, QuarantineError
-from pagerec_dbx.hashing import HashingKey
+from pagerec_dbx.hashing import HashingKey, fingerprint
+from pagerec_dbx.home import require_same_key
 from pagerec_dbx.pipelines import bronze, silver, streams
 from pagerec_dbx.pipelines.files import LogFile, list_log_files, read_lines, require_unchanged
 from pagerec_dbx.pipelines.lines import Reading
 from pagerec_dbx.pipelines.parsing import Plausible
 from pagerec_dbx.progress import say, watch_spark
-from pagerec_dbx.schemas import BRONZE_ATTRIBUTES, INGESTED_FILES, QUARANTINE, ROWS, TITLES
+from pagerec_dbx.schemas import (
+    BRONZE_ATTRIBUTES,
+    BRONZE_EVENTS,
+    BRONZE_PAGE_VIEWS,
+    INGESTED_FILES,
+    QUARANTINE,
+    ROWS,
+    TITLES,
+)
 from pagerec_dbx.spark import on_databricks
 from pagerec_dbx.stages.ingest_run import (
     CountedFile,
@@ -65,10 +74,12 @@ def ingest(
 
     Raises:
         LogsError: no logs, a file that changed after it was read, or lines that were read and are in no table.
+        KeyFileError: the tables hold ids that were hashed by another key.
         CheckpointError: the checkpoint of a stream is not the one that read the files of the tables.
         QuarantineError: too large a share of the lines was refused; everything is written.
     """
     listed = list_log_files(logs)
+    require_same_key(tables.home, fingerprint(key))
     known = recorded(tables)
     for source in {file.source for file in listed}:
         checkpoint = _checkpoint(tables, source)
@@ -112,6 +123,8 @@ def _run(
         _to_attributes(tables, run, files)
     tables.append(INGESTED_FILES, files)
     forget_note(tables)
+    for table, by in ((BRONZE_PAGE_VIEWS, "day"), (BRONZE_EVENTS, "day"), (QUARANTINE, None), (INGESTED_FILES, None)):
+        tables.compact(table, by)
     good, quarantined = sum(record[6] for record in records), sum(record[7] for record in records)
     return IngestResult(good + quarantined, good, quarantined, len(records))
 

@@ -84,3 +84,39 @@ def test_snapshotted_tables_have_no_deletion_vectors(tables, spark):
     properties = spark.sql(f"DESCRIBE DETAIL delta.`{address}`").first()["properties"]
     assert properties["delta.enableDeletionVectors"] == "false"
     assert {field.name for field in spark_schema(CLICKS) if not field.nullable} >= {"click_id", "user_hash"}
+
+
+def test_a_constraint_refuses_what_no_record_may_be(tables, spark):
+    table = Table("shares", "name", COUNTS.columns, key=("name",), checks=(("positive", "count > 0"),))
+    tables.append(table, counts(spark, a=1))
+    with pytest.raises(Exception, match="(?i)constraint positive"):
+        tables.append(table, counts(spark, b=0))
+    assert tables.read(table).count() == 1
+
+
+def test_a_table_of_another_version_is_refused(tables, spark):
+    tables.append(COUNTS, counts(spark, a=1))
+    later = Table("counts", "name", (*COUNTS.columns, Column("share", "double")))
+    with pytest.raises(SchemaError, match="`counts` was made by another version of pagerec: wanted columns share"):
+        tables.read(later)
+
+
+def test_compact_puts_small_files_together_and_changes_no_record(tables, spark):
+    for number in range(4):
+        tables.append(COUNTS, counts(spark, **{f"n{number}": number}).coalesce(1))
+    before = stored(tables)
+    assert not tables.compact(COUNTS, most_files=4)
+    assert tables.compact(COUNTS, by="name", most_files=3)
+    assert len(tables.read(COUNTS).inputFiles()) == 1 and stored(tables) == before
+
+
+def test_one_day_is_read_from_that_day_s_files(tables, spark):
+    days = spark.sql("SELECT CAST(id AS INT) n, DATE'2024-01-01' + CAST(id % 4 AS INT) day FROM range(40)")
+    table = Table("by_day", "n", (Column("n", "int"), Column("day", "date")), partition_by=("day",))
+    tables.append(table, days)
+    one = tables.read(table).where("day = DATE'2024-01-02'")
+    assert one.inputFiles() and all("day=2024-01-02" in file for file in _scanned(one))
+
+
+def _scanned(frame) -> set[str]:
+    return {row["file"] for row in frame.selectExpr("_metadata.file_path AS file").distinct().collect()}

@@ -60,6 +60,17 @@ FULL = ReportContent(
         Health(dt.date(2024, 1, day), "keyed", measure, value)
         for day in (1, 2)
         for measure, value in (("clicks_matched", 90.0), ("unmatched_no_page", 10.0), ("match_rate", 0.9))
+    )
+    + tuple(
+        Health(dt.date(2024, 1, day), "all", measure, value)
+        for day in (1, 2)
+        for measure, value in (
+            ("agreement_page_views", 50.0),
+            ("agreement", 0.8),
+            ("disagreement_past_window", 7.0),
+            ("disagreement_other", 3.0),
+            ("time_to_click_p50", 9.5),
+        )
     ),
     positions=tuple(PositionClicks(place, drawn, 100, 20 - place) for place in range(5) for drawn in (False, True)),
     quarantine=(Quarantined("service_logs", "not_json", 61),),
