@@ -9,7 +9,7 @@ export PYTHON
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench wheel lock clean
+.PHONY: help setup demo test test-slow lint format bench-data wheel lock clean
 
 help:  ## this list
 	@echo "pagerec: learns in which order to show the rows of a home page. Targets:"
@@ -44,8 +44,8 @@ format: setup  ## let ruff put the files in order
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
 
-bench: setup  ## measurements, as one table
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench-data: setup  ## raw lines to snapshots at several sizes, as one table; hours (ARGS="--sizes 250000" for one)
+	@$(BIN)/python -m benchmarks.data $(ARGS)
 
 wheel: setup  ## dist/pagerec_dbx-*.whl, without network
 	@rm -rf build dist

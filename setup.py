@@ -33,7 +33,7 @@ LOCAL = [
     "scikit-learn",
     "tensorflow>=2.16,<2.17",
 ]
-DEV = ["databricks-bundles", "hypothesis", "mypy", "pytest", "ruff"]
+DEV = ["databricks-bundles", "duckdb", "hypothesis", "mypy", "pytest", "ruff"]
 
 setup(
     name="pagerec_dbx",
