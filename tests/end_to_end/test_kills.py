@@ -1,4 +1,4 @@
-"""Real SIGKILLs at random moments of `ingest`, `join` and `prepare`, then the command again: the tables of a quiet run."""
+"""SIGKILLs at random moments of `ingest`, `join` and `prepare`, then the command again: the tables of a quiet run."""
 
 import os
 import random
