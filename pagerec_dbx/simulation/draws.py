@@ -7,7 +7,7 @@ import numpy as np
 from pagerec_dbx.simulation.chance import Chance
 
 # Spark's `xxhash64` of bigints is XXH64 of eight bytes each, whose seed is 42, then the hash of what came before.
-_SEED = np.uint64(42)
+_SEED = np.array([42], dtype=np.uint64)
 _PRIME_1 = np.uint64(0x9E3779B185EBCA87)
 _PRIME_2 = np.uint64(0xC2B2AE3D27D4EB4F)
 _PRIME_3 = np.uint64(0x165667B19E3779F9)
