@@ -1,6 +1,7 @@
 """Chance as a function: every draw is a hash of the seed, its purpose and what it is drawn for.
 
-So a draw depends neither on the order of the records nor on how they are divided among processes.
+So a draw depends neither on the order of the records nor on how they are divided among processes. `Chance` draws for
+columns of Spark, `draws.Draws` the same for NumPy arrays.
 """
 
 import dataclasses
@@ -31,11 +32,6 @@ class Chance:
     def uniform(self, purpose: str, *keys: Column | str) -> Column:
         """A double strictly between 0 and 1."""
         return (F.shiftrightunsigned(self.bits(purpose, *keys), 12) + F.lit(0.5)) * F.lit(2.0**-52)
-
-    def uniform_sql(self, purpose: str, *keys: str) -> str:
-        """`uniform` as SQL text, for expressions of thousands of parts, which are slow to build from columns."""
-        bits = ", ".join(f"cast({key} AS bigint)" for key in (str(self.code(purpose)), *keys))
-        return f"((shiftrightunsigned(xxhash64({bits}), 12) + 0.5D) * {2.0**-52!r}D)"
 
     def happens(self, rate: float, purpose: str, *keys: Column | str) -> Column:
         """True with probability `rate`."""

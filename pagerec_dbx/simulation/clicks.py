@@ -80,7 +80,8 @@ def _odd(number: str) -> Column:
 
 def _with_partner(pages: DataFrame) -> DataFrame:
     """Add what the fate of a click needs to know of the other page view of a pair; null for one that is alone."""
-    partners = pages.where("in_pair").select(
+    pairs = pages.where("in_pair")
+    partners = pairs.select(
         "viewer",
         F.col("page_index").bitwiseXOR(F.lit(1)).alias("page_index"),
         F.col("served_ms").alias("partner_served_ms"),
@@ -88,7 +89,9 @@ def _with_partner(pages: DataFrame) -> DataFrame:
         F.col("drawn_row").alias("partner_row"),
         F.col("drawn_ms").alias("partner_ms"),
     )
-    return pages.join(partners, ["viewer", "page_index"], how="left")
+    # Only the pairs are moved between processes: they are few, and menus are heavy.
+    together = pairs.join(partners, ["viewer", "page_index"], how="left")
+    return pages.where("alone").unionByName(together, allowMissingColumns=True)
 
 
 def _lines(chance: Chance, settings: SimulateSettings, row_count: int) -> list[Column]:

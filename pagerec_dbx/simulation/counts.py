@@ -10,10 +10,10 @@ def counted_lines(places: DataFrame) -> list[dict]:
     """Lines by log, kind and fault; a handful of records.
 
     Args:
-        places: one record per line, as `with_places`; the texts are not looked at.
+        places: one record per line, as `with_places`; what it tells is not looked at.
     """
     by = ["log", "kind", "spoiling", "late", "out_of_order"]
-    counted = with_out_of_order(places.drop("text")).groupBy(*by).agg(F.count(F.lit(1)).alias("lines"))
+    counted = with_out_of_order(places).groupBy(*by).agg(F.count(F.lit(1)).alias("lines"))
     return [record.asDict() for record in counted.orderBy(*by).collect()]
 
 

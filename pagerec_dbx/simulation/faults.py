@@ -76,7 +76,7 @@ SPOILINGS = (
 
 
 def with_spoiled_copies(lines: DataFrame, chance: Chance, settings: SimulateSettings) -> DataFrame:
-    """Add the broken and hostile copies.
+    """Add the broken and hostile copies, which `with_spoiled_text` spoils.
 
     One record per line; `spoiling` is the kind of a spoiled one, null for a good one.
     """
@@ -88,10 +88,16 @@ def with_spoiled_copies(lines: DataFrame, chance: Chance, settings: SimulateSett
     hostile = F.when(chance.happens(settings.hostile_rate, "hostile", "line_id"), any_hostile)
     # The empty string stands for the good line, as nulls would be dropped.
     copies = lines.withColumn("spoiling", F.explode(F.array_compact(F.array(F.lit(""), broken, hostile))))
-    text = F.col("text")
-    for spoiling in SPOILINGS:
-        text = F.when(F.col("spoiling") == spoiling.kind, spoiling.spoiled(F.col("text"))).otherwise(text)
-    return copies.withColumn("text", text).withColumn("spoiling", F.when(F.col("spoiling") != "", F.col("spoiling")))
+    return copies.withColumn("spoiling", F.when(F.col("spoiling") != "", F.col("spoiling")))
+
+
+def with_spoiled_text(lines: DataFrame) -> DataFrame:
+    """The lines with the `text` of each copy spoiled in its way."""
+    good = F.col("text")
+    text = F.when(F.col("spoiling").isNull(), good)
+    for one in SPOILINGS:
+        text = text.when(F.col("spoiling") == one.kind, one.spoiled(good))
+    return lines.withColumn("text", text)
 
 
 def _any_kind(chance: Chance, group: str, pages: bool) -> Column:

@@ -12,28 +12,42 @@ PAGE_LOGS = ("service_logs", "hashed_payloads")
 LOGS = ("service_logs", "click_logs", "hashed_payloads", "page_events")
 IMPRESSIONS = 3  # rows of a hashed page view that have an event of their own
 
+_TOLD_OF_PAGE = (
+    "request_id", "user_hash", "device", "location", "utc_offset_minutes", "randomized", "timed", "history", "rows",
+    "pinned",
+)  # fmt: skip
+
 
 def all_lines(
     pages: DataFrame, clicks: DataFrame, chance: Chance, world: World, settings: SimulateSettings
 ) -> DataFrame:
-    """Every line that is well made.
+    """Every line that is well made, as yet without its text: what places lines in files moves numbers, not letters.
 
     One record per line: log, line_id (bigint), viewer, number and what (of whose page view it is the what), kind
-    ('page', 'repeated_page', 'click', 'event'), time_ms, text.
+    ('page', 'repeated_page', 'click', 'event'), time_ms; and what the line tells as `page`, `click` or `event`, the
+    other two null.
     """
     parts = [
-        page_lines(pages, chance, world, settings),
+        page_lines(pages, chance, settings),
         click_lines(clicks, world),
         click_event_lines(clicks, chance, world),
         other_event_lines(pages, chance, world),
     ]
     whole = parts[0]
     for part in parts[1:]:
-        whole = whole.unionByName(part)
+        whole = whole.unionByName(part, allowMissingColumns=True)
     return whole.withColumn("line_id", chance.bits("line", F.xxhash64("log"), "viewer", "number", F.xxhash64("what")))
 
 
-def page_lines(pages: DataFrame, chance: Chance, world: World, settings: SimulateSettings) -> DataFrame:
+def with_text(lines: DataFrame, world: World) -> DataFrame:
+    """The lines with `text`, their JSON, in place of `page`, `click` and `event`."""
+    of_page = F.when(F.col("log") == "service_logs", _service_line(world)).otherwise(_payload_line(world))
+    of_click = F.to_json("click", {"ignoreNullFields": "false"})  # what a click lacks is written as null
+    text = F.when(F.col("page").isNotNull(), of_page).when(F.col("click").isNotNull(), of_click)
+    return lines.withColumn("text", text.otherwise(F.to_json("event"))).drop("page", "click", "event")
+
+
+def page_lines(pages: DataFrame, chance: Chance, settings: SimulateSettings) -> DataFrame:
     """Service log and hashed payloads; a repeated page view has a second line, which may tell another location."""
     repeated = chance.happens(settings.repeated_page_rate, "repeated page", "viewer", "page_index")
     same = chance.happens(0.5, "same location", "viewer", "page_index")
@@ -41,7 +55,6 @@ def page_lines(pages: DataFrame, chance: Chance, world: World, settings: Simulat
     lines = pages.withColumn("kind", F.explode(copies)).withColumn(
         "location", F.when((F.col("kind") == "repeated_page") & ~same, F.lit("elsewhere")).otherwise(F.col("location"))
     )
-    text = F.when(F.col("source") == "service_logs", _service_line(world)).otherwise(_payload_line(world))
     return lines.select(
         F.col("source").alias("log"),
         "viewer",
@@ -49,17 +62,17 @@ def page_lines(pages: DataFrame, chance: Chance, world: World, settings: Simulat
         F.col("kind").alias("what"),
         "kind",
         F.col("served_ms").alias("time_ms"),
-        text.alias("text"),
+        F.struct(*_TOLD_OF_PAGE).alias("page"),
     )
 
 
 def _service_line(world: World) -> Column:
-    own = [F.col("request_id"), F.col("served_ms").alias("timestamp"), user_id("viewer").alias("user_id")]
+    own = [F.col("page.request_id"), F.col("time_ms").alias("timestamp"), user_id("viewer").alias("user_id")]
     return _with_history(lambda history: F.to_json(F.struct(*own, *_page(world, history))), world)
 
 
 def _payload_line(world: World) -> Column:
-    own = [F.col("user_hash"), _iso("served_ms").alias("timestamp")]
+    own = [F.col("page.user_hash"), _iso("time_ms").alias("timestamp")]
 
     def line(history: Column) -> Column:
         return F.to_json(F.struct(*own, F.struct(*_page(world, history)).alias("payload")))
@@ -71,35 +84,35 @@ def _with_history(line, world: World) -> Column:
     """The line with its history in one of the two forms: ids and times, or ids alone."""
     words = constants(world.title_ids, "string")
     timed = F.transform(
-        "history",
+        "page.history",
         lambda entry: F.struct(F.get(words, entry["title"]).alias("title_id"), entry["watched_ms"].alias("watched_at")),
     )
-    return F.when(F.col("timed"), line(timed)).otherwise(line(F.transform(timed, lambda entry: entry["title_id"])))
+    return F.when(F.col("page.timed"), line(timed)).otherwise(line(F.transform(timed, lambda entry: entry["title_id"])))
 
 
 def _page(world: World, history: Column) -> list[Column]:
-    titles = constants(world.row_titles, "string")
+    ids, titles = constants(world.row_ids, "string"), constants(world.row_titles, "string")
     candidates = F.transform(
-        "rows",
+        "page.rows",
         lambda row, place: F.struct(
-            F.get("row_ids", place).alias("row_id"),
+            F.get(ids, row).alias("row_id"),
             F.get(titles, row).alias("row_title"),
             place.alias("position"),
-            F.get("pinned", place).alias("pinned"),
+            F.get("page.pinned", place).alias("pinned"),
         ),
     )
     return [
-        F.get(constants(DEVICES, "string"), "device").alias("device"),
-        F.col("location"),
-        F.col("utc_offset_minutes"),
-        F.when(F.col("randomized"), F.lit(True)).alias("randomized"),
+        F.get(constants(DEVICES, "string"), "page.device").alias("device"),
+        F.col("page.location"),
+        F.col("page.utc_offset_minutes"),
+        F.when(F.col("page.randomized"), F.lit(True)).alias("randomized"),
         history.alias("watch_history"),
         candidates.alias("candidates"),
     ]
 
 
 def click_lines(clicks: DataFrame, world: World) -> DataFrame:
-    """The click log; what a click lacks is written as null."""
+    """The click log."""
     hashed = F.col("page_source") == "hashed_payloads"
     by = F.when(F.col("by_guest"), other_user_id("viewer")).otherwise(user_id("viewer"))
     fields = F.struct(
@@ -111,8 +124,7 @@ def click_lines(clicks: DataFrame, world: World) -> DataFrame:
         F.get(constants(world.row_titles, "string"), "row").alias("row_click_title"),
         F.col("row_position"),
     )
-    text = F.to_json(fields, {"ignoreNullFields": "false"})
-    return _clicks_as_lines(clicks, "click_logs", text)
+    return _clicks_as_lines(clicks, "click_logs", fields.alias("click"))
 
 
 def click_event_lines(clicks: DataFrame, chance: Chance, world: World) -> DataFrame:
@@ -120,11 +132,11 @@ def click_event_lines(clicks: DataFrame, chance: Chance, world: World) -> DataFr
     bought = chance.uniform("transaction", "viewer", "page_index")
     transaction = F.when(bought < 0.5, "play").when(bought < 0.55, "purchase").otherwise("none")
     title = F.get(constants(world.row_titles, "string"), "row")
-    text = _event("row_click", "clicked_ms", F.col("row_id"), title, F.col("row_position"), transaction)
-    return _clicks_as_lines(clicks, "page_events", text)
+    event = _event("row_click", "clicked_ms", F.col("row_id"), title, F.col("row_position"), transaction)
+    return _clicks_as_lines(clicks, "page_events", event)
 
 
-def _clicks_as_lines(clicks: DataFrame, log: str, text: Column) -> DataFrame:
+def _clicks_as_lines(clicks: DataFrame, log: str, told: Column) -> DataFrame:
     return clicks.where(F.col("log") == log).select(
         "log",
         "viewer",
@@ -132,7 +144,7 @@ def _clicks_as_lines(clicks: DataFrame, log: str, text: Column) -> DataFrame:
         F.col("kind").alias("what"),
         F.lit("click").alias("kind"),
         F.col("clicked_ms").alias("time_ms"),
-        text.alias("text"),
+        told,
     )
 
 
@@ -156,7 +168,7 @@ def other_event_lines(pages: DataFrame, chance: Chance, world: World) -> DataFra
         .withColumn("time_ms", F.col("served_ms") + F.col("delay_ms"))
         .withColumn("row", F.get("rows", "place"))
     )
-    text = _event(F.col("event"), "time_ms", F.get("row_ids", "place"), F.get(titles, "row"), F.col("place"), nothing)
+    event = _event(F.col("event"), "time_ms", F.get("row_ids", "place"), F.get(titles, "row"), F.col("place"), nothing)
     return events.select(
         F.lit("page_events").alias("log"),
         "viewer",
@@ -164,12 +176,12 @@ def other_event_lines(pages: DataFrame, chance: Chance, world: World) -> DataFra
         F.concat("event", F.coalesce(F.col("place").cast("string"), F.lit(""))).alias("what"),
         F.lit("event").alias("kind"),
         "time_ms",
-        text.alias("text"),
+        event,
     )
 
 
 def _event(event, moment: str, row_id: Column, title: Column, position: Column, transaction: Column) -> Column:
-    fields = F.struct(
+    return F.struct(
         (F.lit(event) if isinstance(event, str) else event).alias("event"),
         F.col("user_hash"),
         _iso(moment).alias("timestamp"),
@@ -178,8 +190,7 @@ def _event(event, moment: str, row_id: Column, title: Column, position: Column, 
         title.alias("row_title"),
         position.alias("position"),
         transaction.alias("transaction"),
-    )
-    return F.to_json(fields)
+    ).alias("event")
 
 
 def _iso(moment: str) -> Column:

@@ -1,117 +1,117 @@
-"""Which rows a page offers, and in which order: an old popularity policy with noise, or pure chance."""
+"""Which rows a page offers, and in which order: an old popularity policy with noise, or pure chance.
+
+First the policy draws which rows are offered (the first of a Plackett-Luce order of all rows); then it draws their
+order (Plackett-Luce among those, or uniform on randomized pages); pinned rows stand at their places.
+"""
+
+import dataclasses
 
 import numpy as np
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
 
 from pagerec_dbx.config import SimulateSettings
-from pagerec_dbx.simulation.chance import Chance, constants
+from pagerec_dbx.simulation.draws import Draws
 from pagerec_dbx.simulation.world import World
 
 _ROW_BITS = 1_024  # a sorting key holds a score and, in its last ten bits, a row
 _SCORE_STEPS = 2.0**24
+_LAST = np.int64((1 << 63) - 1)  # the key of what is not there
 
 
-def with_menu(pages: DataFrame, chance: Chance, world: World, settings: SimulateSettings) -> DataFrame:
-    """Add `randomized`, `rows` (indices in page order), `pinned` (of each row), `propensities`.
+@dataclasses.dataclass(frozen=True)
+class Menus:
+    """The menus of n page views; M is `menu_longest`, places from the size on are padding."""
 
-    First the policy draws which rows are offered (the first of a Plackett-Luce order of all rows); then it draws their
-    order (Plackett-Luce among those, or uniform on randomized pages); pinned rows stand at their places.
-    A propensity is the chance of the row at its place, given the menu's rows and the rows above; 1 for pinned rows.
-    """
+    rows: np.ndarray  # [n, M] int64, row numbers in page order
+    sizes: np.ndarray  # [n] int64
+    pinned: np.ndarray  # [n, M] True where the page forced the row
+    randomized: np.ndarray  # [n] True where chance alone chose the order
+
+    @property
+    def offered(self) -> np.ndarray:
+        """[n, M] True where there is a row."""
+        return np.arange(self.rows.shape[1]) < self.sizes[:, None]
+
+
+def drawn_menus(
+    viewer: np.ndarray, page_index: np.ndarray, draws: Draws, world: World, settings: SimulateSettings
+) -> Menus:
+    """What the page views [n] of these viewers offer."""
+    places = list(settings.pinned_places)
+    sizes = draws.between(settings.menu_shortest, settings.menu_longest, "menu size", viewer, page_index)
+    randomized = draws.happens(settings.randomized_share, "randomized", viewer, page_index)
+    pinned_page = ~randomized & draws.happens(settings.pinned_share, "pinned", viewer, page_index) & bool(places)
+    free = sizes - np.where(pinned_page, len(places), 0)
     scores = settings.policy_strength * world.old_popularity
-    believed = constants(scores, "double")
-    free = F.col("menu_size") - F.when(F.col("pinned_page"), len(settings.pinned_places)).otherwise(0)
-    offered = F.slice("pool", 1, F.least(free, F.size("pool")))
-
-    def score(row: Column) -> Column:
-        return F.when(F.col("randomized"), F.lit(0.0)).otherwise(F.get(believed, row))
-
-    return (
-        _with_layout(pages, chance, settings)
-        .withColumns({"pool": _pool(chance, scores, settings), "pinned": _pinned(settings)})
-        .withColumn("offered", F.transform(offered, _row_of))
-        .withColumn("ordered", _ordered(chance, score))
-        .withColumn("rows", _with_pins(settings.pinned_places))
-        .withColumn(
-            "odds", F.zip_with("rows", "pinned", lambda row, pin: F.when(pin, 0.0).otherwise(F.exp(score(row))))
-        )
-        .withColumn("propensities", _propensities())
-        .drop("menu_size", "pinned_page", "pool", "offered", "ordered", "odds")
-    )
+    pool = _pool(viewer, page_index, pinned_page, draws, scores, settings)
+    ordered = _ordered(pool, free, viewer, page_index, draws, np.where(randomized[:, None], 0.0, scores[pool]))
+    pinned = pinned_page[:, None] & np.isin(np.arange(settings.menu_longest), places)
+    rows = np.where(pinned_page[:, None], _with_pins(ordered, places), ordered)
+    return Menus(rows, sizes, pinned, randomized)
 
 
-def _with_layout(pages: DataFrame, chance: Chance, settings: SimulateSettings) -> DataFrame:
-    size = chance.between(settings.menu_shortest, settings.menu_longest, "menu size", "viewer", "page_index")
-    randomized = chance.happens(settings.randomized_share, "randomized", "viewer", "page_index")
-    pinned = chance.happens(settings.pinned_share, "pinned", "viewer", "page_index") & ~F.col("randomized")
-    return (
-        pages.withColumn("menu_size", size.cast("int"))
-        .withColumn("randomized", randomized)
-        .withColumn("pinned_page", pinned & F.lit(bool(settings.pinned_places)))
-    )
+def _pool(
+    viewer: np.ndarray,
+    page_index: np.ndarray,
+    pinned_page: np.ndarray,
+    draws: Draws,
+    scores: np.ndarray,
+    settings: SimulateSettings,
+) -> np.ndarray:
+    """[n, M] the policy's first rows in the order of its draw; pinned pages draw among the rows that are not pinned."""
+    rows = np.arange(len(scores))
+    keys = _keys(draws.exponential("offer", viewer[:, None], page_index[:, None], rows[None, :]), scores, rows)
+    keys[:, : len(settings.pinned_places)][pinned_page] = _LAST
+    keys.partition(settings.menu_longest - 1, axis=1)
+    return _rows_of(np.sort(keys[:, : settings.menu_longest], axis=1))
 
 
-def _pool(chance: Chance, scores: np.ndarray, settings: SimulateSettings) -> Column:
-    """Sorting keys of all rows in the order of the policy's draw; on pinned pages the pinned rows come last.
+def _ordered(
+    pool: np.ndarray, free: np.ndarray, viewer: np.ndarray, page_index: np.ndarray, draws: Draws, scores: np.ndarray
+) -> np.ndarray:
+    """[n, M] the first `free` [n] rows of the pool in falling order of score [n, M] + Gumbel noise; then padding."""
+    keys = _keys(draws.exponential("order", viewer[:, None], page_index[:, None], pool), scores, pool)
+    keys[np.arange(pool.shape[1]) >= free[:, None]] = _LAST
+    keys.sort(axis=1)
+    return np.where(keys == _LAST, 0, _rows_of(keys))
 
-    Written out row by row, so that Spark compiles it: this is the largest part of a simulation.
+
+def _keys(noise: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """[n, rows] int64: minus score + Gumbel noise, and the row's number. The best row has the smallest key.
+
+    The order of the keys is a draw from the Plackett-Luce law of exp(score).
+
+    Args:
+        noise: [n, rows] standard exponential.
+        scores, rows: what broadcasts with it.
     """
-    pins, last = len(settings.pinned_places), (1 << 63) - 1
-    keys = [
-        f"floor((ln(-ln({chance.uniform_sql('offer', 'viewer', 'page_index', str(row))})) - {float(score)!r}D)"
-        f" * {_SCORE_STEPS!r}D) * {_ROW_BITS} + {row}"
-        for row, score in enumerate(scores)
-    ]
-    placed = [f"if(pinned_page, {last}, {key})" if row < pins else key for row, key in enumerate(keys)]
-    # Never null, and said to be: Spark sorts such an array faster.
-    return F.sort_array(F.expr(f"array({', '.join(f'coalesce({key}, {last})' for key in placed)})"))
+    behind = np.log(noise)
+    behind -= scores
+    behind *= _SCORE_STEPS
+    keys = np.floor(behind, out=behind).astype(np.int64)
+    keys *= _ROW_BITS
+    keys += rows
+    return keys
 
 
-def _ordered(chance: Chance, score) -> Column:
-    """The offered rows in falling order of score + Gumbel noise, which is a draw from the Plackett-Luce law."""
-    return F.transform(
-        F.sort_array(F.transform("offered", lambda row: _key(chance, "order", row, score(row)))), _row_of
-    )
+def _rows_of(keys: np.ndarray) -> np.ndarray:
+    return keys & np.int64(_ROW_BITS - 1)
 
 
-def _key(chance: Chance, purpose: str, row: Column, score: Column) -> Column:
-    """A row and, before it, minus its score + Gumbel noise: the best row has the smallest key."""
-    behind = F.log(-F.log(chance.uniform(purpose, "viewer", "page_index", row))) - score
-    return F.floor(behind * F.lit(_SCORE_STEPS)) * F.lit(_ROW_BITS) + row
+def _with_pins(ordered: np.ndarray, places: list[int]) -> np.ndarray:
+    """[n, M] the ordered rows with rows 0, 1, ... put in at the pinned places."""
+    place = np.arange(ordered.shape[1])
+    pinned_above = (place[:, None] > np.array(places, dtype=int)).sum(axis=1)
+    rows = ordered[:, place - pinned_above]
+    rows[:, places] = np.arange(len(places))
+    return rows
 
 
-def _row_of(key: Column) -> Column:
-    return F.pmod(key, F.lit(_ROW_BITS)).cast("int")
+def propensities(menus: Menus, world: World, settings: SimulateSettings) -> np.ndarray:
+    """[n, M] chance of the row at its place, given the menu's rows and the rows above; 1 for pinned rows and padding.
 
-
-def _pinned(settings: SimulateSettings) -> Column:
-    """[menu] whether the page forced the row at this place."""
-    places = list(settings.pinned_places) or [-1]
-    return F.transform(
-        F.sequence(F.lit(0), F.col("menu_size") - 1), lambda place: F.col("pinned_page") & place.isin(places)
-    )
-
-
-def _with_pins(places: tuple[int, ...]) -> Column:
-    """The ordered rows with rows 0, 1, ... put in at the pinned places."""
-
-    def at(place: Column) -> Column:
-        pinned_above = sum((F.when(place > pin, 1).otherwise(0) for pin in places), F.lit(0))
-        row = F.get("ordered", place - pinned_above)
-        for row_number, pin in enumerate(places):
-            row = F.when(place == pin, F.lit(row_number)).otherwise(row)
-        return row
-
-    with_pins = F.transform(F.sequence(F.lit(0), F.col("menu_size") - 1), at)
-    return F.when(F.col("pinned_page"), with_pins).otherwise(F.col("ordered"))
-
-
-def _propensities() -> Column:
-    """Each row's odds over the sum of its own and those below; pinned rows have no odds and stand there for sure."""
-
-    def chance(odds: Column, place: Column) -> Column:
-        below = F.slice("odds", place + 1, F.size("odds"))
-        return F.when(odds > 0, odds / F.aggregate(below, F.lit(0.0), lambda total, one: total + one)).otherwise(1.0)
-
-    return F.transform("odds", chance)
+    That is each row's odds over the sum of its own and those below; pinned rows have no odds.
+    """
+    scores = np.where(menus.randomized[:, None], 0.0, settings.policy_strength * world.old_popularity[menus.rows])
+    odds = np.where(menus.offered & ~menus.pinned, np.exp(scores), 0.0)
+    below = np.cumsum(odds[:, ::-1], axis=1)[:, ::-1]
+    return np.divide(odds, below, out=np.ones_like(odds), where=odds > 0)

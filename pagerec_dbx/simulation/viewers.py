@@ -155,7 +155,7 @@ def _slot(chance: Chance) -> Column:
             (liking + chance.gumbel("hour", "viewer", "slot_index", number)).alias("liking"), slot.alias("slot")
         )
 
-    best = F.array_max(F.transform(F.sequence(F.lit(0), F.lit(5)), candidate))
+    best = F.greatest(*(candidate(F.lit(number)) for number in range(6)))  # written out, so that Spark compiles it
     return F.col("first_slot") + best["slot"]
 
 

@@ -3,122 +3,112 @@
 So the history of any page view can be said without walking through the viewer's life.
 """
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+import dataclasses
+
+import numpy as np
 
 from pagerec_dbx.config import SimulateSettings
-from pagerec_dbx.simulation.chance import Chance, constants
-from pagerec_dbx.simulation.world import World, title_laws
+from pagerec_dbx.simulation.draws import Draws
+from pagerec_dbx.simulation.world import AliasTable, World
 
-HISTORY = "array<struct<title:int,watched_ms:bigint>>"
+_DAY_MS = 86_400_000
 
 
-def with_history(
-    visits: DataFrame, chance: Chance, world: World, settings: SimulateSettings, day0_ms: int
-) -> DataFrame:
-    """Add `history` (the latest titles watched strictly before the page view, oldest first) and `timed`.
+@dataclasses.dataclass(frozen=True)
+class Watchers:
+    """Who watches, one for each of n page views; see `viewers`."""
+
+    viewer: np.ndarray  # [n] int64
+    start_ms: np.ndarray  # [n] int64, when they first watched, from the log's first instant
+    interval_ms: np.ndarray  # [n] int64, mean time between two titles
+    taste_phase: np.ndarray  # [n] in periods of taste
+    lifelong_theme: np.ndarray  # [n] int64
+
+
+@dataclasses.dataclass(frozen=True)
+class Histories:
+    """The latest titles watched strictly before n page views, oldest first; H is `logged_history_length`."""
+
+    titles: np.ndarray  # [n, H] int64, title numbers; places from the length on are padding
+    watched_ms: np.ndarray  # [n, H] int64, epoch milliseconds
+    lengths: np.ndarray  # [n] int64
+
+    @property
+    def watched(self) -> np.ndarray:
+        """[n, H] True where there is a title."""
+        return np.arange(self.titles.shape[1]) < self.lengths[:, None]
+
+
+def watched_before(
+    served_ms: np.ndarray, watchers: Watchers, draws: Draws, laws: AliasTable, settings: SimulateSettings, day0_ms: int
+) -> Histories:
+    """The histories of page views served at `served_ms` [n].
 
     Title number m of a viewer is begun at a random moment of the m-th of the equal intervals since they first watched.
     """
-    start, interval = F.col("watch_start_ms") + F.lit(day0_ms), F.col("watch_interval_ms")
-
-    def watched_ms(number: Column) -> Column:
-        within = chance.uniform("watched", "viewer", number)
-        return (start + F.floor((number + within) * interval)).cast("bigint")
-
-    running = F.floor((F.col("served_ms") - start) / interval)  # the interval in which the page view lies
-    last = F.col("running") - F.when(watched_ms(F.col("running")) < F.col("served_ms"), 0).otherwise(1)
-    first = F.greatest(F.col("last") - (settings.logged_history_length - 1), F.lit(0))
-    # A lambda's argument is computed once; what a Python name stands for is computed wherever it is used.
-    moments = F.transform(
-        F.sequence(first, F.col("last")),
-        lambda number: F.struct(number.alias("number"), watched_ms(number).alias("ms")),
-    )
-    watched = F.when(F.col("last") >= 0, _with_titles(moments, chance, world, settings, day0_ms))
-    ids_alone = chance.happens(settings.history_ids_alone_share, "ids alone", "viewer", "page_index")
-    return (
-        visits.withColumn("running", running)
-        .withColumn("last", last)
-        .withColumn("history", F.coalesce(watched, F.array().cast(HISTORY)))
-        .withColumn("timed", ~ids_alone)
-        .drop("running", "last", "watch_start_ms", "watch_interval_ms", "taste_phase", "lifelong_theme")
-    )
+    running = np.floor((served_ms - day0_ms - watchers.start_ms) / watchers.interval_ms).astype(np.int64)
+    begun = _watched_ms(running[:, None], watchers, draws, day0_ms)[:, 0] < served_ms
+    last = running - np.where(begun, 0, 1)
+    first = np.maximum(last - (settings.logged_history_length - 1), 0)
+    numbers = first[:, None] + np.arange(settings.logged_history_length)
+    moments = _watched_ms(numbers, watchers, draws, day0_ms)
+    law = _laws_that_decide(numbers, moments - day0_ms, watchers, draws, settings)
+    titles = _titles(numbers, law, watchers, draws, laws)
+    return Histories(titles, moments, np.maximum(last - first + 1, 0))
 
 
-def _with_titles(moments: Column, chance: Chance, world: World, settings: SimulateSettings, day0_ms: int) -> Column:
-    """What the viewer watches at each of these moments: a theme by their taste, then a title of it by Zipf."""
-    laws = title_laws(world)
-    own, other, keep = constants(laws.own, "int"), constants(laws.other, "int"), constants(laws.keep, "double")
-    offsets, sizes = constants(laws.offsets, "int"), constants(laws.sizes, "int")
-    period_ms = settings.taste_days * 86_400_000
-
-    def in_taste(at: Column) -> Column:
-        period = (at["ms"] - F.lit(day0_ms)) / F.lit(period_ms) + F.col("taste_phase")
-        return F.struct(at["number"].alias("number"), at["ms"].alias("ms"), period.alias("period"))
-
-    def with_law(at: Column) -> Column:
-        law = _law(at["number"], at["period"], chance, settings)
-        return F.struct(at["number"].alias("number"), at["ms"].alias("ms"), law.alias("law"))
-
-    def with_cell(at: Column) -> Column:
-        room = chance.uniform("title", "viewer", at["number"]) * F.get(sizes, at["law"]) + F.get(offsets, at["law"])
-        return F.struct(
-            at["ms"].alias("ms"), F.floor(room).cast("int").alias("cell"), F.pmod(room, F.lit(1.0)).alias("rest")
-        )
-
-    def with_title(at: Column) -> Column:
-        title = F.when(at["rest"] < F.get(keep, at["cell"]), F.get(own, at["cell"])).otherwise(F.get(other, at["cell"]))
-        return F.struct(title.alias("title"), at["ms"].alias("watched_ms"))
-
-    for step in (in_taste, with_law, with_cell, with_title):
-        moments = F.transform(moments, step)
-    return moments
+def _watched_ms(numbers: np.ndarray, watchers: Watchers, draws: Draws, day0_ms: int) -> np.ndarray:
+    """[n, H] epoch milliseconds at which the titles of these numbers [n, H] are begun."""
+    within = draws.uniform("watched", watchers.viewer[:, None], numbers)
+    since_start = np.floor((numbers + within) * watchers.interval_ms[:, None]).astype(np.int64)
+    return watchers.start_ms[:, None] + day0_ms + since_start
 
 
-def _law(number: Column, period: Column, chance: Chance, settings: SimulateSettings) -> Column:
-    """Which of the `title_laws` decides: that of the moving favourite, of the lifelong one, or that of all titles.
+def _laws_that_decide(
+    numbers: np.ndarray, log_ms: np.ndarray, watchers: Watchers, draws: Draws, settings: SimulateSettings
+) -> np.ndarray:
+    """[n, H] which of the `title_laws` decides: that of the moving favourite, of the lifelong one, or of all titles.
 
     The moving part goes over from one favourite theme to the next in the course of each period.
+
+    Args:
+        numbers: [n, H] of the titles.
+        log_ms: [n, H] when they are begun, from the log's first instant.
     """
-    moved_on = chance.uniform("moved on", "viewer", number) < F.pmod(period, F.lit(1.0))
-    themes = settings.world_themes
-    favourite = chance.below(themes, "favourite", "viewer", F.floor(period) + moved_on.cast("int"))
-    moving = settings.taste_focus * settings.taste_drift
-    pick = F.array(chance.uniform("theme", "viewer", number))
-    law = F.transform(
-        pick,
-        lambda u: (
-            F.when(u < moving, favourite).when(u < settings.taste_focus, F.col("lifelong_theme")).otherwise(themes)
-        ),
-    )
-    return law[0].cast("int")
+    viewer, themes = watchers.viewer[:, None], settings.world_themes
+    period = log_ms / (settings.taste_days * _DAY_MS) + watchers.taste_phase[:, None]
+    moved_on = draws.uniform("moved on", viewer, numbers) < np.mod(period, 1.0)
+    favourite = draws.below(themes, "favourite", viewer, np.floor(period).astype(np.int64) + moved_on)
+    pick = draws.uniform("theme", viewer, numbers)
+    by_taste = np.where(pick < settings.taste_focus * settings.taste_drift, favourite, watchers.lifelong_theme[:, None])
+    return np.where(pick < settings.taste_focus, by_taste, themes)
 
 
-def with_shown_themes(pages: DataFrame, world: World, settings: SimulateSettings) -> DataFrame:
-    """Add `shown_themes` [K]: the mean theme vector of the logged history.
+def _titles(numbers: np.ndarray, law: np.ndarray, watchers: Watchers, draws: Draws, laws: AliasTable) -> np.ndarray:
+    """[n, H] titles drawn by these laws [n, H]."""
+    room = draws.uniform("title", watchers.viewer[:, None], numbers) * laws.sizes[law] + laws.offsets[law]
+    cell = np.floor(room).astype(np.int64)
+    return np.where(room - cell < laws.keep[cell], laws.own[cell], laws.other[cell])
+
+
+def shown_themes(
+    histories: Histories, timed: np.ndarray, served_ms: np.ndarray, world: World, settings: SimulateSettings
+) -> np.ndarray:
+    """[n, K] the mean theme vector of the logged history.
 
     Newer titles count more: by their order and, where the log says the times, by their age. Without a history: zeros.
+
+    Args:
+        timed: [n] True where the log says the times.
+        served_ms: [n] epoch milliseconds.
     """
-    half_life_ms = settings.history_half_life_days * 86_400_000
-
-    def weighed(entry: Column, index: Column) -> Column:
-        steps_back = F.size("history") - 1 - index
-        age_ms = F.when(F.col("timed"), F.col("served_ms") - entry["watched_ms"]).otherwise(F.lit(0))
-        weight = F.pow(F.lit(settings.history_decay), steps_back) * F.pow(F.lit(0.5), age_ms / F.lit(half_life_ms))
-        return F.struct(entry["title"].alias("title"), weight.alias("weight"))
-
-    def total(theme: int) -> Column:
-        share = constants(world.title_themes[:, theme], "double")
-        return F.aggregate("weights", F.lit(0.0), lambda sum_, one: sum_ + one["weight"] * F.get(share, one["title"]))
-
-    whole = F.aggregate("weights", F.lit(0.0), lambda sum_, one: sum_ + one["weight"])
-    means = [
-        F.when(F.col("whole") > 0, total(theme) / F.col("whole")).otherwise(F.lit(0.0))
-        for theme in range(settings.world_themes)
-    ]
-    return (
-        pages.withColumn("weights", F.transform("history", weighed))
-        .withColumn("whole", whole)
-        .withColumn("shown_themes", F.array(*means))
-        .drop("weights", "whole")
-    )
+    places = np.arange(histories.titles.shape[1])
+    steps_back = np.where(histories.watched, histories.lengths[:, None] - 1 - places, 0)
+    age_ms = np.where(histories.watched & timed[:, None], served_ms[:, None] - histories.watched_ms, 0)
+    by_age = np.exp2(-age_ms / (settings.history_half_life_days * _DAY_MS))
+    weights = np.where(histories.watched, np.power(settings.history_decay, places)[steps_back] * by_age, 0.0)
+    whole, themes = np.zeros(len(timed)), np.zeros((len(timed), settings.world_themes))
+    for place in places:  # one after the other, so that no sum depends on the batch
+        whole += weights[:, place]
+        themes += weights[:, place, None] * world.title_themes[histories.titles[:, place]]
+    return np.divide(themes, whole[:, None], out=np.zeros_like(themes), where=whole[:, None] > 0)

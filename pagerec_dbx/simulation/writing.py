@@ -39,11 +39,15 @@ def written_aside(out: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def in_files(places: DataFrame, partitions: int) -> DataFrame:
+    """The lines as they stand in the files: those of one file in one partition, in the order of their writing."""
+    return places.repartition(partitions, *FILE).sortWithinPartitions(*FILE, *ORDER_IN_FILE)
+
+
 def write_lines(lines: DataFrame, folder: Path, first_day: dt.date, zipped: bool) -> None:
-    """The lines as FOLDER/LOG/DAY-PART.jsonl, each file in the order in which its lines were written."""
+    """Write the `text` of lines that are `in_files` as FOLDER/LOG/DAY-PART.jsonl."""
     heap = folder / "heap"
-    ordered = lines.repartition(*FILE).sortWithinPartitions(*FILE, *ORDER_IN_FILE).select(*FILE, "text")
-    writer = ordered.write.partitionBy(*FILE).option("compression", "gzip" if zipped else "none")
+    writer = lines.select(*FILE, "text").write.partitionBy(*FILE).option("compression", "gzip" if zipped else "none")
     writer.text(str(heap))
     for file in heap.glob("log=*/file_day=*/file_part=*/part-*"):
         log, day, part = (level.split("=")[1] for level in file.parts[-4:-1])

@@ -14,11 +14,11 @@ from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.simulation import counts
 from pagerec_dbx.simulation.chance import Chance
 from pagerec_dbx.simulation.clicks import logged_clicks
-from pagerec_dbx.simulation.faults import with_places, with_spoiled_copies
-from pagerec_dbx.simulation.lines import all_lines
-from pagerec_dbx.simulation.pages import day0_ms, first_day, simulated_pages
+from pagerec_dbx.simulation.faults import with_places, with_spoiled_copies, with_spoiled_text
+from pagerec_dbx.simulation.lines import all_lines, with_text
+from pagerec_dbx.simulation.pages import day0_ms, first_day, partition_count, simulated_pages
 from pagerec_dbx.simulation.world import World, attributes, make_world
-from pagerec_dbx.simulation.writing import write_lines, write_objects, write_truth, written_aside
+from pagerec_dbx.simulation.writing import in_files, write_lines, write_objects, write_truth, written_aside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,8 @@ def simulate(
         pages = write_truth(drawn, folder / "truth" / "page_views")
         clicks = write_truth(logged_clicks(pages, chance, world, settings), folder / "truth" / "clicks")
         places = _places(pages, clicks, chance, world, settings, page_views / days)
-        write_lines(places, folder, first_day(settings), settings.gzip_logs)
+        lines = with_spoiled_text(with_text(in_files(places, partition_count(spark, page_views)), world))
+        write_lines(lines, folder, first_day(settings), settings.gzip_logs)
         titles, rows = attributes(world, settings)
         write_objects(titles, folder / "titles" / "titles.jsonl", settings.gzip_logs)
         write_objects(rows, folder / "rows" / "rows.jsonl", settings.gzip_logs)
@@ -63,7 +64,7 @@ def simulate(
 def _places(
     pages: DataFrame, clicks: DataFrame, chance: Chance, world: World, settings: SimulateSettings, pages_a_day: float
 ) -> DataFrame:
-    """Every line with its place in a file."""
+    """Every line with its place in a file, not yet written out."""
     lines = with_spoiled_copies(all_lines(pages, clicks, chance, world, settings), chance, settings)
     parts = max(1, round(pages_a_day / settings.lines_per_file))
     return with_places(lines, chance, settings, day0_ms(settings), parts)

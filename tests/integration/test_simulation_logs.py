@@ -9,6 +9,7 @@ from simulation_worlds import DAYS, PAGE_VIEWS, SETTINGS, day_of, good_lines, ra
 
 from pagerec_dbx.hashing import ensure_key, user_hash
 from pagerec_dbx.home import open_home
+from pagerec_dbx.simulation import pages as simulation_pages
 from pagerec_dbx.simulation.lines import LOGS
 from pagerec_dbx.stages.simulate import simulate
 
@@ -200,16 +201,19 @@ def _windowed(views, viewer, moment, row):
     return "matched" if any(row in view[4] for view in views) else "row_not_offered"
 
 
-def test_same_seed_gives_the_same_lines_however_they_are_divided(spark, out, key, told, tmp_path):
+def test_same_seed_gives_the_same_lines_however_they_are_divided(spark, out, key, told, tmp_path, monkeypatch):
     import dataclasses
 
     before = spark.conf.get("spark.sql.shuffle.partitions")
     spark.conf.set("spark.sql.shuffle.partitions", "7")
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "33")
+    monkeypatch.setattr(simulation_pages, "_PAGES_PER_PARTITION", 90)  # 13 partitions in place of 4
     try:
         other = dataclasses.replace(SETTINGS, lines_per_file=100, gzip_logs=True)
         again = simulate(spark, key, tmp_path / "again", PAGE_VIEWS, DAYS, other)
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", before)
+        spark.conf.unset("spark.sql.execution.arrow.maxRecordsPerBatch")
     for log in (*LOGS, "titles", "rows"):
         assert sorted(line for _, line in raw_lines(out, log)) == sorted(
             line for _, line in raw_lines(tmp_path / "again", log)
@@ -217,3 +221,9 @@ def test_same_seed_gives_the_same_lines_however_they_are_divided(spark, out, key
     assert len(list((tmp_path / "again" / "service_logs").iterdir())) > len(list((out / "service_logs").iterdir()))
     faults = dict(told["faults"])
     assert {**again.faults, "out_of_order_lines": 0} == {**faults, "out_of_order_lines": 0}
+    assert _truth(spark, tmp_path / "again") == _truth(spark, out)
+
+
+def _truth(spark, folder):
+    """The truth's page views, in order of their key."""
+    return spark.read.parquet(str(folder / "truth" / "page_views")).orderBy("viewer", "page_index").collect()
