@@ -163,7 +163,7 @@ def compare(bench: Workbench, challenger: str, champion: str | None, legacy: str
     """Paired differences against the champion and every floor, stored."""
     from pagerec_dbx.stages.judge import compare_versions
 
-    result = compare_versions(bench, challenger, champion, _path(legacy))
+    result = compare_versions(bench, challenger, champion, _path(legacy or None))
     return Outcome(result.to_json(), result.to_text())
 
 
