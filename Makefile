@@ -60,4 +60,4 @@ lock: setup  ## requirements.lock anew from requirements.in
 clean:  ## remove what the targets made, the environment and the demo's home included
 	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis spark-warehouse
 	@if [ -e "$(VENV)/.linked" ]; then rm -rf "$(VENV)"; fi
-	@if [ -e "$(DEMO_HOME)/home.json" ]; then rm -rf "$(DEMO_HOME)"; fi
+	@for home in "$(DEMO_HOME)" demo demo-events; do if [ -e "$$home/home.json" ]; then rm -rf "$$home"; fi; done

@@ -90,10 +90,9 @@ def cli() -> None:
 @click.option("--seed", required=True, type=int, help="Same seed and key, same lines.")
 def simulate(bench: Workbench, out: str, page_views: int, days: int, seed: int) -> Outcome:
     """Make raw logs of a world whose best order is known."""
-    from pagerec_dbx.hashing import ensure_key
     from pagerec_dbx.stages.simulate import simulate as stage
 
-    key, _ = ensure_key(bench.home)
+    key = _key(bench)
     settings = dataclasses.replace(bench.settings.simulate, seed=seed)
     result = stage(bench.tables.spark, key, Path(out), page_views, days, settings)
     return Outcome(_plain(result), f"{result.page_views:,} page views simulated in {out}")
@@ -175,7 +174,7 @@ def compare(bench: Workbench, challenger: str, champion: str | None, legacy: str
     """Paired differences against the champion and every floor, stored."""
     from pagerec_dbx.stages.judge import compare_versions
 
-    result = compare_versions(bench, challenger, champion, _path(legacy))
+    result = compare_versions(bench, challenger, champion, _path(legacy or None))
     return Outcome(result.to_json(), result.to_text())
 
 
@@ -232,12 +231,13 @@ def doctor(bench: Workbench) -> Outcome:
 @_command("report", writes=True, example="pagerec report")
 def report(bench: Workbench) -> Outcome:
     """One self-contained HTML page of the latest results."""
+    from pagerec_dbx.stages.judge import smoothing_of
     from pagerec_dbx.stages.report import report as stage
     from pagerec_dbx.stages.report import reported_version
 
     version = reported_version(bench.tables)
     curves = bench.registry.curves(version) if version else ()
-    result = stage(bench.tables, bench.now(), version, curves)
+    result = stage(bench.tables, bench.now(), version, curves, smoothing_of(bench, version) if version else None)
     return Outcome(_plain(result), f"{result.headline}\n{result.path}")
 
 
@@ -304,7 +304,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         return _failed(f"{error.format_message().rstrip('.')}. See `pagerec --help`.", 2, debug)
     except (click.Abort, KeyboardInterrupt):
-        return _failed("stopped", 130, debug)
+        return _failed("stopped", 1, debug)
     except Exception as error:  # anything not foreseen still ends in one line
         first = (str(error).strip().splitlines() or [""])[0][:300]
         return _failed(f"unexpected {type(error).__name__}: {first} (run again with --debug for the trace)", 1, debug)

@@ -136,12 +136,15 @@ class JudgeSettings:
     verdict_metric: str = "ndcg"  # the metric whose gain decides, under the menu protocol
     minimum_gain: float = 0.0  # the lower end of the interval must lie above it
     max_rank_latency_ms: float = 50.0  # median time to rank one page with the exported model
+    max_holdout_age_days: float = 7.0  # from the holdout's end to the newest page view in the home
+    signature_change_declared: bool = False  # the exported model may take or give something else than the champion's
 
     def __post_init__(self):
         metrics = ("ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1")
         _require(self.verdict_metric in metrics, "verdict_metric", "one of " + ", ".join(metrics), self.verdict_metric)
         _require(self.popularity_smoothing >= 0, "popularity_smoothing", "at least 0", self.popularity_smoothing)
         _require(self.resamples >= 100, "resamples", "at least 100", self.resamples)
+        _require(self.max_holdout_age_days >= 0, "max_holdout_age_days", "at least 0", self.max_holdout_age_days)
 
 
 @dataclasses.dataclass(frozen=True)

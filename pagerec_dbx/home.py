@@ -145,7 +145,9 @@ def locked(home: Home, command: str) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if lock.read_text(encoding="utf-8") == content:  # somebody deleted ours and another command took the home
+                lock.unlink()
 
 
 def _take(lock: Path, content: str, home: Home) -> None:
@@ -194,7 +196,8 @@ def _remove_stale(lock: Path, home: Home) -> None:
     with contextlib.suppress(FileNotFoundError):
         lock.rename(grave)  # only one of several waiting commands wins
         if grave.read_text(encoding="utf-8") != text:  # a new holder came in between: give it back
-            _put(grave, lock)
+            with contextlib.suppress(FileExistsError):  # unless yet another has taken the home: that one is met next
+                _put(grave, lock)
         grave.unlink()
 
 

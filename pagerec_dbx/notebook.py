@@ -57,20 +57,6 @@ class Widgets:
                 )
         self._values[name] = self._given.get(name, defaultValue)
 
-    def multiselect(self, name: str, defaultValue: str, choices: Sequence[str], label: str = "") -> None:
-        """Some of the choices, joined by commas.
-
-        Raises:
-            UsageError: a default or a given value is none of them.
-        """
-        value = self._given.get(name, defaultValue)
-        for one in (*defaultValue.split(","), *value.split(",")):
-            if one not in choices:
-                raise UsageError(
-                    f"widget `{name}` has no such choice", wanted=f"some of {list(choices)}", got=repr(one)
-                )
-        self._values[name] = value
-
     def get(self, name: str) -> str:
         """The value of a widget.
 

@@ -48,7 +48,7 @@ def spark_session(master: str | None = None, log_file: Path | None = None, java_
         raise PagerecError(
             "Spark did not start",
             wanted="Java 17 and, on the first run, access to a Maven repository for Delta's jars",
-            got=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            got=f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}",
             fix=f"Run `pagerec doctor`{f' and read {log_file}' if log_file else ''}",
         ) from error
     session.sparkContext.setLogLevel("ERROR")

@@ -29,7 +29,7 @@ TARGETS = ("dev", "staging", "prod")
 TOP_FIELDS = {"bundle", "include", "artifacts", "variables", "targets", "resources", "sync", "workspace", "permissions"}
 TARGET_FIELDS = {"mode", "default", "workspace", "variables", "run_as", "permissions", "resources", "presets"}
 ARTIFACT_FIELDS = {"type", "path", "executable", "build", "files", "dynamic_version"}
-KNOWN_ELSEWHERE = {"bundle.name", "bundle.target", "workspace.current_user.userName"}
+KNOWN_ELSEWHERE = {"bundle.name", "bundle.target", "workspace.current_user.userName", "workspace.file_path"}
 RUNTIMES = {"15.4.x-cpu-ml-scala2.12", "15.4.x-gpu-ml-scala2.12"}
 
 
@@ -92,7 +92,8 @@ def _substituted(value, values: dict[str, object], target: str):
     if whole:
         return _substituted(values.get(whole[1]), values, target)
     text = re.sub(r"\$\{var\.(\w+)\}", lambda match: str(_substituted(values.get(match[1]), values, target)), value)
-    return text.replace("${bundle.target}", target).replace("${bundle.name}", "pagerec")
+    text = text.replace("${bundle.target}", target).replace("${bundle.name}", "pagerec")
+    return text.replace("${workspace.file_path}", str(ROOT))  # where the bundle's files lie once deployed
 
 
 def strings(value) -> Iterator[str]:

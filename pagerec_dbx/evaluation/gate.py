@@ -17,7 +17,7 @@ class Facts:
     champion: str | None  # the version that serves, None for nobody
     rank_latency_ms: float  # median time to rank one page with the exported model
     signature_unchanged: bool  # the exported model takes and gives what the champion's does
-    signature_change_declared: bool = False  # the change was announced with the version
+    holdout_age_days: float  # from the holdout's end to the newest page view in the home
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,8 @@ def judge(comparison: CompareResult, facts: Facts, settings: JudgeSettings) -> V
         _gain(comparison, facts, settings),
         *(_floor_beaten(_row(comparison, floor, metric)) for floor in FLOORS),
         _fast_enough(facts.rank_latency_ms, settings.max_rank_latency_ms),
-        _signature_kept(facts),
+        _signature_kept(facts, settings.signature_change_declared),
+        _fresh(facts.holdout_age_days, settings.max_holdout_age_days),
     ]
     return Verdict(
         version=comparison.challenger,
@@ -122,12 +123,22 @@ def _fast_enough(measured_ms: float, limit_ms: float) -> _Limit:
     )
 
 
-def _signature_kept(facts: Facts) -> _Limit:
+def _signature_kept(facts: Facts, change_declared: bool) -> _Limit:
     if facts.signature_unchanged:
         return _Limit(True, "Passed: the exported model's signature is unchanged.")
-    if facts.signature_change_declared:
+    if change_declared:
         return _Limit(True, "Passed: the exported model's signature changed, as declared.")
     return _Limit(False, "Failed: the exported model's signature changed and the change was not declared.")
+
+
+def _fresh(age_days: float, limit_days: float) -> _Limit:
+    passed = age_days <= limit_days  # False for NaN too
+    compared = "within" if passed else "not within"
+    return _Limit(
+        passed,
+        f"{_word(passed)}: the holdout ends {age_days:.1f} days before the newest page view, {compared} the limit of "
+        f"{limit_days:g} days.",
+    )
 
 
 def _word(passed: bool) -> str:

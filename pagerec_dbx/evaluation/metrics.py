@@ -3,7 +3,7 @@
 Every function takes `scores`, `relevant` and `mask`, each [num_lists, length]: higher scores come first; `relevant` is
 0 or 1; `mask` is True where there is a row. A real row may score -inf (last, tied with its like). `unlisted`,
 [num_lists], counts relevant rows that the list does not hold: they count in the ideal DCG and are never found. A list
-without any relevant row has no value: NaN, which `mean_over_lists` leaves out and counts.
+without any relevant row has no value: NaN.
 """
 
 import dataclasses
@@ -32,15 +32,6 @@ class TiedPlaces:
     def total_relevant(self) -> np.ndarray:
         """[num_lists] relevant rows, listed or not."""
         return np.rint(self.gain.sum(axis=1)).astype(np.int64) + self.unlisted
-
-
-@dataclasses.dataclass(frozen=True)
-class Mean:
-    """The mean over the lists that have a value; every list weighs alike."""
-
-    value: float  # NaN where no list has a value
-    lists: int
-    left_out: int
 
 
 def tied_places(scores, relevant, mask, unlisted=None, names=None) -> TiedPlaces:
@@ -173,17 +164,6 @@ def log_probabilities(scores, mask) -> np.ndarray:
         tied = np.where(mask & (scores == top), 0.0, -np.inf)
         shifted = np.where(endless, tied, scores - top)
         return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
-def mean_over_lists(values) -> Mean:
-    """The mean of per-list values, lists without one left out and counted."""
-    values = np.asarray(values, dtype=np.float64)
-    known = ~np.isnan(values)
-    return Mean(
-        value=float(values[known].mean()) if known.any() else float("nan"),
-        lists=int(known.sum()),
-        left_out=int((~known).sum()),
-    )
 
 
 def _first_relevant(places: TiedPlaces) -> tuple[np.ndarray, np.ndarray]:

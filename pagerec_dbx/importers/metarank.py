@@ -17,6 +17,8 @@ from pathlib import Path
 from pagerec_dbx.errors import EventsError
 from pagerec_dbx.importers.metarank_events import Events, read_events
 
+SOURCE = "source.json"  # beside the logs, read by no pipeline: where they came from
+
 
 @dataclasses.dataclass(frozen=True)
 class ImportResult:
@@ -46,6 +48,7 @@ def import_metarank(events: Path, out: Path) -> ImportResult:
     aside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         _write_logs(aside, read)
+        (aside / SOURCE).write_text(json.dumps({"events_file": events.name}) + "\n", encoding="utf-8")
         if out.exists():
             out.rmdir()
         aside.rename(out)
@@ -53,6 +56,14 @@ def import_metarank(events: Path, out: Path) -> ImportResult:
         shutil.rmtree(aside, ignore_errors=True)
     viewers = {page.user for page in read.pages.values()}
     return ImportResult(len(read.pages), len(read.likes), len(read.items), len(viewers))
+
+
+def events_file(logs: Path) -> str | None:
+    """The name of the events file that a folder of logs was imported from; None where it was not."""
+    try:
+        return str(json.loads((logs / SOURCE).read_text(encoding="utf-8"))["events_file"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _write_logs(logs: Path, events: Events) -> None:

@@ -3,9 +3,10 @@
 import functools
 import logging
 import os
+import time
 from collections.abc import Mapping
 
-EPOCH_FIGURES = ("loss", "validation_loss", "examples_per_second")
+EPOCH_FIGURES = ("loss", "validation_loss", "validation_ndcg", "examples_per_second")
 
 
 @functools.cache
@@ -31,7 +32,9 @@ def driver_credentials(tracking_uri: str) -> dict[str, str]:
 
 def log_epoch(tracking_uri: str, run_id: str, credentials: Mapping[str, str], report) -> None:
     """Write one epoch's figures into a run, from wherever the first rank is."""
+    from mlflow.entities import Metric
+
     os.environ.update(credentials)
     client = client_of(tracking_uri, tracking_uri)
-    for name in EPOCH_FIGURES:
-        client.log_metric(run_id, name, getattr(report, name), step=report.epoch)
+    now = int(1e3 * time.time())
+    client.log_batch(run_id, [Metric(name, getattr(report, name), now, report.epoch) for name in EPOCH_FIGURES])

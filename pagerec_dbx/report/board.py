@@ -28,7 +28,8 @@ class Line:
     @property
     def label(self) -> str:
         role = "measured elsewhere" if self.result.role == "imported" else self.result.role
-        return spoken(self.result.name) if role == "version" else f"{spoken(self.result.name)} ({role})"
+        beside = [*([] if role == "version" else [role]), *([self.result.note] if self.result.note else [])]
+        return f"{spoken(self.result.name)} ({', '.join(beside)})" if beside else spoken(self.result.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +44,8 @@ class Board:
 
     @property
     def caption(self) -> str:
-        """Protocol, split, page views and viewers of the figures."""
-        counts = [
-            f"{count:,} {noun}" for count, noun in ((self.pages, "page views"), (self.viewers, "viewers")) if count
-        ]
-        ranked = f"protocol {self.protocol}, ranking {PROTOCOLS.get(self.protocol, 'rows')}"
-        return "; ".join([ranked, f"split {SPLIT}", *counts, *(["simulated"] if self.simulated else [])])
+        """What the figures were measured on."""
+        return caption(self.protocol, self.pages, self.viewers, self.simulated)
 
     @property
     def has_expected(self) -> bool:
@@ -83,19 +80,6 @@ def protocol_order(protocol: str) -> int:
     """The place of a protocol among the others; `menu` comes first."""
     known = list(PROTOCOLS)
     return known.index(protocol) if protocol in known else len(known)
-
-
-def board_from_evaluation(evaluation: Mapping, simulated: bool = False) -> list[Board]:
-    """The boards of what `pagerec evaluate --json` prints."""
-    results = []
-    for part in (evaluation, *evaluation.get("others", ())):
-        where = {"protocol": part["protocol"], "pages": part["pages"], "viewers": part["viewers"]}
-        version = evaluation["version"]
-        ceilings = {f"ceiling:{name}": figures for name, figures in (part.get("ceilings") or {}).items()}
-        named = {version: part["metrics"], **part.get("floors", {}), **ceilings}
-        for name, figures in named.items():
-            results.append(Result(name, role_of(name, version), metrics=figures, expected=expected(figures), **where))
-    return boards(results, (), simulated)
 
 
 def results_from_rows(rows: Iterable[Mapping], champion: str | None = None) -> tuple[list[Result], list[Difference]]:

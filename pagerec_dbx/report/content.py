@@ -29,6 +29,7 @@ class Result:
     expected: Mapping[str, float | None] = dataclasses.field(
         default_factory=dict
     )  # over the true click; simulated only
+    note: str = ""  # said beside the role: a floor's smoothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +94,7 @@ class ReportContent:
     version: str | None = None  # under judgement
     holdout: str | None = None
     simulated: bool = False
+    source: str | None = None  # name of the events file that the logs were imported from
     results: tuple[Result, ...] = ()
     differences: tuple[Difference, ...] = ()
     decision: Decision | None = None

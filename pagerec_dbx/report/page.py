@@ -56,7 +56,7 @@ class TrainingChart:
 
 _CHARTS = (
     ("Loss", "loss a page view, lower is better", {"loss": "training", "validation_loss": "validation"}),
-    ("NDCG", "NDCG of the menu, higher is better", {"ndcg": "training", "validation_ndcg": "validation"}),
+    ("NDCG", "NDCG of the menu, higher is better", {"validation_ndcg": "validation"}),
 )
 
 
@@ -168,7 +168,7 @@ def _difference_row(difference: Difference) -> list[str]:
 
 def _training(content: ReportContent) -> dict:
     charts = [
-        TrainingChart(f"{title} by epoch", f"{title} of training and validation against the epoch.", unit, plot)
+        TrainingChart(f"{title} by epoch", f"{title} of {' and '.join(names.values())} against the epoch.", unit, plot)
         for title, unit, names in _CHARTS
         if (plot := line_chart({shown: _curve(content.curves, name) for name, shown in names.items()}))
     ]

@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 from pathlib import Path
 
+import numpy as np
 from pyspark.sql import functions as F
 
 from pagerec_dbx.config import JudgeSettings
@@ -15,7 +16,7 @@ from pagerec_dbx.evaluation.compare import (
     compared,
     viewer_sums,
 )
-from pagerec_dbx.evaluation.legacy import read_legacy
+from pagerec_dbx.evaluation.legacy import LegacyFigures, read_legacy
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS
 from pagerec_dbx.tables import Tables, spark_schema
@@ -41,13 +42,63 @@ def compare(
         MissingTableError, ComparisonError: somebody was not evaluated on this holdout.
     """
     legacy = None if legacy_file is None else read_legacy(legacy_file)
+    result = _compared(tables, challenger, champion, holdout, legacy, settings, now)
+    _store(tables, result)
+    return result
+
+
+def renewed_comparison(
+    tables: Tables, stored: CompareResult, champion: str | None, settings: JudgeSettings, now: dt.datetime
+) -> CompareResult:
+    """The same comparison by the evaluations and settings of now: the given one if nothing differs, else stored anew.
+
+    Figures measured elsewhere stay beside it.
+    """
+    fresh = _compared(tables, stored.challenger, champion, stored.holdout, None, settings, now)
+    own = {(row.protocol, row.metric): row.value_challenger for row in fresh.rows}
+    imported = (row for row in stored.rows if row.measured != HERE)
+    beside = tuple(
+        dataclasses.replace(row, value_challenger=own[row.protocol, row.metric], compared_at=now) for row in imported
+    )
+    renewed = dataclasses.replace(fresh, rows=fresh.rows + beside)
+    if _agree(renewed, stored):
+        return stored
+    _store(tables, renewed)
+    return renewed
+
+
+def _agree(one: CompareResult, other: CompareResult) -> bool:
+    """Whether two comparisons hold the same records, but for their time and for the order in which Spark added up."""
+    left, right = _by_name(one), _by_name(other)
+    return left.keys() == right.keys() and all(
+        np.allclose(left[name], right[name], rtol=0, atol=1e-9, equal_nan=True) for name in left
+    )
+
+
+def _by_name(result: CompareResult) -> dict[tuple, np.ndarray]:
+    figures = ("value_challenger", "value_baseline", "difference", "lower", "upper", "pages", "viewers")
+    return {
+        (row.baseline, row.protocol, row.metric, row.slice, row.measured): np.array(
+            [getattr(row, name) for name in figures], np.float64
+        )
+        for row in result.rows
+    }
+
+
+def _compared(
+    tables: Tables,
+    challenger: str,
+    champion: str | None,
+    holdout: str,
+    legacy: LegacyFigures | None,
+    settings: JudgeSettings,
+    now: dt.datetime,
+) -> CompareResult:
     baselines = _baselines(challenger, champion)
     with watch_spark(tables.spark, "compare"):
         evaluations = tables.read(EVALUATIONS).where(F.col("holdout") == holdout)
         sides = viewer_sums(evaluations, [challenger, *baselines])
-    result = compared(sides, challenger, baselines, holdout, legacy, settings, now)
-    _store(tables, result)
-    return result
+    return compared(sides, challenger, baselines, holdout, legacy, settings, now)
 
 
 def stored_comparison(tables: Tables, challenger: str, champion: str | None, holdout: str) -> CompareResult | None:

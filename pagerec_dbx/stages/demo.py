@@ -18,7 +18,13 @@ from pagerec_dbx.report.content import ReportContent
 from pagerec_dbx.stages.import_metarank import import_metarank
 from pagerec_dbx.stages.ingest import ingest
 from pagerec_dbx.stages.join import join
-from pagerec_dbx.stages.judge import compare_versions, evaluate_version, promote_version, score_version
+from pagerec_dbx.stages.judge import (
+    compare_versions,
+    evaluate_version,
+    promote_version,
+    score_version,
+    smoothing_of,
+)
 from pagerec_dbx.stages.prepare import prepare
 from pagerec_dbx.stages.report import collect_content, write_report
 from pagerec_dbx.stages.simulate import simulate
@@ -49,6 +55,7 @@ class DemoResult:
     scored_version: str
     scored_page_views: int
     report: str
+    source: str | None  # the events file; None for a simulated world
     seconds: dict[str, float]  # by stage
     table: str
 
@@ -57,7 +64,9 @@ class DemoResult:
         return {name: value for name, value in values.items() if name != "table"}
 
     def to_text(self) -> str:
-        return "\n".join([self.table, "", self._verdict(), f"The page of results: {self.report}", self._times()])
+        source = [f"Source: events file {self.source}."] if self.source else []
+        ends = [self._verdict(), f"The page of results: {self.report}", *source, self._times()]
+        return "\n".join([self.table, "", *ends])
 
     def _verdict(self) -> str:
         version = self.trained.version
@@ -102,7 +111,7 @@ def run_demo(bench: Workbench, log: DemoLog, ranks: int) -> DemoResult:
         scored = score_version(bench, "champion" if decision.promoted else "challenger")
     with clock.stage("report"):
         curves = bench.registry.curves(trained.version)
-        content = collect_content(tables, bench.now(), trained.version, curves)
+        content = collect_content(tables, bench.now(), trained.version, curves, smoothing_of(bench, trained.version))
         report = write_report(bench.home, content)
     return DemoResult(
         trained=trained,
@@ -111,6 +120,7 @@ def run_demo(bench: Workbench, log: DemoLog, ranks: int) -> DemoResult:
         scored_version=scored.version,
         scored_page_views=scored.page_views,
         report=report.path,
+        source=content.source,
         seconds=clock.seconds,
         table=_table(content),
     )

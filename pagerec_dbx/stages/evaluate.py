@@ -19,6 +19,7 @@ from pagerec_dbx.pipelines.cuts import at_or_after
 from pagerec_dbx.pipelines.order import OrderKey
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS
+from pagerec_dbx.stages.conditions import sql_text
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workers import worker_errors
 
@@ -112,8 +113,7 @@ def require_later(version: str, trained_until: OrderKey, holdout: Snapshot) -> N
 
 def _condition(holdout: str, versions: tuple[str, ...]) -> str:
     """The records of these versions on this holdout, as SQL."""
-    names = ", ".join("'" + name.replace("\\", "\\\\").replace("'", "\\'") + "'" for name in versions)
-    return f"holdout = '{holdout}' AND version IN ({names})"
+    return f"holdout = {sql_text(holdout)} AND version IN ({', '.join(map(sql_text, versions))})"
 
 
 def _result(evaluations: DataFrame, version: str, holdout: Snapshot) -> EvaluateResult:

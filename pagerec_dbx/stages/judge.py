@@ -3,7 +3,9 @@
 import dataclasses
 import datetime as dt
 import json
+import math
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,16 +17,21 @@ from pagerec_dbx.config import parse_time
 from pagerec_dbx.errors import SettingError, UsageError
 from pagerec_dbx.evaluation.compare import CompareResult, legacy_named
 from pagerec_dbx.evaluation.gate import Facts, Verdict, judge
-from pagerec_dbx.features.preparation import latest_preparation
+from pagerec_dbx.evaluation.legacy import read_legacy
+from pagerec_dbx.features.preparation import Preparation, latest_preparation
+from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.models.export import Ranker
 from pagerec_dbx.pipelines.order import OrderKey
 from pagerec_dbx.progress import say
-from pagerec_dbx.schemas import EVALUATIONS
-from pagerec_dbx.stages.compare import compare, stored_comparison
+from pagerec_dbx.schemas import EVALUATIONS, PAGE_VIEWS
+from pagerec_dbx.stages.compare import compare, renewed_comparison, stored_comparison
 from pagerec_dbx.stages.evaluate import EvaluateResult, evaluate
 from pagerec_dbx.stages.ranker_loader import broadcast_ranker
 from pagerec_dbx.stages.score import ScoreResult, score
+from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
+
+SMOOTHING = "popularity_smoothing"  # a version's tag: of the popularity floor that it was last evaluated beside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +42,15 @@ class PromoteResult:
     promoted: bool
     reasons: tuple[str, ...]
 
+    already_champion: bool = dataclasses.field(default=False, kw_only=True)
+
+    def to_json(self) -> dict:
+        return {"version": self.version, "promoted": self.promoted, "reasons": list(self.reasons)}
+
     def to_text(self) -> str:
         head = f"Version {self.version} is champion." if self.promoted else f"Version {self.version} was not promoted."
+        if self.already_champion:
+            head = f"Version {self.version} is the champion already; nothing was changed."
         return "\n".join([head, *(f"  {reason}" for reason in self.reasons)])
 
 
@@ -53,13 +67,27 @@ def evaluate_version(bench: Workbench, version: str, truth: Path | None = None) 
         bench.settings.judge,
         truth,
     )
-    figures = {
-        f"holdout.{part.protocol}.{name}": value
-        for part in (result.menu, *result.others)
-        for name, value in {**part.metrics, "pages": part.pages}.items()
-    }
-    bench.registry.log_metrics(known.version, figures)
+    bench.registry.log_metrics(known.version, _figures(result))
+    bench.registry.tag(known.version, {SMOOTHING: f"{bench.settings.judge.popularity_smoothing:g}"})
     return result
+
+
+def smoothing_of(bench: Workbench, version: str) -> str | None:
+    """Of the popularity floor that a version was last evaluated beside; None before."""
+    return bench.registry.version(version).tags.get(SMOOTHING)
+
+
+def _figures(result: EvaluateResult) -> dict[str, float]:
+    """What an evaluation found, by names for the run: `holdout.menu.ndcg`, `holdout.menu.floor.popularity.ndcg`, ..."""
+    figures: dict[str, float] = {}
+    for part in (result.menu, *result.others):
+        ceilings = {f"ceiling.{name}": values for name, values in (part.ceilings or {}).items()}
+        floors = {name.replace(":", "."): values for name, values in part.floors.items()}
+        figures[f"holdout.{part.protocol}.pages"] = part.pages
+        for who, values in {"": part.metrics, **floors, **ceilings}.items():
+            where = f"holdout.{part.protocol}.{who}".rstrip(".")
+            figures |= {f"{where}.{name}": value for name, value in values.items()}
+    return figures
 
 
 def compare_versions(
@@ -71,47 +99,93 @@ def compare_versions(
 ) -> CompareResult:
     """Hold a version against a champion (the one that serves, unless named) and every floor, on the latest holdout.
 
-    Whoever was not evaluated on that holdout yet is evaluated first.
+    Whoever was not evaluated on that holdout yet, or with another popularity floor, is evaluated first. What was found
+    goes to the challenger's run too, with the legacy's file as it is.
 
     Args:
         truth: LOGS/truth of a simulated world, for those who are evaluated here.
+
+    Raises:
+        LegacyFileError: the file is missing or malformed; nothing was evaluated then.
+        UsageError: a version is to be held against itself.
     """
+    if legacy is not None:
+        read_legacy(legacy)
     challenger = bench.registry.resolve(challenger)
     serving = _serving(bench)
     against = bench.registry.resolve(champion) if champion else serving
+    if champion and against == challenger:
+        raise UsageError(
+            f"version {challenger} cannot be held against itself", got=f"--champion {champion}", fix="Name another one"
+        )
     holdout = latest_preparation(bench.tables).holdout
     for version in (challenger, against):
         if version is not None and not _is_evaluated(bench, version, holdout):
             say(f"  version {version} is evaluated on the latest holdout first")
             evaluate_version(bench, version, truth)
     result = compare(bench.tables, challenger, against, holdout, legacy, bench.settings.judge, bench.now())
-    bench.registry.log_metrics(challenger, legacy_named(result))
+    _log_comparison(bench, result, legacy)
     return result
+
+
+def _log_comparison(bench: Workbench, result: CompareResult, legacy: Path | None) -> None:
+    """The comparison with its intervals as JSON, the legacy's file beside it, and the figures under its names."""
+    folder = f"comparisons/{result.comparison_id}"
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch, "comparison.json")
+        file.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+        bench.registry.log_file(result.challenger, file, folder)
+    if legacy is not None:
+        bench.registry.log_file(result.challenger, legacy, folder)
+    bench.registry.log_metrics(result.challenger, legacy_named(result))
 
 
 def promote_version(bench: Workbench, version: str) -> PromoteResult:
     """Judge a version against the champion that serves now, and promote it if every limit is kept."""
     verdict = judge_version(bench, version)
     decision = bench.registry.promote(bench.tables, verdict, bench.now())
-    return PromoteResult(decision.version, decision.promoted, decision.reasons)
+    already = decision.version == decision.previous_version
+    return PromoteResult(decision.version, decision.promoted, decision.reasons, already_champion=already)
 
 
 def judge_version(bench: Workbench, version: str) -> Verdict:
-    """The verdict on a version as things stand now, by its stored comparison if there is one; nothing is promoted."""
+    """The verdict on a version as things stand now; nothing is promoted.
+
+    A stored comparison is held against the evaluations and settings of now, and made anew where they have changed.
+    """
     registry = bench.registry
     champion = _serving(bench)
-    holdout = latest_preparation(bench.tables).holdout
-    stored = stored_comparison(bench.tables, registry.resolve(version), champion, holdout)
-    comparison = stored or compare_versions(bench, version)
+    preparation = latest_preparation(bench.tables)
+    comparison = _comparison_of_now(bench, registry.resolve(version), champion, preparation.holdout)
     ranker = registry.load(comparison.challenger)
     facts = Facts(
-        holdout=holdout,
+        holdout=preparation.holdout,
         champion=champion,
         rank_latency_ms=rank_latency_ms(ranker),
         signature_unchanged=champion is None
         or registry.signature(champion) == registry.signature(comparison.challenger),
+        holdout_age_days=holdout_age_days(bench.tables, preparation),
     )
     return judge(comparison, facts, bench.settings.judge)
+
+
+def _comparison_of_now(bench: Workbench, version: str, champion: str | None, holdout: str) -> CompareResult:
+    stored = stored_comparison(bench.tables, version, champion, holdout)
+    sides = [one for one in (version, champion) if one is not None]
+    if stored is None or not all(_is_evaluated(bench, one, holdout) for one in sides):
+        return compare_versions(bench, version)
+    renewed = renewed_comparison(bench.tables, stored, champion, bench.settings.judge, bench.now())
+    if renewed is not stored:
+        say(f"  the comparison of version {version} was out of date and is made anew")
+        _log_comparison(bench, renewed, legacy=None)
+    return renewed
+
+
+def holdout_age_days(tables: Tables, preparation: Preparation) -> float:
+    """Days from the last page view of the holdout to the newest page view in the home."""
+    last = open_snapshot(preparation.folder(tables.home, "holdout")).manifest.last
+    newest = tables.read(PAGE_VIEWS).agg(F.max(F.unix_micros("served_at"))).first()[0]
+    return math.nan if newest is None else (newest - last.served_micros) / 86_400e6
 
 
 def _serving(bench: Workbench) -> str | None:
@@ -167,6 +241,10 @@ def rank_latency_ms(ranker: Ranker, menu: int = 40, repeats: int = 50) -> float:
 
 def _is_evaluated(bench: Workbench, version: str, holdout: str) -> bool:
     if not bench.tables.exists(EVALUATIONS):
+        return False
+    if (
+        smoothing_of(bench, version) != f"{bench.settings.judge.popularity_smoothing:g}"
+    ):  # the floors beside it are other ones
         return False
     mine = (F.col("holdout") == holdout) & (F.col("version") == version)
     return not bench.tables.read(EVALUATIONS).where(mine).isEmpty()

@@ -8,7 +8,9 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
+from pagerec_dbx.evaluation.baselines import POPULARITY
 from pagerec_dbx.home import Home, write_atomically
+from pagerec_dbx.importers.metarank import events_file
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.report.board import results_from_rows
 from pagerec_dbx.report.content import (
@@ -49,6 +51,7 @@ def report(
     now: dt.datetime,
     version: str | None = None,
     curves: Sequence[Mapping[str, float]] = (),
+    smoothing: str | None = None,
 ) -> ReportResult:
     """Write HOME/reports/index.html from what there is; a missing table is a section that names its command.
 
@@ -57,9 +60,10 @@ def report(
         now: when the report is made.
         version: the version reported on; the challenger of the latest comparison unless given.
         curves: one dictionary an epoch of that version's training: epoch, loss, validation_loss, ...
+        smoothing: of the popularity floor that the version was evaluated beside; None where it is not known.
     """
     with watch_spark(tables.spark, "report"):
-        content = collect_content(tables, now, version, curves)
+        content = collect_content(tables, now, version, curves, smoothing)
     return write_report(tables.home, content)
 
 
@@ -78,7 +82,11 @@ def reported_version(tables: Tables) -> str | None:
 
 
 def collect_content(
-    tables: Tables, now: dt.datetime, version: str | None, curves: Sequence[Mapping[str, float]]
+    tables: Tables,
+    now: dt.datetime,
+    version: str | None,
+    curves: Sequence[Mapping[str, float]],
+    smoothing: str | None = None,
 ) -> ReportContent:
     """The report's figures, counted by Spark; only counts and means reach the driver."""
     rows = _comparison(tables, version)
@@ -93,7 +101,8 @@ def collect_content(
         version=version,
         holdout=holdout,
         simulated=_is_simulated(tables) or any(result.role == "ceiling" for result in evaluated),
-        results=tuple(evaluated),
+        source=_source(tables),
+        results=tuple(_with_smoothing(result, smoothing) for result in evaluated),
         differences=tuple(differences),
         decision=decision,
         curves=tuple(curves),
@@ -125,11 +134,28 @@ def _comparison(tables: Tables, version: str | None) -> list[Row]:
     return list({(record["baseline"], record["protocol"], record["metric"]): record for record in records}.values())
 
 
-def _is_simulated(tables: Tables) -> bool:
-    """Whether the logs came from a simulated world: its description, which is not read, lies beside them."""
+def _with_smoothing(result: Result, smoothing: str | None) -> Result:
+    known = smoothing is not None and result.name == POPULARITY
+    return dataclasses.replace(result, note=f"smoothing {smoothing}") if known else result
+
+
+def _logs(tables: Tables) -> Path | None:
+    """The folder of the logs that were ingested first."""
     files = _read(tables, INGESTED_FILES)
     first = None if files is None else files.select("file").first()
-    return first is not None and Path(first["file"]).parents[1].joinpath("truth", "world.json").exists()
+    return None if first is None else Path(first["file"]).parents[1]
+
+
+def _is_simulated(tables: Tables) -> bool:
+    """Whether the logs came from a simulated world: its description, which is not read, lies beside them."""
+    logs = _logs(tables)
+    return logs is not None and logs.joinpath("truth", "world.json").exists()
+
+
+def _source(tables: Tables) -> str | None:
+    """The events file that the logs were imported from, by what the import left beside them."""
+    logs = _logs(tables)
+    return None if logs is None else events_file(logs)
 
 
 def _decision(tables: Tables, version: str | None) -> Decision | None:

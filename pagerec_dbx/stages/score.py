@@ -5,10 +5,12 @@ import datetime as dt
 
 from pyspark.sql import functions as F
 
+from pagerec_dbx.config import parse_time
 from pagerec_dbx.errors import UsageError
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import PAGE_VIEWS, RANKED_MENUS
 from pagerec_dbx.scoring.batch import Loader, ranked_menus
+from pagerec_dbx.stages.conditions import sql_text
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workers import worker_errors
 
@@ -59,17 +61,12 @@ def score(
 
 def _instant(moment: Moment | None) -> dt.datetime | None:
     """A date's first moment; a time without an offset is UTC."""
-    if moment is None:
-        return None
-    if not isinstance(moment, dt.datetime):
-        moment = dt.datetime.combine(moment, dt.time.min)
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    return None if moment is None else parse_time("from", moment)
 
 
 def _condition(version: str, begin: dt.datetime | None, end: dt.datetime | None) -> str:
     """The records that the run replaces, as SQL; with `day`, so that Delta reads no other partitions."""
-    escaped = version.replace("\\", "\\\\").replace("'", "\\'")
-    parts = [f"version = '{escaped}'"]
+    parts = [f"version = {sql_text(version)}"]
     if begin is not None:
         parts += [f"served_at >= TIMESTAMP '{begin.isoformat()}'", f"day >= DATE '{begin.date()}'"]
     if end is not None:

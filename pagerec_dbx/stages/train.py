@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pagerec_dbx import __version__
-from pagerec_dbx.config import Settings, flat
+from pagerec_dbx.config import Settings
 from pagerec_dbx.errors import RegistryError
 from pagerec_dbx.features.preparation import Preparation, latest_preparation
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, read_batches
@@ -55,18 +55,19 @@ def train(tables: Tables, registry: Registry, model_name: str, ranks: int, setti
     require_model_name(model_name)
     preparation = latest_preparation(tables)
     # TensorFlow takes seconds to import: only now, when the request is known to be sound.
-    from pagerec_dbx.training.distributed import train_on_ranks
+    from pagerec_dbx.training.distributed import require_ranks, train_on_ranks
 
     job = _job(registry, preparation, model_name, settings)
+    slots = tables.spark.sparkContext.defaultParallelism
+    require_ranks(job, ranks, slots)
     run_id = registry.start_run(
         f"{model_name} on {preparation.preparation_id}",
-        {"model": model_name, "ranks": ranks, **flat(settings)},
+        {"model": model_name, "ranks": ranks, **_parameters(preparation, settings)},
         _environment(),
         {"labelled_page_views": preparation.labelled_version, "examples": preparation.examples_version},
     )
     try:
         log_file = _log_folder(registry) / "ranks.log"
-        slots = tables.spark.sparkContext.defaultParallelism
         result = train_on_ranks(job, ranks, registry.epoch_logger(run_id), slots, log_file)
         say(f"  trained in {result.seconds:,.0f} s; best epoch {result.best_epoch} of {result.epochs}; exporting")
         version = _export(tables, registry, job, run_id, preparation, result)
@@ -79,6 +80,21 @@ def train(tables: Tables, registry: Registry, model_name: str, ranks: int, setti
         epochs=result.epochs, seconds=round(result.seconds, 1), best_epoch=result.best_epoch,
         validation_loss=result.validation_loss_of_best, left_out_per_epoch=result.left_out_per_epoch,
     )  # fmt: skip
+
+
+def _parameters(preparation: Preparation, settings: Settings) -> dict[str, object]:
+    """What shaped the training: its own settings, and what the preparation it reads was made with."""
+    lengths = ("title_count", "row_count", "device_count", "location_count", "history_length", "menu_length")
+    return {
+        **dataclasses.asdict(settings.train),
+        **dataclasses.asdict(settings.model),
+        "preparation": preparation.preparation_id,
+        "vocabulary_version": preparation.vocabulary_version,
+        **{name: getattr(preparation, name) for name in lengths},
+        "validation_start": json.dumps(preparation.cuts.validation.as_json()),
+        "holdout_start": json.dumps(preparation.cuts.holdout.as_json()),
+        **preparation.counts,
+    }
 
 
 def _log_folder(registry: Registry) -> Path:
@@ -112,7 +128,7 @@ def _job(registry: Registry, preparation: Preparation, model_name: str, settings
 def _export(tables: Tables, registry: Registry, job, run_id: str, preparation: Preparation, result) -> str:
     from pagerec_dbx.models.build import build
     from pagerec_dbx.models.export import save_ranker
-    from pagerec_dbx.training.loop import load_weights
+    from pagerec_dbx.training.weights import load_weights
 
     model = build(job.config, job.settings.seed)
     load_weights(model, job.weights_file)
@@ -128,12 +144,16 @@ def _export(tables: Tables, registry: Registry, job, run_id: str, preparation: P
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "ranker")
         trained = save_ranker(model, job.config, vocabularies, folder)
-        check = functools.partial(_require_equal_scores, trained, validation)
+        check = functools.partial(require_equal_scores, trained, validation)
         return registry.register(run_id, folder, tags, check)
 
 
-def _require_equal_scores(trained, validation: Snapshot, folder: Path) -> None:
-    """Load what was logged and hold its scores against those of the model in memory, to 1e-6."""
+def require_equal_scores(trained, validation: Snapshot, folder: Path) -> None:
+    """Load what was logged and hold its scores against those of the model in memory.
+
+    Raises:
+        RegistryError: they are more than 1e-6 apart.
+    """
     from pagerec_dbx.models.export import load_ranker
 
     records = next(read_batches(validation, 64))

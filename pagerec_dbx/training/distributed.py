@@ -5,15 +5,18 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO, TypeVar
 
 import numpy as np
 
 from pagerec_dbx.errors import PagerecError, TrainingError
+from pagerec_dbx.features.snapshot import open_snapshot
+from pagerec_dbx.features.stream import Shard, shard_records
 from pagerec_dbx.progress import say
-from pagerec_dbx.training.loop import OnEpoch, OneRank, Ranks, TrainingJob, TrainingResult, fit
+from pagerec_dbx.training.loop import OnEpoch, OneRank, Ranks, TrainingJob, TrainingResult, fit, require_steps
 
 T = TypeVar("T")
 
@@ -27,7 +30,8 @@ class HorovodRanks:
         hvd.init()
         self._hvd = hvd
         self.rank, self.size = hvd.rank(), hvd.size()
-        _take_one_gpu(hvd.local_rank())
+        lacking = _take_one_gpu(hvd.local_rank(), hvd.local_size())
+        require_gpus(self.gather(np.array([lacking]))[:, 0])
 
     def reduced(self, tape):
         """A tape whose gradients are the mean over all ranks."""
@@ -69,17 +73,14 @@ def run_on_ranks(work: Callable[[Ranks], T], ranks: int, slots: int, log_file: P
     """
     import horovod.spark
 
-    if slots < ranks:
-        raise TrainingError(
-            f"{ranks} ranks cannot run at once", wanted=f"{ranks} Spark task slots", got=str(slots), fix="Lower --ranks"
-        )
+    _require_slots(ranks, slots)
     say(f"  launching {ranks} ranks (20 to 40 s)")
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with open(log_file, "a", encoding="utf-8") as log:
         output = _RankOutput(log, terminal=sys.stderr)
         try:
             # Horovod's threads print Java's whole trace when a rank dies: that belongs in the log file.
-            with contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
+            with _threads_last_words(log), contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
                 results = horovod.spark.run(
                     _on_one_rank, args=(work,), num_proc=ranks, use_gloo=True, verbose=0, stdout=output, stderr=output,
                     env={**os.environ, **_rank_environment(ranks)},
@@ -96,6 +97,42 @@ def run_on_ranks(work: Callable[[Ranks], T], ranks: int, slots: int, log_file: P
     return results
 
 
+def require_ranks(job: TrainingJob, ranks: int, slots: int) -> None:
+    """Refuse ranks that cannot train this job, before anything is launched.
+
+    Raises:
+        TrainingError: fewer slots than ranks.
+        SnapshotError: a snapshot is incomplete, or the ranks do not divide its row groups.
+        NoExamplesError: an epoch would have no step.
+    """
+    if ranks > 1:
+        _require_slots(ranks, slots)
+    shard_records(open_snapshot(Path(job.validation_snapshot)).manifest, Shard(0, ranks))
+    require_steps(open_snapshot(Path(job.train_snapshot)), ranks, job.settings.batch_size)
+
+
+def _require_slots(ranks: int, slots: int) -> None:
+    if slots < ranks:
+        raise TrainingError(
+            f"{ranks} ranks cannot run at once", wanted=f"{ranks} Spark task slots", got=str(slots), fix="Lower --ranks"
+        )
+
+
+@contextlib.contextmanager
+def _threads_last_words(log: TextIO) -> Iterator[None]:
+    """Horovod waits for its threads in `run` and raises what they died of: their own traces belong in the log file."""
+    kept = threading.excepthook
+
+    def write(died: threading.ExceptHookArgs) -> None:
+        traceback.print_exception(died.exc_type, died.exc_value, died.exc_traceback, file=log)
+
+    threading.excepthook = write
+    try:
+        yield
+    finally:
+        threading.excepthook = kept
+
+
 def _rank_environment(ranks: int) -> dict[str, str]:
     """Processor threads are divided between the ranks of one machine; Keras stays the one Horovod can reduce."""
     threads = str(max(1, (os.cpu_count() or 1) // ranks))
@@ -108,13 +145,34 @@ def _rank_environment(ranks: int) -> dict[str, str]:
     }
 
 
-def _take_one_gpu(local_rank: int) -> None:
-    """Each rank of a machine works on a GPU of its own; without GPUs nothing is done."""
+def _take_one_gpu(local_rank: int, local_size: int) -> int:
+    """Each rank of a machine works on a GPU of its own; how many this machine lacks, 0 where there are none at all."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        tf.config.set_visible_devices(gpus[local_rank % len(gpus)], "GPU")
+    if not gpus:
+        return 0
+    tf.config.set_visible_devices(gpus[local_rank % len(gpus)], "GPU")
+    return max(0, local_size - len(gpus))
+
+
+def require_gpus(lacking: Sequence[float] | np.ndarray) -> None:
+    """Refuse ranks that would share a GPU; called on every rank with the same figures, so that none waits for another.
+
+    Args:
+        lacking: of each rank, how many GPUs its machine has less than ranks.
+
+    Raises:
+        TrainingError: a machine has fewer GPUs than ranks.
+    """
+    worst = int(max(lacking))
+    if worst:
+        raise TrainingError(
+            f"{len(lacking)} ranks have no GPU each",
+            wanted="one rank a GPU",
+            got=f"a machine with {worst} GPU{'s' if worst > 1 else ''} less than ranks",
+            fix="Lower --ranks, or take more workers",
+        )
 
 
 def _on_one_rank(work: Callable[[Ranks], T]) -> T | PagerecError:

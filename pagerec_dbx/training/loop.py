@@ -1,9 +1,7 @@
 """Model and streams to trained weights: the loop that every rank runs, and the one rank of a single process."""
 
 import dataclasses
-import io
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,9 @@ from pagerec_dbx.features.snapshot import Snapshot, open_snapshot
 from pagerec_dbx.features.stream import Shard, open_stream, steps_per_epoch
 from pagerec_dbx.models.build import build, parameter_count
 from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.metrics import NDCG
 from pagerec_dbx.progress import Progress
+from pagerec_dbx.training.weights import Best, digest, save_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,7 @@ class EpochReport:
     epoch: int  # 1 is the first
     loss: float  # mean over the epoch's steps
     validation_loss: float  # mean over all validation page views
+    validation_ndcg: float  # of the rows offered, mean over all validation page views
     examples_per_second: float
 
 
@@ -104,30 +105,30 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
 
     Raises:
         NoExamplesError: the training snapshot holds less than one step.
-        TrainingError: the loss is no number, or the ranks' weights have drifted apart.
+        TrainingError: a loss is no number, or the ranks' weights have drifted apart.
         SnapshotError: a snapshot is incomplete or has too few row groups for the ranks.
     """
     started = time.monotonic()
     settings = job.settings
     train, validation = open_snapshot(Path(job.train_snapshot)), open_snapshot(Path(job.validation_snapshot))
-    steps = _require_steps(train, ranks.size, settings.batch_size)
+    steps = require_steps(train, ranks.size, settings.batch_size)
     model = build(job.config, settings.seed)
     step = _train_step(model, _optimizer(settings, ranks.size, steps), ranks)
     ranks.broadcast(model.variables)
-    measure = _validation_step(model)
+    measure = _Validation(model)
     reports: list[EpochReport] = []
-    best = _Best(settings.patience)
+    best = Best(settings.patience)
     for epoch in range(1, settings.epochs + 1):
         report = _run_epoch(epoch, step, measure, train, validation, job, ranks, steps)
         reports.append(report)
         _require_equal_weights(model, ranks, epoch)
         if ranks.rank == 0:
             on_epoch(report)
-        if best.is_over(report, model):
+        if best.is_over(epoch, report.validation_loss, model):
             break
     best.restore(model)
     if ranks.rank == 0:
-        _save_weights(model, Path(job.weights_file))
+        save_weights(model, Path(job.weights_file))
     return TrainingResult(
         ranks=ranks.size,
         epochs=len(reports),
@@ -137,26 +138,17 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
         steps_per_epoch=steps,
         left_out_per_epoch=train.manifest.records - steps * settings.batch_size * ranks.size,
         seconds=time.monotonic() - started,
-        digests=tuple(float(value) for value in ranks.gather(_digest(model))[:, 0]),
+        digests=tuple(float(value) for value in ranks.gather(digest(model))[:, 0]),
     )
 
 
-def load_weights(model, file: str | Path) -> None:
-    """Put saved weights into a model built from the same configuration."""
-    with np.load(file, allow_pickle=False) as saved:
-        model.set_weights([saved[name] for name in sorted(saved.files)])
+def require_steps(train: Snapshot, size: int, batch_size: int) -> int:
+    """Steps of an epoch on that many ranks.
 
-
-def _save_weights(model, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    buffer = io.BytesIO()  # a Databricks volume takes no random writes, which zip needs
-    np.savez(buffer, **{f"{number:05d}": array for number, array in enumerate(model.get_weights())})
-    aside.write_bytes(buffer.getvalue())
-    aside.replace(file)
-
-
-def _require_steps(train: Snapshot, size: int, batch_size: int) -> int:
+    Raises:
+        NoExamplesError: none.
+        SnapshotError: too few row groups for the ranks, or ranks that do not divide them.
+    """
     steps = steps_per_epoch(train, size, batch_size)
     if steps < 1:
         raise NoExamplesError(
@@ -200,12 +192,28 @@ def _train_step(model, optimizer, ranks: Ranks):
     return step
 
 
-def _validation_step(model):
-    @tf.function(reduce_retracing=True)
-    def measure(batch):
-        return model.compute_loss(batch, training=False)
+class _Validation:
+    """Sums over the validation page views of one rank: of the loss, and of the NDCG of the rows offered."""
 
-    return measure
+    def __init__(self, model):
+        self._model, self._ndcg = model, NDCG()
+        self._step = tf.function(self._measure, reduce_retracing=True)
+
+    def sums(self, snapshot: Snapshot, shard: Shard, settings: TrainSettings) -> tuple[float, float, float]:
+        """Sum of losses, sum of NDCGs, and number of page views in this rank's part."""
+        self._ndcg.reset_state()
+        total = count = 0.0
+        with open_stream(snapshot, shard, settings.batch_size, settings.seed, drop_remainder=False) as batches:
+            for batch in batches:
+                records = int(batch["menu"].shape[0])
+                total += float(self._step(batch)) * records
+                count += records
+        return total, float(self._ndcg.total), count
+
+    def _measure(self, batch):
+        scores = self._model.menu_scores(batch)
+        self._ndcg.update_state(batch["clicked"], scores, mask=batch["menu"] > 0)
+        return self._model.compute_loss(batch, training=False)
 
 
 def _run_epoch(epoch, step, measure, train, validation, job, ranks, steps) -> EpochReport:
@@ -226,33 +234,21 @@ def _run_epoch(epoch, step, measure, train, validation, job, ranks, steps) -> Ep
         progress.close()
     if done != steps:
         raise TrainingError(f"rank {ranks.rank} ran out of examples", wanted=f"{steps} steps", got=str(done))
-    sums = ranks.gather(np.array([float(total) / steps, *_validation_sums(measure, validation, shard, settings)]))
-    loss, validation_sum, validation_count = sums[:, 0].mean(), sums[:, 1].sum(), sums[:, 2].sum()
-    if not math.isfinite(loss):
-        raise TrainingError(f"the loss of epoch {epoch} is {loss}", fix="Lower learning_rate")
+    sums = ranks.gather(np.array([float(total) / steps, *measure.sums(validation, shard, settings)]))
+    validation_loss, ndcg = sums[:, 1:3].sum(axis=0) / max(sums[:, 3].sum(), 1.0)
     rate = steps * settings.batch_size * ranks.size / seconds
-    return EpochReport(epoch, float(loss), float(validation_sum / max(validation_count, 1.0)), rate)
+    return _require_finite(EpochReport(epoch, float(sums[:, 0].mean()), float(validation_loss), float(ndcg), rate))
 
 
-def _validation_sums(measure, validation: Snapshot, shard: Shard, settings: TrainSettings) -> tuple[float, float]:
-    """Sum of losses and number of page views in this rank's part."""
-    total = count = 0.0
-    with open_stream(validation, shard, settings.batch_size, settings.seed, drop_remainder=False) as batches:
-        for batch in batches:
-            records = int(batch["menu"].shape[0])
-            total += float(measure(batch)) * records
-            count += records
-    return total, count
-
-
-def _digest(model) -> np.ndarray:
-    """[1] float64 that differs where weights differ: a sum weighted by place."""
-    parts = (np.asarray(weights, np.float64).ravel() for weights in model.get_weights())
-    return np.array([sum(float(np.dot(part, np.cos(np.arange(part.size)))) for part in parts)])
+def _require_finite(report: EpochReport) -> EpochReport:
+    for name, loss in (("loss", report.loss), ("validation loss", report.validation_loss)):
+        if not math.isfinite(loss):
+            raise TrainingError(f"the {name} of epoch {report.epoch} is {loss}", fix="Lower learning_rate")
+    return report
 
 
 def _require_equal_weights(model, ranks: Ranks, epoch: int) -> None:
-    digests = ranks.gather(_digest(model))[:, 0]
+    digests = ranks.gather(digest(model))[:, 0]
     if not np.all(digests == digests[0]):
         raise TrainingError(
             f"the ranks hold different weights after epoch {epoch}",
@@ -260,25 +256,3 @@ def _require_equal_weights(model, ranks: Ranks, epoch: int) -> None:
             got=f"digests {[float(digest) for digest in digests]}",
             fix="Gradients were not reduced: check that tf-keras is in use on every worker (TF_USE_LEGACY_KERAS=1)",
         )
-
-
-class _Best:
-    """The weights of the epoch with the lowest validation loss, and when to stop waiting for a better one."""
-
-    def __init__(self, patience: int):
-        self._patience = patience
-        self._loss = math.inf
-        self._weights: list[np.ndarray] = []
-        self._waited = 0
-        self.epoch = 0
-
-    def is_over(self, report: EpochReport, model) -> bool:
-        if report.validation_loss < self._loss:
-            self._loss, self._weights, self._waited = report.validation_loss, model.get_weights(), 0
-            self.epoch = report.epoch
-            return False
-        self._waited += 1
-        return self._waited >= self._patience
-
-    def restore(self, model) -> None:
-        model.set_weights(self._weights)

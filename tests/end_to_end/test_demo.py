@@ -1,11 +1,14 @@
 """The whole thread on a few thousand simulated page views, and what its home can do afterwards."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from pyspark.sql import functions as F
 
 from pagerec_dbx import schemas
+from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.home import Home
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.tables import Tables
@@ -61,6 +64,46 @@ def test_no_raw_user_id_passes_ingestion(demo, tables):
     for table in kept:
         records = tables.read(table).select(F.to_json(F.struct("*")).alias("text"))
         assert records.where(F.col("text").rlike(raw_id)).isEmpty(), table.name
+    files = [file for file in demo.home.rglob("*") if not file.is_relative_to(demo.home / "logs-raw")]
+    assert {"spark.log", "ranks.log", "mlflow.db"} <= {file.name for file in files}
+    assert [file for file in files if re.search(raw_id, str(file.relative_to(demo.home)))] == []
+    assert [file for file in files if file.is_file() and re.search(raw_id.encode(), file.read_bytes())] == []
+
+
+def test_the_run_holds_what_the_version_was_made_of_and_how_it_was_judged(demo, tables):
+    registry = Registry(tables.home)
+    known = registry.version("1")
+    run = registry._client().get_run(known.run_id)
+    preparation = latest_preparation(tables)
+    assert run.info.status == "FINISHED"
+    inputs = {one.dataset.name: json.loads(one.dataset.source) for one in run.inputs.dataset_inputs}
+    read = {"labelled_page_views": preparation.labelled_version, "examples": preparation.examples_version}
+    assert {name: source["version"] for name, source in inputs.items()} == read
+    assert inputs["examples"]["delta_table"] == tables.home.table_address("examples")
+
+    tags, parameters, figures = run.data.tags, run.data.params, run.data.metrics
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|wheel .+", tags["git_commit"])
+    assert tags["version.tensorflow"].startswith("2.") and tags["version.horovod"] != "not installed"
+    assert (parameters["epochs"], parameters["ranks"], parameters["model"]) == ("8", "2", "two_tower_softmax")
+    assert parameters["history_length"] == str(preparation.history_length)
+    assert parameters["train_page_views"] == str(preparation.counts["train_page_views"])
+    assert "world_titles" not in parameters  # settings of other stages
+
+    curves = registry.curves("1")
+    assert [point["epoch"] for point in curves] == list(range(1, demo.result.json["trained"]["epochs"] + 1))
+    figures_of_training = {"epoch", "loss", "validation_loss", "validation_ndcg", "examples_per_second"}
+    assert all(set(point) == figures_of_training for point in curves)
+    assert 0 < curves[-1]["validation_ndcg"] < 1
+
+    assert figures["holdout.menu.pages"] > 0
+    for name in ("holdout.menu.ndcg", "holdout.menu.floor.popularity.ndcg", "val_ndcg", "ndcg_rel_diff"):
+        assert name in figures
+    assert "holdout.menu.ceiling.with_position.expected_ndcg" in figures
+    (folder,) = registry._client().list_artifacts(known.run_id, "comparisons")
+    names = {Path(one.path).name for one in registry._client().list_artifacts(known.run_id, folder.path)}
+    assert names == {"comparison.json", "legacy-study.json"}
+    stored = Path(registry._client().download_artifacts(known.run_id, f"{folder.path}/comparison.json"))
+    assert {row["baseline"] for row in json.loads(stored.read_text())["rows"]} >= {"floor:random", "legacy:imported"}
 
 
 def test_evaluate_prints_the_agreed_keys(demo):
@@ -150,9 +193,12 @@ def test_a_second_ingest_changes_nothing(demo, tables):
 
 def test_promotion_needs_the_verdict_and_rollback_a_previous_version(demo):
     refused = demo.run("promote", "--version", "1", "--json", "minimum_gain=.9")
-    # a champion may not be promoted over itself either: both ways it is refused, with its object on standard output
     assert (refused.code, refused.json["promoted"]) == (1, False)
-    assert any(reason.startswith("Failed") for reason in refused.json["reasons"])
+    failed = [reason for reason in refused.json["reasons"] if reason.startswith("Failed")]
+    if demo.result.json["promoted"]:  # a champion is not promoted over itself
+        assert failed == ["Failed: version 1 is the champion already."]
+    else:
+        assert any("does not lie above the minimum gain of 0.9000" in reason for reason in failed)
     rollback = demo.run("rollback")
     assert (rollback.code, rollback.out) == (1, "")
     assert "no previous champion" in rollback.err
@@ -176,8 +222,9 @@ def test_a_holdout_that_overlaps_training_is_refused(demo, tables):
         (["train", "--ranks", "0"], 2, "'--ranks'"),
         (["train", "--ranks", "5"], 1, "5 ranks"),
         (["train", "epoch=1"], 2, "unknown setting `epoch`"),
+        (["compare", "--challenger", "1", "--champion", "challenger"], 2, "version 1 cannot be held against itself"),
         (["fly"], 2, "No such command 'fly'"),
-        (["compare", "--challenger", "1", "--legacy", "/none.json"], 1, "/none.json"),
+        (["compare", "--challenger", "99", "--legacy", "/none.json"], 1, "/none.json"),
         (["ingest", "--logs", "/none"], 1, "/none"),
         (["score", "--from", "soon"], 2, "--from is no time"),
         (["score", "--version", "previous"], 1, "no model version `previous`"),

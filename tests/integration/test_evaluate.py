@@ -1,5 +1,6 @@
 """The offline pass, the stages `evaluate` and `compare`, and the verdict, on a holdout judged by hand."""
 
+import dataclasses
 import datetime as dt
 import json
 import math
@@ -14,10 +15,11 @@ from pagerec_dbx.evaluation.baselines import FLOORS, PAGE_ORDER, POPULARITY, RAN
 from pagerec_dbx.evaluation.compare import LEGACY_IMPORTED, legacy_named
 from pagerec_dbx.evaluation.gate import Facts, judge
 from pagerec_dbx.home import open_home
-from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS, LABELLED_PAGE_VIEWS
-from pagerec_dbx.stages.compare import compare
+from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS, LABELLED_PAGE_VIEWS, PAGE_VIEWS
+from pagerec_dbx.stages.compare import compare, renewed_comparison, stored_comparison
 from pagerec_dbx.stages.evaluate import evaluate
-from pagerec_dbx.tables import Tables
+from pagerec_dbx.stages.judge import holdout_age_days
+from pagerec_dbx.tables import Tables, spark_schema
 from tests import judging_world as world
 
 NOW = dt.datetime(2024, 1, 3, tzinfo=dt.UTC)
@@ -292,8 +294,55 @@ def test_figures_under_the_legacys_names_follow_its_formulas(compared):
 
 def test_a_verdict_is_made_of_the_stored_comparison(compared):
     result, _ = compared
-    verdict = judge(result, Facts(result.holdout, "5", rank_latency_ms=3.0, signature_unchanged=True), SETTINGS)
+    verdict = judge(
+        result,
+        Facts(result.holdout, "5", rank_latency_ms=3.0, signature_unchanged=True, holdout_age_days=0.0),
+        SETTINGS,
+    )
     assert not verdict.promote  # nobody is better on four page views
     assert verdict.comparison_id == result.comparison_id
-    assert len(verdict.reasons) == 7
+    assert len(verdict.reasons) == 8
     assert np.all([reason.startswith(("Passed", "Failed")) for reason in verdict.reasons])
+
+
+def test_a_stored_comparison_is_renewed_when_its_evaluations_or_settings_have_changed(bench, compared):
+    tables, preparation, _ = bench
+    result, _ = compared
+    later = NOW + dt.timedelta(days=1)
+    before = tables.version(COMPARISONS)
+    assert renewed_comparison(tables, result, "5", SETTINGS, later) is result  # the control: nothing has changed
+    assert tables.version(COMPARISONS) == before
+
+    other = renewed_comparison(tables, result, "5", dataclasses.replace(SETTINGS, seed=99), later)
+    assert other.comparison_id == result.comparison_id and len(other.rows) == len(result.rows)
+    assert any(new.lower != old.lower for new, old in zip(other.rows, result.rows, strict=True))
+    assert {row.compared_at for row in other.rows} == {later}
+
+    records = tables.read(EVALUATIONS).where("version = '7'").cache()
+    records.count()
+    tables.replace_where(EVALUATIONS, records.withColumn("ndcg", F.col("ndcg") / 2), "version = '7'")
+    halved = renewed_comparison(tables, result, "5", SETTINGS, later)
+    tables.replace_where(EVALUATIONS, records, "version = '7'")
+    for baseline in (POPULARITY, LEGACY_IMPORTED):
+        old, new = (row_of(one, baseline, metric="ndcg") for one in (result, halved))
+        assert new.value_challenger == pytest.approx(old.value_challenger / 2)
+        assert new.value_baseline == old.value_baseline
+    stored = stored_comparison(tables, "7", "5", preparation.holdout)
+    assert row_of(stored, POPULARITY, metric="ndcg").value_challenger == pytest.approx(
+        row_of(halved, POPULARITY, metric="ndcg").value_challenger
+    )
+    assert renewed_comparison(tables, stored, "5", SETTINGS, later) is not stored
+
+
+def test_a_holdout_s_age_counts_to_the_newest_page_view_in_the_home(bench):
+    tables, preparation, _ = bench
+    later = world.served_at(4) + dt.timedelta(days=2, hours=6)
+    values = {
+        "page_view_id": 99, "source": "service_logs", "request_id": "q99", "user_hash": "v", "served_at": later,
+        "randomized": False, "history": [], "menu": [("a", None, 0, False)],
+    }  # fmt: skip
+    record = tuple(values.get(name) for name in PAGE_VIEWS.column_names)
+    tables.replace(PAGE_VIEWS, tables.spark.createDataFrame([record], spark_schema(PAGE_VIEWS)))
+    assert holdout_age_days(tables, preparation) == pytest.approx(2.25)
+    tables.replace(PAGE_VIEWS, tables.read(PAGE_VIEWS).where("false"))
+    assert math.isnan(holdout_age_days(tables, preparation))  # which no limit allows

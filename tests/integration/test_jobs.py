@@ -11,11 +11,8 @@ from pagerec_dbx.schemas import COMPARISONS, PROMOTIONS, RANKED_MENUS
 from pagerec_dbx.tables import Tables
 from tests.bundle import ROOT, load_bundle, task_parameters
 
-SMALL = {
-    "ranks": "1",
-    "epochs": "2",
-    "batch_size": "16",
-}  # one rank runs in this process; launches of several are tested elsewhere
+# One rank runs in this process; launches of several are tested elsewhere.
+SMALL = {"ranks": "1", "epochs": "2", "batch_size": "16"}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +61,7 @@ def test_task_score_ends_well_if_there_is_a_champion_and_says_so_if_not(finished
 def test_tasks_leave_what_the_notebook_shows(finished, spark):
     stored = tables_of(finished, spark).read(COMPARISONS).select("challenger", "baseline").distinct().collect()
     baselines = {record["baseline"] for record in stored}
-    assert {"floor:random", "floor:page_order", "floor:popularity"} <= baselines
+    assert {"floor:random", "floor:page_order", "floor:popularity", "legacy:imported"} <= baselines
     assert {record["challenger"] for record in stored} == {"1"}
 
 

@@ -31,7 +31,7 @@ def record(challenger: str, baseline: str, metric: str, lower: float | None, upp
 
 RECORDS = [
     record("2", "floor:popularity", "ndcg", 0.02, 0.06, day=2),
-    record("2", "legacy", "ndcg", None, None, day=2),
+    record("2", "legacy:imported", "ndcg", None, None, day=2),
     record("2", "floor:popularity", "hit_at_1", -0.01, 0.02, day=2),
     record("1", "floor:popularity", "ndcg", -0.05, -0.01, day=1),
 ]
@@ -56,7 +56,7 @@ def execute(**choices: str) -> list:
 def test_notebook_shows_the_newest_challenger_by_default(compared):
     sentence, table, figure = execute(home=compared.name)
     assert sentence == "By ndcg, version 2 is better than floor:popularity."
-    assert list(table.baseline) == ["legacy", "floor:popularity"]
+    assert list(table.baseline) == ["legacy:imported", "floor:popularity"]
     assert list(table.difference) == [0.1, 0.04]
     assert isinstance(figure, matplotlib.figure.Figure)
 
@@ -95,5 +95,5 @@ def test_notebook_runs_without_databricks(compared, monkeypatch, tmp_path, capsy
 def test_notebook_is_in_source_format_with_its_widgets_first():
     first, *cells = NOTEBOOK.read_text().split("# COMMAND ----------")
     assert first.startswith("# Databricks notebook source\n# MAGIC %md\n")
-    making = [number for number, cell in enumerate(cells) if re.search(r"widgets\.(text|dropdown|multiselect)\(", cell)]
+    making = [number for number, cell in enumerate(cells) if re.search(r"widgets\.(text|dropdown)\(", cell)]
     assert making == [0]

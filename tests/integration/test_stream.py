@@ -39,6 +39,13 @@ def test_stream_shards_are_the_whole_and_no_record_comes_twice(snapshot, count):
     ]
 
 
+def test_stream_shards_of_one_rank_twice_are_not_the_whole(snapshot):
+    """The control of the test above: two ranks that take the same part miss records and repeat others."""
+    twice = flat(read_ids(snapshot, Shard(0, 2)) + read_ids(snapshot, Shard(0, 2)))
+    assert sorted(twice) != list(range(28))
+    assert len(twice) > len(set(twice)) < 28
+
+
 def test_stream_takes_row_groups_by_index(snapshot):
     # Row groups 0, 2, 4 are ids 0-4, 10-13 and 19-22.
     assert sorted(flat(read_ids(snapshot, Shard(0, 2)))) == [*range(5), *range(10, 14), *range(19, 23)]

@@ -71,6 +71,16 @@ def test_ranker_ranks_raw_strings_as_the_model_ranks_ids(ranker, model):
         np.testing.assert_allclose(raw["score"][number, : len(offered)], scores[number][order], atol=1e-6)
 
 
+def test_two_tokens_swapped_change_the_order(ranker, model, tmp_path):
+    """The control of the test above: a vocabulary in another order ranks other rows first."""
+    swapped = [ROWS[1], ROWS[0], *ROWS[2:]]
+    vocabularies = {"titles": TITLES, "rows": swapped, "devices": ["tv"], "locations": []}
+    other = save_ranker(model, CONFIG, vocabularies, tmp_path / "swapped")
+    page = pages([["c"]], [["row 1", "zeile-ü"]])
+    first, second = (one.rank(page) for one in (ranker, other))
+    assert list(first["row_id"][0]) == list(second["row_id"][0])[::-1]
+
+
 def test_ranker_puts_padding_last_and_ties_in_menu_order(ranker):
     # three unknown rows share one score
     raw = ranker.rank(pages([["c"]], [["x", "", "z", "y", ""]]))

@@ -15,7 +15,7 @@ from pagerec_dbx.evaluation.protocols import METRICS
 
 NOW = dt.datetime(2024, 1, 3, tzinfo=dt.UTC)
 SETTINGS = JudgeSettings(minimum_gain=0.002, max_rank_latency_ms=50.0)
-FACTS = Facts(holdout="h1", champion="5", rank_latency_ms=4.2, signature_unchanged=True)
+FACTS = Facts(holdout="h1", champion="5", rank_latency_ms=4.2, signature_unchanged=True, holdout_age_days=1.5)
 
 
 def row(baseline, lower=0.01, **other):
@@ -43,7 +43,7 @@ def failed(verdict):
 def test_verdict_promotes_when_every_limit_is_met():
     verdict = judge(comparison(), FACTS, SETTINGS)
     assert verdict == Verdict("7", True, verdict.reasons, "c1", "h1", "ndcg", "5")
-    assert len(verdict.reasons) == 7 and failed(verdict) == []
+    assert len(verdict.reasons) == 8 and failed(verdict) == []
     assert (
         "Passed: ndcg gains +0.0200 over champion 5; the lower end of its 95 % interval, +0.0100, lies above the "
         "minimum gain of 0.0020 (851,002 page views of 1,234 viewers)."
@@ -60,9 +60,22 @@ def test_verdict_promotes_when_every_limit_is_met():
         ({}, {"rank_latency_ms": 50.1}, "one page is ranked in 50.1 ms, not within the limit of 50 ms"),
         ({}, {"rank_latency_ms": math.nan}, "not within the limit"),
         ({}, {"signature_unchanged": False}, "signature changed and the change was not declared"),
+        ({}, {"holdout_age_days": 7.1}, "ends 7.1 days before the newest page view, not within the limit of 7 days"),
+        ({}, {"holdout_age_days": math.nan}, "not within the limit"),
         ({}, {"holdout": "h2"}, "compared on h1, but the current holdout is h2"),
     ],
-    ids=["gain", "random", "page order", "popularity", "latency", "latency unknown", "signature", "holdout"],
+    ids=[
+        "gain",
+        "random",
+        "page order",
+        "popularity",
+        "latency",
+        "latency unknown",
+        "signature",
+        "age",
+        "age unknown",
+        "holdout",
+    ],
 )
 def test_each_limit_alone_refuses(changed, facts, reason):
     verdict = judge(comparison(**changed), dataclasses.replace(FACTS, **facts), SETTINGS)
@@ -72,8 +85,10 @@ def test_each_limit_alone_refuses(changed, facts, reason):
 
 
 def test_a_declared_change_of_the_signature_is_allowed():
-    facts = dataclasses.replace(FACTS, signature_unchanged=False, signature_change_declared=True)
-    assert judge(comparison(), facts, SETTINGS).promote
+    facts = dataclasses.replace(FACTS, signature_unchanged=False)
+    declared = dataclasses.replace(SETTINGS, signature_change_declared=True)
+    assert judge(comparison(), facts, declared).promote
+    assert not judge(comparison(), facts, SETTINGS).promote
 
 
 def test_the_champion_is_not_promoted_again():

@@ -118,6 +118,37 @@ def test_user_hash_is_hmac_sha256():
     assert user_hash(b"Jefe", "what do ya want for nothing?") == wanted
 
 
+def test_lock_that_somebody_else_holds_by_now_is_left_alone(home):
+    lock = home.folder / "lock.json"
+    with locked(home, "ingest"):
+        lock.unlink()  # by hand; another command takes the home
+        lock.write_text("somebody else's")
+    assert lock.read_text() == "somebody else's"
+    lock.unlink()
+    with locked(home, "ingest"):
+        lock.unlink()
+    assert not lock.exists()
+
+
+def test_lock_given_back_too_late_is_the_third_command_s(home, monkeypatch):
+    """A stale lock is replaced by a second command's while it is judged, and then by a third one's."""
+    lock = home.folder / "lock.json"
+    stale = {"host": socket.gethostname(), "pid": os.getpid(), "started": 1.0, "command": "x", "since": "y"}
+    lock.write_text(json.dumps(stale))
+    rename, third = type(lock).rename, {**stale, "host": "elsewhere", "command": "score"}
+
+    def raced(path, target):
+        path.write_text(json.dumps({**stale, "command": "second"}))
+        rename(path, target)
+        path.write_text(json.dumps(third))
+
+    monkeypatch.setattr(type(lock), "rename", raced)
+    with pytest.raises(LockedHomeError, match="held by `pagerec score`"), locked(home, "join"):
+        pass
+    assert json.loads(lock.read_text()) == third
+    assert [file.name for file in home.folder.glob("lock*")] == ["lock.json"]
+
+
 def test_lock_works_without_hard_links(home, monkeypatch):
     def no_links(*_):
         raise PermissionError("no hard links here")

@@ -41,7 +41,7 @@ DOORS = {
     "delta": ("tables.py", "spark.py"),
     "petastorm": ("features/stream.py",),
     "horovod": ("training/distributed.py",),
-    "mlflow": ("registry.py", "registry/"),
+    "mlflow": ("registry/",),
 }
 TENSORFLOW = ("tensorflow", "tf_keras", "keras", "tensorflow_recommenders")
 # What a rank runs knows no Spark, and the pipelines know no TensorFlow.
@@ -53,7 +53,7 @@ BANNED = {
     "training/": ("pyspark", "delta"),
     "features/stream.py": ("pyspark", "delta"),
 }
-RANK_CODE = ("models/", "training/", "features/stream.py")
+RANK_CODE = ("models/", "training/", "features/stream.py", "registry/client.py")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -135,6 +135,28 @@ def test_ndcg_equals_scikit_learn(k):
         assert ours[i] == pytest.approx(theirs, abs=1e-6)
 
 
+def by_plain_sort(metric_of_order, scores, relevant, mask):
+    """What a metric that knows no ties makes of a list: the first order that sorting happens to give."""
+    real = np.flatnonzero(mask)
+    order = real[np.argsort(-np.asarray(scores)[real], kind="stable")]
+    return metric_of_order(np.asarray(relevant, int)[order].tolist())
+
+
+def test_a_plain_sort_equals_neither_enumeration_nor_scikit_learn_on_tied_lists():
+    """The control of the tests above: both would find a metric that takes ties in the order of the log."""
+    for scores, tied in (([1, 1, 0, 0], True), ([3, 2, 1, 0], False)):
+        relevant, mask = [0, 1, 1, 0], [True] * 4
+        for plain in (plain_ndcg(None), plain_ndcg(3), plain_reciprocal_rank(None), plain_hit(1)):
+            wanted, got = enumerated(plain, scores, relevant, mask), by_plain_sort(plain, scores, relevant, mask)
+            assert (got != pytest.approx(wanted, abs=1e-6)) is tied
+    scores, relevant, mask = random_lists(seed=1)
+    differ = 0
+    for i in range(len(scores)):
+        theirs = ndcg_score([relevant[i, mask[i]].astype(int)], [scores[i, mask[i]]])
+        differ += by_plain_sort(plain_ndcg(None), scores[i], relevant[i], mask[i]) != pytest.approx(theirs, abs=1e-6)
+    assert differ > len(scores) / 4
+
+
 def test_auc_equals_scikit_learn_and_leaves_out_lists_where_every_row_is_relevant():
     scores, relevant, mask = random_lists(seed=2)
     relevant[0] = mask[0]
@@ -182,11 +204,9 @@ def test_relevant_rows_outside_the_list_count_in_the_ideal_and_are_never_found()
     assert one(metrics.ndcg, [2.0], [1], unlisted=[2]) == pytest.approx(1 / (1.5 + 1 / math.log2(3)))
 
 
-def test_lists_without_a_relevant_row_are_left_out_and_counted():
+def test_lists_without_a_relevant_row_have_no_value():
     values = metrics.ndcg(np.zeros((3, 2)), np.array([[1, 1], [0, 0], [1, 1]]), np.ones((3, 2)))
-    assert np.isnan(values[1])
-    assert metrics.mean_over_lists(values) == metrics.Mean(value=1.0, lists=2, left_out=1)
-    assert np.isnan(metrics.mean_over_lists([np.nan]).value)
+    np.testing.assert_array_equal(values, [1, np.nan, 1])
 
 
 def test_a_nan_score_is_an_error_that_names_the_page_view():

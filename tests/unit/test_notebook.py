@@ -30,15 +30,13 @@ def test_widgets_give_defaults_and_given_values():
     widgets.text("home", "main.pagerec", "Home")
     widgets.text("note", "none")
     widgets.dropdown("metric", "hit", ["hit", "ndcg"])
-    widgets.multiselect("days", "1,2", ["1", "2", "3"])
-    assert [widgets.get(name) for name in ("home", "note", "metric", "days")] == ["demo", "none", "ndcg", "1,2"]
+    assert [widgets.get(name) for name in ("home", "note", "metric")] == ["demo", "none", "ndcg"]
 
 
 @pytest.mark.parametrize(
     "make",
     [
         lambda widgets: widgets.dropdown("metric", "ndcg", ["ndcg"]),
-        lambda widgets: widgets.multiselect("metric", "ndcg", ["ndcg"]),
         lambda widgets: Widgets().dropdown("metric", "other", ["ndcg"]),
     ],
 )

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pagerec_dbx.report.board import board_from_evaluation, boards, results_from_rows, terminal_table
+from pagerec_dbx.report.board import boards, results_from_rows, terminal_table
 from pagerec_dbx.report.content import (
     Decision,
     Difference,
@@ -195,27 +195,23 @@ def test_the_challenger_s_counts_do_not_depend_on_the_order_of_rows(first):
     assert (challenger.pages, challenger.viewers) == (10, 4)
 
 
-def test_board_from_evaluation_takes_the_other_protocols_along():
-    part = {
-        "pages": 10,
-        "viewers": 4,
-        "metrics": {"ndcg": 0.6, "expected_ndcg": 0.61},
-        "floors": {"floor:random": {"ndcg": 0.3}},
-    }
-    evaluation = {
-        "version": "3",
-        "protocol": "menu",
-        "ceilings": {"with_position": {"expected_ndcg": 0.7, "pages": 10}},
-        **part,
-    }
-    menu, vocabulary = board_from_evaluation({**evaluation, "others": [{**part, "protocol": "vocabulary"}]})
-    assert [line.label for line in menu.lines] == [
-        "version 3 (challenger)", "random (floor)", "best order with position (ceiling)",
-    ]  # fmt: skip
-    assert [line.result.expected.get("ndcg") for line in menu.lines] == [0.61, None, 0.7]
-    assert vocabulary.caption.startswith(
-        "protocol vocabulary, ranking all rows of the vocabulary; split holdout; 10 page"
+def test_a_floor_s_smoothing_stands_beside_its_role():
+    popularity = result("floor:popularity", "floor", 0.6)
+    (plain,), (noted,) = (
+        boards([one], ()) for one in (popularity, dataclasses.replace(popularity, note="smoothing 20"))
     )
+    assert plain.lines[0].label == "popularity (floor)"
+    assert noted.lines[0].label == "popularity (floor, smoothing 20)"
+    assert "popularity (floor, smoothing 20)" in terminal_table(noted)
+
+
+def test_page_names_the_events_file_and_draws_the_validation_ndcg():
+    curves = tuple({"epoch": epoch, "loss": 1 / epoch, "validation_ndcg": 1 - 1 / epoch} for epoch in (1, 2, 3))
+    page = render(ReportContent(NOW, source="events.jsonl.gz", curves=curves))
+    assert "Source: events file <code>events.jsonl.gz</code>" in page
+    assert "NDCG by epoch" in page
+    without = render(ReportContent(NOW, curves=({"epoch": 1, "loss": 1.0},)))
+    assert "Source:" not in without and "NDCG by epoch" not in without
 
 
 # --- plots ------------------------------------------------------------------------------------------------------------

@@ -35,6 +35,9 @@ def test_study_sizes_give_the_study_s_parameters():
     # 128 x 64 + 64 = 8,256, 64 x 506 + 506 = 32,890; together 779,450
     model = build(ModelConfig("two_tower_softmax", title_count=10_000, row_count=506), seed=1)
     assert parameter_count(model) == 640_000 + 32_384 + 33_024 + 32_896 + 8_256 + 32_890 == 779_450
+    # the control: one row more has an embedding of 64 and a logit of 64 weights and a bias
+    larger = build(ModelConfig("two_tower_softmax", title_count=10_000, row_count=507), seed=1)
+    assert parameter_count(larger) == 779_450 + 64 + 65
 
 
 def test_mean_embedding_leaves_padding_out():

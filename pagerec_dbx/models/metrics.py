@@ -14,7 +14,7 @@ import tf_keras
 
 @dataclasses.dataclass(frozen=True)
 class _Places:
-    """Lists in falling order of score, as `metrics.TiedPlaces`; all [batch, length] float64."""
+    """Lists in falling order of score, as `evaluation.metrics.TiedPlaces`; all [batch, length] float64."""
 
     gain: tf.Tensor  # expected gain at each place
     size: tf.Tensor  # rows in the tied group that fills it
@@ -91,11 +91,6 @@ class Hit(_ListMetric):
 
     def get_config(self):
         return {**super().get_config(), "k": self.k}
-
-
-def standard_metrics() -> list[tf_keras.metrics.Metric]:
-    """New metrics under the names that the referee uses: ndcg, ndcg_at_10, reciprocal_rank, hit_at_1."""
-    return [NDCG(), NDCG(k=10), ReciprocalRank(), Hit(k=1)]
 
 
 def _tied_places(y_true, y_pred, mask) -> _Places:

@@ -1,0 +1,94 @@
+"""Training runs of one home: what was read, with what settings, and what came of it."""
+
+import dataclasses
+import functools
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pagerec_dbx.home import Home
+from pagerec_dbx.registry.client import EPOCH_FIGURES, client_of, driver_credentials, log_epoch
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """The runs of one home: in SQLite beside its tables, or in a Databricks workspace."""
+
+    home: Home
+
+    @property
+    def tracking_uri(self) -> str:
+        return "databricks" if self.home.in_catalog else f"sqlite:///{self.home.folder / 'mlflow.db'}"
+
+    @property
+    def registry_uri(self) -> str:
+        return "databricks-uc" if self.home.in_catalog else self.tracking_uri
+
+    def start_run(
+        self, name: str, parameters: Mapping[str, object], tags: Mapping[str, str], inputs: Mapping[str, int]
+    ) -> str:
+        """Open a run and return its id.
+
+        Args:
+            parameters: at most 100, which is what one request takes.
+            inputs: Delta tables read, by name, with the version that was read.
+        """
+        from mlflow.entities import Param
+
+        client = self._client()
+        run_id = client.create_run(self._experiment(client), run_name=name, tags=dict(tags)).info.run_id
+        client.log_batch(run_id, params=[Param(key, str(value)) for key, value in parameters.items()])
+        client.log_inputs(run_id, datasets=[self._input(table, version) for table, version in inputs.items()])
+        return run_id
+
+    def epoch_logger(self, run_id: str) -> Callable[[object], None]:
+        """A function for rank 0, wherever it runs: it writes an epoch's report into the run."""
+        return functools.partial(log_epoch, self.tracking_uri, run_id, driver_credentials(self.tracking_uri))
+
+    def end_run(self, run_id: str, succeeded: bool) -> None:
+        self._client().set_terminated(run_id, "FINISHED" if succeeded else "FAILED")
+
+    def log_run_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Add figures to a run."""
+        from mlflow.entities import Metric
+
+        now = int(1e3 * time.time())
+        logged = [Metric(_metric_name(name), float(value), now, 0) for name, value in metrics.items()]
+        self._client().log_batch(run_id, metrics=logged)
+
+    def log_run_file(self, run_id: str, file: Path, folder: str) -> None:
+        """Add a file to a run's artifacts."""
+        self._client().log_artifact(run_id, str(file), folder)
+
+    def run_curves(self, run_id: str) -> list[dict[str, float]]:
+        """One dictionary an epoch: `epoch` and every figure that training reported for it."""
+        epochs: dict[int, dict[str, float]] = {}
+        for name in EPOCH_FIGURES:
+            for point in self._client().get_metric_history(run_id, name):
+                epochs.setdefault(point.step, {"epoch": point.step})[name] = point.value
+        return [epochs[epoch] for epoch in sorted(epochs)]
+
+    def _client(self):
+        return client_of(self.tracking_uri, self.registry_uri)
+
+    def _experiment(self, client) -> str:
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "pagerec")
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return found.experiment_id
+        location = None if self.home.in_catalog else (self.home.folder / "mlartifacts").as_uri()
+        return client.create_experiment(name, artifact_location=location)
+
+    def _input(self, table: str, version: int):
+        from mlflow.entities import Dataset, DatasetInput
+
+        source = json.dumps({"delta_table": self.home.table_address(table), "version": version})
+        return DatasetInput(Dataset(name=table, digest=f"v{version}", source_type="delta_table", source=source))
+
+
+def _metric_name(name: str) -> str:
+    """MLflow allows letters, digits and `_-. /`."""
+    return re.sub(r"[^\w\-. /]", "_", name)

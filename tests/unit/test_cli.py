@@ -1,0 +1,43 @@
+"""What the command line says and how it ends, where no engine is needed."""
+
+import pytest
+from pyspark.sql import SparkSession
+
+from pagerec_dbx import cli, spark
+from pagerec_dbx.errors import PagerecError
+from pagerec_dbx.hashing import VARIABLE
+from tests.commands import run
+
+
+def test_a_command_that_is_interrupted_ends_with_1(monkeypatch, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pagerec_dbx.stages.doctor.doctor", interrupted)
+    ran = run("doctor", "--home", str(tmp_path / "home"))
+    assert (ran.code, ran.out, ran.err.strip()) == (1, "", "pagerec: stopped")
+
+
+@pytest.mark.parametrize("given", [None, "a key"])
+def test_simulate_says_that_a_key_was_made(monkeypatch, tmp_path, given):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    if given:
+        monkeypatch.setenv(VARIABLE, given)
+    out = tmp_path / "logs"
+    out.mkdir()
+    (out / "in-the-way").write_text("")
+    monkeypatch.setattr(cli.Workbench, "tables", None)  # the key is asked for before Spark is
+    options = ["--out", str(out), "--page-views", "1", "--days", "1", "--seed", "1"]
+    ran = run("simulate", "--home", str(tmp_path / "home"), *options)
+    assert ran.code == 1
+    assert ("Back it up" in ran.err) == (given is None)
+
+
+def test_spark_that_dies_without_a_word_is_still_said(monkeypatch):
+    def dies(*_):
+        raise RuntimeError
+
+    monkeypatch.setattr(SparkSession, "getActiveSession", staticmethod(lambda: None))
+    monkeypatch.setattr(spark, "_local_builder", lambda *_: type("Builder", (), {"getOrCreate": dies})())
+    with pytest.raises(PagerecError, match="Spark did not start: .* got RuntimeError: no message"):
+        spark.spark_session()
