@@ -23,6 +23,11 @@ _BRONZE = {
 BRONZE_TABLES = (BRONZE_PAGE_VIEWS, BRONZE_EVENTS, BRONZE_ATTRIBUTES)
 
 
+def lines_of(source: str):
+    """The function of (lines, reading) that makes bronze records of a source's lines."""
+    return _BRONZE[source][1]
+
+
 def bronze_frames(spark: SparkSession, files: Sequence[LogFile], reading: Reading) -> dict[Table, DataFrame]:
     """What each bronze table gets from these files.
 
