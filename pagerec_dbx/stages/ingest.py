@@ -21,6 +21,8 @@ from pagerec_dbx.home import write_atomically
 from pagerec_dbx.pipelines import bronze, silver
 from pagerec_dbx.pipelines.files import LogFile, changed_file, inspected, list_log_files, require_unchanged
 from pagerec_dbx.pipelines.lines import Reading
+from pagerec_dbx.pipelines.mapping import Mapping
+from pagerec_dbx.pipelines.mapping_file import mapping_content, mapping_from
 from pagerec_dbx.pipelines.parsing import Plausible
 from pagerec_dbx.progress import say, watch_spark
 from pagerec_dbx.schemas import (
@@ -59,6 +61,7 @@ class Batch:
     now: dt.datetime
     settings: IngestSettings
     files: tuple[LogFile, ...]
+    mapping: Mapping = Mapping()
 
     @property
     def application(self) -> str:
@@ -71,7 +74,9 @@ class Batch:
         return self.application, self.number
 
     def as_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self) | {"now": self.now.isoformat()})
+        return json.dumps(
+            dataclasses.asdict(self) | {"now": self.now.isoformat(), "mapping": mapping_content(self.mapping)}
+        )
 
     @staticmethod
     def from_json(text: str) -> "Batch":
@@ -81,15 +86,24 @@ class Batch:
             now=dt.datetime.fromisoformat(content["now"]),
             settings=IngestSettings(**content["settings"]),
             files=tuple(LogFile(**file) for file in content["files"]),
+            mapping=mapping_from(content.get("mapping", {})),
         )
 
 
-def ingest(tables: Tables, logs: Path, key: HashingKey, settings: IngestSettings, now: dt.datetime) -> IngestResult:
+def ingest(
+    tables: Tables,
+    logs: Path,
+    key: HashingKey,
+    settings: IngestSettings,
+    now: dt.datetime,
+    mapping: Mapping = Mapping(),  # noqa: B008 - frozen
+) -> IngestResult:
     """Read the files that are new, finish what an earlier run began, and bring silver up to date.
 
     Args:
         logs: a folder with `service_logs/` and its like.
         now: the end of what is plausible lies one day after it.
+        mapping: where the lines have the fields; a batch that an earlier run began keeps the one it began with.
 
     Raises:
         LogsError: no logs, a file that changed after it was read, or lines that were read and are in no table.
@@ -100,7 +114,7 @@ def ingest(tables: Tables, logs: Path, key: HashingKey, settings: IngestSettings
     if unfinished is not None:
         say(f"Finishing batch {unfinished.number}, which an earlier run began")
         results.append(_run(tables, unfinished, key))
-    batch = _next_batch(tables, logs, settings, now)
+    batch = _next_batch(tables, logs, settings, now, mapping)
     if batch is not None:
         results.append(_run(tables, batch, key))
     for result in results:
@@ -118,7 +132,9 @@ def _pending(tables: Tables) -> Batch | None:
     return Batch.from_json(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def _next_batch(tables: Tables, logs: Path, settings: IngestSettings, now: dt.datetime) -> Batch | None:
+def _next_batch(
+    tables: Tables, logs: Path, settings: IngestSettings, now: dt.datetime, mapping: Mapping
+) -> Batch | None:
     """The batch of the files that are new, written down before anything else is."""
     listed = list_log_files(logs)
     _require_record_of_files(tables)
@@ -133,7 +149,7 @@ def _next_batch(tables: Tables, logs: Path, settings: IngestSettings, now: dt.da
     new = tuple(file for file in listed if file.path not in known)
     if not new:
         return None
-    batch = Batch(1 + max((row.batch for row in known.values()), default=0), now, settings, new)
+    batch = Batch(1 + max((row.batch for row in known.values()), default=0), now, settings, new, mapping)
     write_atomically(_pending_path(tables), batch.as_json())
     return batch
 
@@ -165,7 +181,7 @@ def _to_bronze(tables: Tables, batch: Batch, key: HashingKey) -> None:
     readable = [file for file in batch.files if lines[file.path] is not None]
     unreadable = [file for file in batch.files if lines[file.path] is None]
     plausible = Plausible(parse_time("earliest_time", batch.settings.earliest_time), batch.now + dt.timedelta(days=1))
-    reading = Reading(batch.number, key, plausible, batch.settings.max_line_bytes)
+    reading = Reading(batch.number, key, plausible, batch.settings.max_line_bytes, batch.mapping)
     frames = bronze.bronze_frames(tables.spark, readable, reading)
     for table in bronze.BRONZE_TABLES:
         tables.create(table)
