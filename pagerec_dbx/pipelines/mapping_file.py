@@ -153,7 +153,7 @@ def _may_be_constant(field: Field) -> bool:
 
 def _constant(where: str, field: Field, value: dict) -> Place:
     constant, kind = value["constant"], _CONSTANT[field.kind]
-    if set(value) != {"constant"} or type(constant) is not kind:
+    if set(value) != {"constant"} or not isinstance(constant, kind) or (isinstance(constant, bool) and kind is int):
         wanted = {str: "a text", int: "a whole number", bool: "true or false"}[kind]
         raise SettingError(f"{where} has a wrong constant", wanted=f"{wanted}, and no path", got=repr(value))
     if field.name == "event" and constant not in EVENTS:
@@ -166,7 +166,7 @@ def _constant(where: str, field: Field, value: dict) -> Place:
 
 def _require_needed(form: Form) -> None:
     names = {field.name for field in form.fields}
-    groups = [(field.name,) for field in form.fields if field.needed]
+    groups: list[tuple[str, ...]] = [(field.name,) for field in form.fields if field.needed]
     if {"user_id", "user_hash"} <= names:
         groups.append(("user_id", "user_hash"))
     for group in groups:

@@ -37,6 +37,8 @@ def test_ingest_accounts_for_every_hostile_line(tables, tmp_path, number):
     assert quarantine.count() == result.quarantined
     reasons = {row.reason for row in quarantine.select("reason").distinct().collect()}
     assert {reason for reason in reasons if not reason.startswith("missing_")} == REASONS
+    # One byte more than 16 MiB; the line of exactly 16 MiB is good.
+    assert quarantine.where("reason = 'line_too_long'").count() == 1
     # A key that survived has no raw id behind it. (Of a key that was hit the rest is no key any more.)
     raw_id = rf'"user_id"\s*:\s*"?{USER}'
     assert quarantine.where(F.col("raw").rlike(raw_id)).isEmpty()
