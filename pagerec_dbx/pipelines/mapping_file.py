@@ -13,7 +13,7 @@ from pagerec_dbx.pipelines.mapping import UNITS, Form, Mapping, Place
 
 _NAME = re.compile(r'[^\s"`\\:,<>\x00-\x1f](?:[^"`\\:,<>\x00-\x1f]{0,58}[^\s"`\\:,<>\x00-\x1f])?')
 _DEEPEST = 12  # keys of a path
-_CONSTANT = {"text": str, "whole": int, "flag": bool}
+_CONSTANT: dict[str, type[str] | type[int]] = {"text": str, "whole": int, "flag": bool}
 
 
 class _Loader(yaml.SafeLoader):
