@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import functools
 import json as jsonlib
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -31,7 +32,8 @@ def _command(name: str, *, writes: bool, example: str):
     """A subcommand with the options that all have; its function takes a Workbench and returns an Outcome.
 
     Args:
-        writes: make the home if need be and hold its lock while the command runs; others change nothing.
+        writes: make the home if need be and hold its lock while the command runs; others change nothing, and with
+            an option `--dry-run` it is as if it did not write.
         example: shown at the end of `--help`.
     """
 
@@ -39,8 +41,9 @@ def _command(name: str, *, writes: bool, example: str):
         @functools.wraps(body)
         def run(home, config, overrides, json, debug, **options):
             settings = load_settings(_path(config), overrides)
-            bench = Workbench(open_home(home) if writes else Home(home), settings)
-            if writes:
+            changes = writes and not options.get("dry_run", False)
+            bench = Workbench(open_home(home) if changes else Home(home), settings)
+            if changes:
                 with locked(bench.home, name):
                     outcome = body(bench, **options)
             else:
@@ -109,16 +112,39 @@ def import_metarank(bench: Workbench, file: str, out: str) -> Outcome:
     return Outcome(_plain(result), f"Imported {file} into {out}: {_counts(_plain(result))}")
 
 
-@_command("ingest", writes=True, example="pagerec ingest --logs logs")
+@_command("ingest", writes=True, example="pagerec ingest --logs logs --mapping mapping.yml --dry-run")
 @click.option("--logs", required=True, type=click.Path(), help="Folder with service_logs/, click_logs/ and so on.")
+@click.option("--mapping", type=click.Path(dir_okay=False), help="YAML file: where your lines have the fields.")
 @click.option("--new-checkpoints", is_flag=True, help="Begin new streams where one is lost; nothing is read twice.")
-def ingest(bench: Workbench, logs: str, new_checkpoints: bool) -> Outcome:
-    """Raw lines -> bronze -> silver, only what is new, each line once."""
+@click.option("--dry-run", is_flag=True, help="Show the first ten records of each source; write nothing.")
+def ingest(bench: Workbench, logs: str, mapping: str | None, new_checkpoints: bool, dry_run: bool) -> Outcome:
+    """Raw lines -> bronze -> silver, only what is new, each line once.
+
+    Lines with other field names than the default ones need a mapping file (docs/data-formats.md); look with --dry-run
+    at what becomes of them.
+    """
+    from pagerec_dbx.pipelines.mapping import Mapping
+    from pagerec_dbx.pipelines.mapping_file import read_mapping
+
+    forms = read_mapping(Path(mapping)) if mapping else Mapping()
+    if dry_run:
+        return _dry_run(bench, Path(logs), forms)
     from pagerec_dbx.stages.ingest import ingest as stage
 
-    settings = bench.settings.ingest
-    result = stage(bench.tables, Path(logs), _key(bench), settings, bench.now(), new_checkpoints)
+    result = stage(bench.tables, Path(logs), _key(bench), bench.settings.ingest, bench.now(), forms, new_checkpoints)
     return Outcome(_plain(result), f"Ingested {logs}: {_counts(_plain(result))}")
+
+
+def _dry_run(bench: Workbench, logs: Path, mapping) -> Outcome:
+    """`ingest --dry-run`, which makes no folder either: Spark's own messages go nowhere."""
+    from pagerec_dbx.hashing import existing_key, throw_away_key
+    from pagerec_dbx.spark import spark_session
+    from pagerec_dbx.stages.dry_run import dry_run as stage
+
+    key = existing_key(bench.home) or throw_away_key()
+    spark = spark_session(log_file=Path(os.devnull))
+    result = stage(spark, logs, key, bench.settings.ingest, bench.now(), mapping)
+    return Outcome(result.to_json(), result.to_text())
 
 
 @_command("join", writes=True, example="pagerec join --from 2024-01-02 --to 2024-01-03")

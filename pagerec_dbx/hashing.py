@@ -51,23 +51,50 @@ def fingerprint(key: HashingKey) -> str:
     return user_hash(key.read(), "pagerec: which key is this?")[:16]
 
 
+@dataclasses.dataclass(frozen=True)
+class ThrowAwayKey(HashingKey):
+    """A key that nothing is kept under: it stands in no file, and may stand in a query plan."""
+
+    secret: str
+
+    def read(self) -> bytes:
+        return self.secret.encode("ascii")
+
+
+def existing_key(home: Home) -> HashingKey | None:
+    """The home's key, None where none was made yet.
+
+    Raises:
+        KeyFileError: the key file is malformed.
+    """
+    if not os.environ.get(VARIABLE) and not home.key_file.exists():
+        return None
+    key = HashingKey(str(home.key_file))
+    key.read()
+    return key
+
+
+def throw_away_key() -> ThrowAwayKey:
+    """A new key, for hashes that are only to be looked at."""
+    return ThrowAwayKey("", secrets.token_hex(32))
+
+
 def ensure_key(home: Home, derived_from_seed: int | None = None) -> tuple[HashingKey, bool]:
     """The home's key, made on first use; the second value says whether it was made now.
 
     Args:
         derived_from_seed: for demos and benchmarks, whose figures must repeat: derive a new key from this.
     """
-    key = HashingKey(str(home.key_file))
-    if os.environ.get(VARIABLE) or home.key_file.exists():
-        key.read()
-        return key, False
+    existing = existing_key(home)
+    if existing is not None:
+        return existing, False
     text = secrets.token_hex(32) if derived_from_seed is None else _derived(derived_from_seed)
     aside = home.key_file.with_name(f".hash.key.{os.getpid()}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(text + "\n")
     aside.replace(home.key_file)
-    return key, True
+    return HashingKey(str(home.key_file)), True
 
 
 def _derived(seed: int) -> str:

@@ -14,14 +14,15 @@ def attribute_lines(lines: DataFrame, source: str, reading: Reading) -> DataFram
     One record per line.
     """
     name = {"titles": "title_id", "rows": "row_id"}[source]
+    form = reading.mapping.of(source)
     typed = (
-        with_fields(lines, f"{name}:string,attributes:string", reading)
-        .withColumn("id", identifier(F.col(f"fields.{name}"), name))
+        with_fields(lines, source, reading)
+        .withColumn("id", identifier(F.col(f"fields.{name}"), name, form))
         .withColumn("text", F.coalesce(F.col("fields.attributes"), F.lit("{}")))
         .withColumn("given", F.map_entries(F.from_json("text", "map<string,string>")))
         .withColumn("entries", F.filter("given", lambda entry: entry["value"].isNotNull()))
     )
-    faults = [missing({name: F.col("id")}), nested({name: F.col("id")}), _attribute_fault(F.col("line"))]
+    faults = [missing({name: F.col("id")}), nested({name: F.col("id")}, form), _attribute_fault(F.col("line"))]
     good = {
         "id": F.col("id"),
         "attributes": F.map_from_entries(F.transform(F.filter("entries", lambda entry: ~_is_number(entry)), _words)),

@@ -5,18 +5,10 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.hashing import hashed
 from pagerec_dbx.pipelines import parsing
+from pagerec_dbx.pipelines.forms import EVENTS
 from pagerec_dbx.pipelines.lines import Reading, finished, id_of, identifier, missing, nested, with_fields
 
-EVENTS = ("page_load", "row_impression", "row_click", "scroll")
 CLICK = "row_click"
-_CLICK_FIELDS = (
-    "request_id:string,timestamp:string,user_id:string,user_hash:string,"
-    "row_click:string,row_click_title:string,row_position:int"
-)
-_EVENT_FIELDS = (
-    "event:string,timestamp:string,user_hash:string,page:string,row_id:string,row_title:string,"
-    "position:int,transaction:string"
-)
 
 
 def click_log_lines(lines: DataFrame, reading: Reading) -> DataFrame:
@@ -24,24 +16,24 @@ def click_log_lines(lines: DataFrame, reading: Reading) -> DataFrame:
 
     One record per line.
     """
-    fields = F.col("fields")
+    fields, form = F.col("fields"), reading.mapping.of("click_logs")
     typed = (
-        with_fields(lines, _CLICK_FIELDS, reading)
-        .withColumn("happened_at", parsing.time(fields["timestamp"]))
-        .withColumn("user", identifier(fields["user_id"], "user_id"))
-        .withColumn("given_hash", identifier(fields["user_hash"], "user_hash"))
-        .withColumn("row_id", identifier(fields["row_click"], "row_click"))
+        with_fields(lines, "click_logs", reading)
+        .withColumn("happened_at", parsing.time(fields["timestamp"], form.place("timestamp").unit))
+        .withColumn("user", identifier(fields["user_id"], "user_id", form))
+        .withColumn("given_hash", identifier(fields["user_hash"], "user_hash", form))
+        .withColumn("row_id", identifier(fields["row_click"], "row_click", form))
     )
     someone = F.coalesce("user", "given_hash")
     texts = ("request_id", "timestamp", "user_id", "user_hash", "row_click", "row_click_title")
     faults = [
         missing({"timestamp": fields["timestamp"], "user_id": someone, "row_click": F.col("row_id")}),
-        nested({name: fields[name] for name in texts}),
+        nested({name: fields[name] for name in texts}, form),
         *_number_faults(fields["row_position"], reading),
     ]
     good = _columns(
         event=F.lit(CLICK),
-        request_id=identifier(fields["request_id"], "request_id"),
+        request_id=identifier(fields["request_id"], "request_id", form),
         row_title=fields["row_click_title"],
         row_position=fields["row_position"],
     )
@@ -54,18 +46,18 @@ def page_event_lines(lines: DataFrame, reading: Reading) -> DataFrame:
 
     One record per line.
     """
-    fields = F.col("fields")
+    fields, form = F.col("fields"), reading.mapping.of("page_events")
     typed = (
-        with_fields(lines, _EVENT_FIELDS, reading)
-        .withColumn("happened_at", parsing.time(fields["timestamp"]))
-        .withColumn("user", identifier(fields["user_hash"], "user_hash"))
-        .withColumn("row_id", identifier(fields["row_id"], "row_id"))
+        with_fields(lines, "page_events", reading)
+        .withColumn("happened_at", parsing.time(fields["timestamp"], form.place("timestamp").unit))
+        .withColumn("user", identifier(fields["user_hash"], "user_hash", form))
+        .withColumn("row_id", identifier(fields["row_id"], "row_id", form))
     )
     texts = ("event", "timestamp", "user_hash", "page", "row_id", "row_title", "transaction")
     rowless_click = F.when((fields["event"] == CLICK) & F.col("row_id").isNull(), "missing_row_id")
     faults = [
         missing({"event": fields["event"], "timestamp": fields["timestamp"], "user_hash": F.col("user")}),
-        nested({name: fields[name] for name in texts}),
+        nested({name: fields[name] for name in texts}, form),
         F.when(~fields["event"].isin(*EVENTS), "unknown_event"),
         rowless_click,
         *_number_faults(fields["position"], reading),

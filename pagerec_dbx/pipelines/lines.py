@@ -1,13 +1,14 @@
 """What is done alike to the lines of every source on their way to bronze."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pagerec_dbx.hashing import HashingKey
-from pagerec_dbx.pipelines import parsing
+from pagerec_dbx.pipelines import parsing, projection
+from pagerec_dbx.pipelines.mapping import Form, Mapping
 from pagerec_dbx.pipelines.parsing import Plausible
 from pagerec_dbx.pipelines.quarantine import masked
 
@@ -20,40 +21,52 @@ class Reading:
     key: HashingKey
     plausible: Plausible
     max_line_bytes: int
+    mapping: Mapping = Mapping()
 
 
-def with_fields(lines: DataFrame, fields: str, reading: Reading) -> DataFrame:
-    """Lines (file, value) as file, line, `fields` (a struct) and `fault`, which says why they are no such object."""
-    line = F.col("line")
+def with_fields(lines: DataFrame, source: str, reading: Reading) -> DataFrame:
+    """Lines (file, value) as file, line, `fields` and `fault`, which says why a line is no object of the source's form.
+
+    Whatever the form, `fields` is a struct of the default one.
+    """
+    line, form = F.col("line"), reading.mapping.of(source)
+    fields = projection.line_type(form)
     text = F.when(F.col("text_fault").isNull(), line)
     return (
         lines.select("file", F.col("value").alias("line"))
         .withColumn("text_fault", parsing.text_fault(line, reading.max_line_bytes))
         .withColumn("shape", parsing.parsed(text, fields))
         .withColumn("fault", F.coalesce("text_fault", parsing.json_fault(line, F.col("shape"), fields)))
-        .withColumn("fields", F.col("shape.line")[0])
+        .withColumn("fields", projection.canonical(F.col("shape.line")[0], form))
     )
 
 
-def identifier(field: Column, name: str) -> Column:
+def identifier(field: Column, name: str, form: Form) -> Column:
     """A field of the line as an id."""
-    return parsing.identifier(field, F.col("line"), name)
+    path = form.place(name).path
+    return parsing.identifier(field, F.col("line"), path[-1]) if path else field
 
 
-def missing(needed: Mapping[str, Column]) -> Column:
+def missing(needed: dict[str, Column]) -> Column:
     """The reason `missing_<name>` for the first of these that is null."""
     return F.coalesce(*(F.when(column.isNull(), f"missing_{name}") for name, column in needed.items()))
 
 
-def nested(texts: Mapping[str, Column]) -> Column:
+def nested(texts: dict[str, Column], form: Form) -> Column:
     """The reason `wrong_type` where one of these fields is an object or a list."""
+    paths = {name: form.place(name).path for name in texts}
     return F.coalesce(
-        *(F.when(parsing.nested(text, F.col("line"), name), "wrong_type") for name, text in texts.items())
+        F.lit(None).cast("string"),
+        *(
+            F.when(parsing.looks_nested(text) & projection.holds_nested(F.col("line"), paths[name]), "wrong_type")
+            for name, text in texts.items()
+            if paths[name]
+        ),
     )
 
 
 def finished(
-    typed: DataFrame, source: str, faults: Iterable[Column], user: Column, good: Mapping[str, Column], reading: Reading
+    typed: DataFrame, source: str, faults: Iterable[Column], user: Column, good: dict[str, Column], reading: Reading
 ) -> DataFrame:
     """Bronze columns: the good ones null where there is a fault, and the masked text null where there is none.
 
@@ -63,8 +76,9 @@ def finished(
         good: the other columns of a good line.
     """
     reason = F.col("reason")
+    refused = F.when(reason.isNotNull(), F.col("line"))
     judged = typed.withColumn("reason", F.coalesce("fault", *faults)).withColumn(
-        "masked", masked(F.when(reason.isNotNull(), F.col("line")), reading.key)
+        "masked", masked(refused, reading.key, reading.mapping.id_keys(source))
     )
     return judged.select(
         F.lit(source).alias("source"),

@@ -15,7 +15,9 @@ _STRICT = {"columnNameOfCorruptRecord": "broken", "allowSingleQuotes": "false", 
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][+]?[0-9]+)?$"
 _FRACTION = r"^\"?-?([0-9]+\.[0-9]+([eE][-+]?[0-9]+)?|Infinity)\"?$"  # what the reader makes of 1.10, 1e5, 1e400
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?$"
-_MOST_DIGITS = 15  # of epoch milliseconds: until the year 33658
+_MICROS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+_MOST_DIGITS = {"s": 12, "ms": 15, "us": 18}  # of epoch times: until the year 33658
+_MOST_MICROS = 2**62  # what is cast to bigint beyond its range comes out as another number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,26 +67,25 @@ def _wrapped(line: Column) -> Column:
     return F.concat(F.lit('{"line":['), line, F.lit("]}"))
 
 
-def nested(text: Column, line: Column, name: str) -> Column:
-    """True where a field that should be text, a number or null is an object or a list."""
-    looks_nested = text.startswith("{") | text.startswith("[")
-    return F.coalesce(looks_nested & line.rlike(rf'"{name}"\s*:\s*[\[{{]'), F.lit(False))
+def looks_nested(text: Column) -> Column:
+    """True for a text that may be an object or a list, as Spark's reader puts them into words."""
+    return text.startswith("{") | text.startswith("[")
 
 
-def any_nested(texts: Column, line: Column, name: str) -> Column:
-    """True where one of these texts is an object or a list."""
-    return F.coalesce(F.exists(texts, lambda text: nested(text, line, name)), F.lit(False))
+def identifier(text: Column, line: Column, key: str) -> Column:
+    """An id as text, null if it is empty; a number is its JSON text, to the letter.
 
-
-def identifier(text: Column, line: Column, name: str) -> Column:
-    """An id as text, null if it is empty; a number is its JSON text, to the letter."""
-    written = F.regexp_extract(line, rf'"{name}"\s*:\s*(-?[0-9][-+.eE0-9]*)', 1)
-    exact = F.when(text.rlike(_FRACTION) & (written != ""), written).otherwise(text)
+    The reader rewrites fractions. What was written is one of the numbers behind the key: the first of the same value.
+    """
+    numbers = F.regexp_extract_all(line, F.lit(rf'"\Q{key}\E"\s*:\s*(-?[0-9][-+.eE0-9]*)'), F.lit(1))
+    value = F.translate(text, '"', "").cast("double")
+    written = F.get(F.filter(numbers, lambda number: number.cast("double") == value), 0)
+    exact = F.when(text.rlike(_FRACTION), F.coalesce(written, text)).otherwise(text)
     return F.when(exact != "", exact)
 
 
-def time(text: Column) -> Column:
-    """Epoch milliseconds or ISO 8601 as a timestamp, finer than microseconds cut; null if it is neither.
+def time(text: Column, unit: str) -> Column:
+    """A number of units since 1970 or ISO 8601 as a timestamp, finer than microseconds cut; null if it is neither.
 
     Without an offset it is UTC, whatever the session's time zone.
     """
@@ -97,8 +98,9 @@ def time(text: Column) -> Column:
     )
     with_seconds = F.regexp_replace(with_zone, r"^(.{11}\d{2}:\d{2})(?!:)", "$1:00")  # Spark wants them before a zone
     whole = F.when(F.length(with_zone) < 25, with_seconds).otherwise(with_zone)
-    digits = F.when(F.length(text) <= _MOST_DIGITS, text.cast("bigint") * 1000)
-    decimal = F.when(F.length(text) <= 30, text.cast("decimal(38,6)") * 1000).cast("bigint")
+    digits = F.when(F.length(text) <= _MOST_DIGITS[unit], text.cast("bigint") * _MICROS[unit])
+    scaled = F.when(F.length(text) <= 30, text.cast("decimal(38,6)") * _MICROS[unit])
+    decimal = F.when(F.abs(scaled) < _MOST_MICROS, scaled.cast("bigint"))
     return (
         F.when(text.rlike("^[0-9]+$"), F.timestamp_micros(digits))
         .when(upper.rlike(_ISO), F.try_to_timestamp(F.translate(whole, ",", ".")))

@@ -1,5 +1,6 @@
 """The text of a refused line, without the ids of users in it."""
 
+import functools
 import json
 import re
 
@@ -7,16 +8,15 @@ from pyspark.sql import Column
 from pyspark.sql.functions import pandas_udf
 
 from pagerec_dbx.hashing import HashingKey, user_hash
+from pagerec_dbx.pipelines.mapping import IdKeys
 
-ID_KEYS = ("user_id",)
-HASH_KEYS = ("user_hash",)
+DEFAULT_KEYS = IdKeys()
 MASKED_BYTES = 200  # kept of a line in which no key can be found
 KEPT_BYTES = 1 << 20  # of any line
 
 _MASKED = "struct<raw:string,user_hash:string>"
-_JSON_KEY = re.compile(r'"([\w\\]{1,60})"\s*:\s*')  # no longer than a key of ours written in escapes
-# A key in what is no JSON any more: other quotes or none, escaped quotes, an equals sign.
-_LOOSE_KEY = re.compile(r"(?i)({})[\\\"'\s]*[:=][\\\"'\s]*(?=[^\s,}}\]\\\"'])".format("|".join(ID_KEYS)))
+# A mapped key may be as short as `id`: it counts where no other letters stand before it, the end of an escape apart.
+_WORD_START = r"(?:(?<!\w)|(?<=\\[nrtbf])|(?<=\\u[0-9a-f]{4}))"
 _LOOSE_VALUE = re.compile(r"[^,}\]\\\"']+")  # may hold spaces; too much hidden is better than too little
 _QUOTED_VALUE = {quote: re.compile(f"[^{quote}]+") for quote in "\"'"}  # to the next quote of the kind, or the end
 _BARE_VALUE = re.compile(r"[^\s,}\]]*")
@@ -25,7 +25,7 @@ _LONG_TOKEN = re.compile(r"[^\W_][\w-]{7,}")
 _DECODER = json.JSONDecoder()
 
 
-def masked(line: Column, key: HashingKey) -> Column:
+def masked(line: Column, key: HashingKey, keys: IdKeys) -> Column:
     """A refused line's bytes as struct<raw, user_hash>, null where the line is null.
 
     It hashes ids, so it is a Python function as `hashing.hashed` is; the key is read on the executor.
@@ -35,42 +35,85 @@ def masked(line: Column, key: HashingKey) -> Column:
     @pandas_udf(_MASKED)
     def mask(lines: pd.Series) -> pd.DataFrame:
         secret = key.read()
-        pairs = [(None, None) if octets is None else mask_line(bytes(octets), secret) for octets in lines]
+        pairs = [(None, None) if octets is None else mask_line(bytes(octets), secret, keys) for octets in lines]
         return pd.DataFrame(pairs, columns=["raw", "user_hash"], dtype=object)
 
     return mask(line.cast("binary"))
 
 
-def mask_line(octets: bytes, secret: bytes) -> tuple[str, str | None]:
+def mask_line(octets: bytes, secret: bytes, keys: IdKeys = DEFAULT_KEYS) -> tuple[str, str | None]:
     """The text to keep of a refused line, and the hash of the user it is about if one can be read."""
     octets = octets.replace(b"\0", b"")  # in UTF-16 they stand between the letters of a key
     text = octets[:KEPT_BYTES].decode("utf-8", errors="replace")
-    kept, hashes, found = _without_ids(text, secret)
-    if not found:
+    kept, told = _without_ids(text, secret, keys)
+    if kept is None:
         return _blurred(octets[:MASKED_BYTES].decode("utf-8", errors="ignore")), None
-    return kept, hashes[0] if hashes else None
+    if keys.id_path or keys.hash_path:
+        return kept, _user_at(text, told, secret, keys)
+    names = DEFAULT_KEYS.ids + DEFAULT_KEYS.hashes  # in this order: user_id counts where both are given
+    return kept, next((hash_ for name in names for one, hash_ in told if one == name), None)
 
 
-def _without_ids(text: str, secret: bytes) -> tuple[str, list[str], bool]:
-    """The text with each id replaced by its hash; the hashes, of id keys first; whether any key was found."""
-    parts, of_ids, of_hashes, found, end = [], [], [], False, 0
-    while match := _JSON_KEY.search(text, end):
+def _user_at(text: str, told: list[tuple[str, str]], secret: bytes, keys: IdKeys) -> str | None:
+    """The hash of the user at the mapped paths; of a broken line, of the only user it has."""
+    try:
+        line = json.loads(text, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        of_leaves = [
+            {hash_ for one, hash_ in told if [one] == list(path[-1:])} for path in (keys.id_path, keys.hash_path)
+        ]
+        hashes = of_leaves[0] or of_leaves[1]
+        return hashes.pop() if len(hashes) == 1 else None
+    user_id, given = _at(line, keys.id_path), _at(line, keys.hash_path)
+    return user_hash(secret, user_id) if user_id else given or None
+
+
+def _at(line: object, path: tuple[str, ...]) -> str | None:
+    """The text at a path of a JSON object, if there is one."""
+    for key in path:
+        line = line.get(key) if isinstance(line, dict) else None
+    return _as_java_has_it(line) if isinstance(line, str) and path else None
+
+
+@functools.lru_cache(maxsize=32)
+def _patterns(keys: IdKeys) -> tuple[re.Pattern, re.Pattern]:
+    """What a key of a JSON object looks like, and an id's key in what is no JSON any more.
+
+    There it has other quotes or none, escaped quotes, an equals sign.
+    """
+    names = (*keys.ids, *keys.hashes)
+    odd = re.escape("".join(sorted({letter for letter in "".join(names) if not re.match(r"\w", letter)})))
+    longest = 6 * max(map(len, names))  # a key written in escapes
+    starts = ("" if name in DEFAULT_KEYS.ids else _WORD_START for name in keys.ids)
+    loose = "|".join(start + re.escape(name) for start, name in zip(starts, keys.ids, strict=True))
+    return (
+        re.compile(rf'"([\w\\{odd}]{{1,{longest}}})"\s*:\s*'),
+        re.compile(rf"(?i)({loose})[\\\"'\s]*[:=][\\\"'\s]*(?=[^\s,}}\]\\\"'])"),
+    )
+
+
+def _without_ids(text: str, secret: bytes, keys: IdKeys) -> tuple[str | None, list[tuple[str, str]]]:
+    """The text with each id replaced by its hash, None if there is no key in it; each key with the hash behind it."""
+    json_key, loose_key = _patterns(keys)
+    parts, told, known, found, end = [], [], set(), False, 0
+    while match := json_key.search(text, end):
         parts.append(text[end : match.end()])
         end = match.end()
         name = _unescaped(match[1])
-        if name not in ID_KEYS + HASH_KEYS:
+        if name not in keys.ids + keys.hashes:
             continue
         found = True
         value, end = _value_at(text, match.end())
-        if name in ID_KEYS and value is not None:
-            of_ids.append(user_hash(secret, value))
-            parts.append(f'"{of_ids[-1]}"')
+        if name in keys.ids and value is not None:
+            told.append((name, user_hash(secret, value)))
+            known.add(told[-1][1])
+            parts.append(f'"{told[-1][1]}"')
         else:
-            of_hashes += [value] if value else []
+            told += [(name, value)] if value else []
             parts.append(text[match.end() : end])
     strict = "".join([*parts, text[end:]])
-    loose = _without_loose_ids(strict, secret, known=set(of_ids))
-    return loose, of_ids + of_hashes, found or loose != strict
+    loose = _without_loose_ids(strict, secret, known, loose_key=loose_key)
+    return loose if found or loose != strict else None, told
 
 
 def _unescaped(text: str) -> str:
@@ -91,12 +134,17 @@ def _value_at(text: str, start: int) -> tuple[str | None, int]:
         return match[0].strip('"') or None, match.end()
     if value is None:
         return None, stop
-    return value if isinstance(value, str) else text[start:stop], stop
+    return _as_java_has_it(value) if isinstance(value, str) else text[start:stop], stop
 
 
-def _without_loose_ids(text: str, secret: bytes, known: set[str]) -> str:
+def _as_java_has_it(text: str) -> str:
+    """The text with half surrogate pairs, which JSON's escapes can write and UTF-8 cannot, as question marks."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _without_loose_ids(text: str, secret: bytes, known: set[str], loose_key: re.Pattern) -> str:
     parts, end = [], 0
-    while match := _LOOSE_KEY.search(text, end):
+    while match := loose_key.search(text, end):
         quotes = [letter for letter in match[0] if letter in _QUOTED_VALUE]
         value = (_QUOTED_VALUE[quotes[-1]] if quotes else _LOOSE_VALUE).match(text, match.end())
         told = value[0].rstrip("\\ \r\n\t")  # without what escapes the closing quote

@@ -7,7 +7,7 @@ next run does the same run again, and everything that it repeats gives the same 
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from pyspark.errors import StreamingQueryException
@@ -21,6 +21,7 @@ from pagerec_dbx.home import require_same_key
 from pagerec_dbx.pipelines import bronze, silver, streams
 from pagerec_dbx.pipelines.files import LogFile, list_log_files, read_lines, require_unchanged
 from pagerec_dbx.pipelines.lines import Reading
+from pagerec_dbx.pipelines.mapping import Mapping
 from pagerec_dbx.pipelines.parsing import Plausible
 from pagerec_dbx.progress import say, watch_spark
 from pagerec_dbx.schemas import (
@@ -44,7 +45,7 @@ from pagerec_dbx.stages.ingest_run import (
 from pagerec_dbx.stages.silver_days import rewrite_touched_days
 from pagerec_dbx.tables import Tables, spark_schema, union_all
 
-Kept = Mapping[str, tuple[int, int]]  # path -> good and quarantined lines that bronze holds of it
+Kept = dict[str, tuple[int, int]]  # path -> good and quarantined lines that bronze holds of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +64,7 @@ def ingest(
     key: HashingKey,
     settings: IngestSettings,
     now: dt.datetime,
+    mapping: Mapping = Mapping(),  # noqa: B008 - frozen
     new_checkpoints: bool = False,
 ) -> IngestResult:
     """Read the files that are new, finish what an earlier run began, and bring silver up to date.
@@ -70,6 +72,7 @@ def ingest(
     Args:
         logs: a folder with `service_logs/` and its like.
         now: the end of what is plausible lies one day after it.
+        mapping: where the lines have the fields.
         new_checkpoints: begin new streams; what the tables hold is not read again.
 
     Raises:
@@ -93,7 +96,7 @@ def ingest(
         return IngestResult(0, 0, 0, 0)
     if begun:
         say(f"Finishing run {run.number}, which was stopped")
-    reading = Reading(run.number, key, _plausible(settings, now), settings.max_line_bytes)
+    reading = Reading(run.number, key, _plausible(settings, now), settings.max_line_bytes, mapping)
     result = _run(tables, run, begun, listed, reading, settings, now)
     _require_few_refused(result, settings)
     return result

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pagerec_dbx.hashing import user_hash
+from pagerec_dbx.pipelines.mapping import IdKeys
 from pagerec_dbx.pipelines.quarantine import mask_line
 
 SECRET = b"a key for tests"
@@ -94,3 +95,75 @@ def test_mask_line_never_keeps_the_id_of_a_broken_line(user, cut, at, ascii_only
 def test_no_part_of_an_id_is_kept_in_what_is_no_json(line):
     kept, _ = mask_line(line, b"key")
     assert "anna" not in kept.lower() and "smith" not in kept.lower()
+
+
+# --- mapped ids -------------------------------------------------------------------------------------------------------
+
+NESTED = IdKeys(ids=("user_id", "id"), id_path=("ctx", "user", "id"))
+BOB = _hash("bob")
+
+
+@pytest.mark.parametrize(
+    "line, about",
+    [
+        ('{"id": "bob", "ctx": {"user": {"id": "ann@tv"}}', None),  # broken, and two ids: either may be the user's
+        ('{"id": "bob", "ctx": {"user": {"id": "ann@tv"}}}', ANN),
+        ('{"ctx": {"user": {"id": "ann@tv"', ANN),
+        ('{"ctx": {"user": {"id": "ann@tv"}, "id": "ann@tv"', ANN),
+        ('{"ctx": {"user": {"\\u0069d": "ann@tv"}}}', ANN),
+        ('{"ctx": {"user": {"id": "ann\\u0040tv"}}}', ANN),
+        ('{"ctx": {"user": {"id": 1.10}}}', _hash("1.10")),
+        ('{"ctx": {"user": {"id": null}}, "id": "ann@tv"}', None),
+        ('{"ctx": "ann", "id": "ann@tv"}', None),
+        ('{"text": "{\\"id\\": \\"ann@tv\\"}"}', None),
+        ('{"text": "\\nid=ann@tv"}', None),
+        ('{"text": "\\u0022id: ann@tv"}', None),
+        ("id=ann@tv;", None),
+        ("{'id': 'ann@tv'}", None),
+        ('{"user_id": "ann@tv", "ctx": {"user": {"id": "bob"}}}', BOB),
+        ('{"id": ["ann@tv"], "ctx": {"user": {"id": {"name": "ann@tv"}}}}', None),
+    ],
+)
+def test_mask_line_hashes_what_stands_behind_a_mapped_key(line, about):
+    kept, user = mask_line(line.encode(), SECRET, NESTED)
+    assert "ann@tv" not in kept and "bob" not in kept
+    assert user == about
+
+
+def test_mask_line_would_keep_a_mapped_id_without_the_mapping():
+    kept, _ = mask_line(b'{"user_id": "x", "ctx": {"user": {"id": "ann@tv"}}}', SECRET)
+    assert "ann@tv" in kept
+
+
+def test_mask_line_leaves_keys_that_end_like_a_mapped_one():
+    line = '{"row_id": "r1", "grid": "g", "id": "ann@tv"}'
+    assert mask_line(line.encode(), SECRET, NESTED)[0] == f'{{"row_id": "r1", "grid": "g", "id": "{ANN}"}}'
+
+
+@pytest.mark.parametrize("name", ["user-id", "$id", "id of user", "größe", "user.id"])
+def test_mask_line_knows_keys_of_other_letters(name):
+    keys = IdKeys(ids=("user_id", name), id_path=(name,))
+    for key in (json.dumps(name), json.dumps(name, ensure_ascii=False)):
+        for line in (f'{{{key}: "ann@tv"}}', f'{{{key}: "ann@tv"', f'{{"x": 1, {key}:"ann@tv'):
+            kept, about = mask_line(line.encode(), SECRET, keys)
+            assert "ann@tv" not in kept and about == ANN
+
+
+def test_mask_line_takes_a_hash_at_its_mapped_path():
+    keys = IdKeys(ids=("user_id",), hashes=("user_hash", "h"), hash_path=("who", "h"))
+    line = '{"h": "other", "who": {"h": "0123456789abcdef"}}'
+    assert mask_line(line.encode(), SECRET, keys) == (line, "0123456789abcdef")
+
+
+def test_mask_line_takes_half_a_surrogate_pair_as_java_does():
+    assert mask_line(b'{"user_id": "\\ud800"}', SECRET)[1] == _hash("?")
+    assert mask_line(b'{"ctx": {"user": {"id": "\\ud800"}}}', SECRET, NESTED)[1] == _hash("?")
+
+
+@given(st.text(LETTERS, min_size=4), st.integers(0, 60), st.integers(0, 26), st.booleans())
+def test_mask_line_never_keeps_the_mapped_id_of_a_broken_line(user, cut, at, ascii_only):
+    page = {"request": {"id": "r"}, "ctx": {"user": {"id": f"u-{user}-u"}}, "rest": "z" * 40}
+    octets = json.dumps(page, ensure_ascii=ascii_only).encode("utf-8", errors="replace")
+    broken = octets[: len(octets) - cut]
+    kept, _ = mask_line(broken[:at] + broken[at + 1 :], SECRET, NESTED)
+    assert f"u-{user}-u" not in kept
