@@ -1,6 +1,5 @@
 """The whole thread on real pages: RankLens, by the Metarank project, is read where it lies and never copied."""
 
-import json
 import os
 from pathlib import Path
 
@@ -22,7 +21,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def ranklens(spark, tmp_path_factory) -> Demo:
     home = tmp_path_factory.mktemp("ranklens") / "home"
-    result = run("demo", "--home", str(home), "--events", str(FILE), "--ranks", "1", "epochs=3")
+    result = run("demo", "--home", str(home), "--events", str(FILE), "--ranks", "1", "epochs=1")
     assert result.code == 0, result.err
     return Demo(home, result)
 
@@ -44,9 +43,10 @@ def test_demo_names_its_source_and_the_smoothing(ranklens):
 
 
 def test_a_model_below_the_popularity_floor_is_not_promoted_and_scores_as_challenger(ranklens):
+    """One epoch is far too little to beat what a film's likes alone tell."""
+    said = ranklens.result.out
+    assert "Version 1 was not promoted. Failed: " in said
+    assert "floor:popularity is not beaten" in said
+    assert "So version 1, as challenger, ranked 9,800 menus." in said
     decided = ranklens.run("promote", "--version", "1", "--json")
-    reasons = json.loads(decided.out)["reasons"]
-    below = any(reason.startswith("Failed: floor:popularity is not beaten") for reason in reasons)
-    assert ("was not promoted" in ranklens.result.out) == below or "champion already" in " ".join(reasons)
-    if below:
-        assert "as challenger, ranked 9,800 menus" in ranklens.result.out
+    assert (decided.code, decided.json["promoted"]) == (1, False)
