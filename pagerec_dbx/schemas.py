@@ -261,6 +261,19 @@ JOIN_HEALTH = Table(
     key=("day", "join_method", "measure"),
 )
 
+DAY_LEDGER = Table(
+    "day_ledger",
+    "table, day",
+    _columns("""
+        table     string!
+        day       date!
+        revision  bigint!
+        made_from string
+    """),
+    key=("table", "day"),
+    partition_by=("table",),
+)
+
 # --- examples ---------------------------------------------------------------------------------------------------------
 
 VOCABULARIES = Table(

@@ -19,6 +19,7 @@ ORDER = [
     ("progress",),
     ("schemas",),
     ("spark", "tables", "workers"),
+    ("ledger",),
     ("importers", "simulation", "pipelines"),
     ("features",),
     ("models",),
