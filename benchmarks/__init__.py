@@ -1,1 +1,1 @@
-"""Measurements, each as a table of figures and ratios; `make bench-data` and its like run them."""
+"""Measurements, each as a table of figures and ratios; nothing here is shipped or timed by the tests."""

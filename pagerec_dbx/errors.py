@@ -66,6 +66,10 @@ class MissingTableError(PagerecError):
     """A table that an earlier stage has not made yet."""
 
 
+class UnfinishedTableError(PagerecError):
+    """A table that a stage began to rewrite and did not finish."""
+
+
 class LogsError(PagerecError):
     """A logs folder that cannot be read, or that changed after it was read."""
 

@@ -10,8 +10,9 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -137,10 +138,7 @@ def locked(home: Home, command: str) -> Iterator[None]:
         LockedHomeError: another living command holds it; it is named.
     """
     lock = home.folder / "lock.json"
-    content = json.dumps(
-        {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid()), "command": command,
-         "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-    )  # fmt: skip
+    content = json.dumps({**this_process(), "command": command, "since": time.strftime("%Y-%m-%d %H:%M:%S")})
     _take(lock, content, home)
     try:
         yield
@@ -181,7 +179,7 @@ def _remove_stale(lock: Path, home: Home) -> None:
     try:
         text = lock.read_text(encoding="utf-8")
         holder = json.loads(text)
-        alive = holder["host"] != socket.gethostname() or _started(holder["pid"]) == holder["started"]
+        alive = is_alive(holder, elsewhere=True)
     except FileNotFoundError:
         return
     except (ValueError, KeyError, TypeError):
@@ -199,6 +197,21 @@ def _remove_stale(lock: Path, home: Home) -> None:
             with contextlib.suppress(FileExistsError):  # unless yet another has taken the home: that one is met next
                 _put(grave, lock)
         grave.unlink()
+
+
+def this_process() -> dict[str, object]:
+    """What names this process in a lock or a lease."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+
+
+def is_alive(holder: Mapping[str, Any], elsewhere: bool) -> bool:
+    """Whether the process that `this_process` named still runs; KeyError if it is no such thing.
+
+    Args:
+        elsewhere: the answer for a process of another machine, which cannot be seen from here.
+    """
+    host, pid, started = holder["host"], holder["pid"], holder["started"]
+    return elsewhere if host != socket.gethostname() else _started(pid) == started
 
 
 def _started(pid: int) -> float | None:

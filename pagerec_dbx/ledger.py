@@ -10,8 +10,6 @@ import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Mapping
 
-from pyspark.sql import functions as F
-
 from pagerec_dbx.schemas import DAY_LEDGER, Table
 from pagerec_dbx.tables import Tables, spark_schema
 
@@ -20,20 +18,21 @@ from pagerec_dbx.tables import Tables, spark_schema
 class DayRecord:
     """One day of one table."""
 
-    revision: int
-    made_from: str | None  # null while it is being rewritten
+    revision: int  # how often the day was begun; another number means that its records may differ
+    made_from: str | None  # None while it is being rewritten
 
 
+@dataclasses.dataclass(frozen=True)
 class Ledger:
-    """The ledger of one home. Only the command that holds the home's lock writes to it."""
+    """The table `day_ledger` of one home; a home has one writer at a time."""
 
-    def __init__(self, tables: Tables):
-        self._tables = tables
-        tables.create(DAY_LEDGER)
+    tables: Tables
 
     def revisions(self, table: Table) -> dict[dt.date, DayRecord]:
         """The days of a table that were ever written."""
-        records = self._tables.read(DAY_LEDGER).where(F.col("table") == table.name).collect()  # one a day
+        if not self.tables.exists(DAY_LEDGER):
+            return {}
+        records = self.tables.read(DAY_LEDGER).where(_of(table)).collect()  # one a day
         return {record["day"]: DayRecord(record["revision"], record["made_from"]) for record in records}
 
     def begin(self, table: Table, days: Iterable[dt.date]) -> None:
@@ -56,5 +55,9 @@ class Ledger:
             revision = days[day].revision if day in days else 0
             days[day] = DayRecord(revision + rise, made_from)
         records = [(table.name, day, record.revision, record.made_from) for day, record in sorted(days.items())]
-        frame = self._tables.spark.createDataFrame(records, spark_schema(DAY_LEDGER)).coalesce(1)
-        self._tables.replace_where(DAY_LEDGER, frame, f"table = '{table.name}'")
+        frame = self.tables.spark.createDataFrame(records, spark_schema(DAY_LEDGER)).coalesce(1)
+        self.tables.replace_where(DAY_LEDGER, frame, _of(table))
+
+
+def _of(table: Table) -> str:
+    return f"`table` = '{table.name}'"

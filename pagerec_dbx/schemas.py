@@ -327,6 +327,7 @@ EXAMPLES = Table(
         weekday      int!
         device       string
         location     string
+        impressions  array<string>
     """),
     key=("page_view_id",),
     partition_by=("day",),
@@ -349,6 +350,7 @@ PREPARATIONS = Table(
         location_count     int!
         history_length     int!
         menu_length        int!
+        impression_length  int!
         validation_start   struct<served_at:timestamp,request_id:string,page_view_id:bigint>!
         holdout_start      struct<served_at:timestamp,request_id:string,page_view_id:bigint>!
         train_snapshot     string!

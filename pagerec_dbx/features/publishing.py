@@ -11,22 +11,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import NoExamplesError, SnapshotError
-from pagerec_dbx.features.snapshot import FORMAT, MANIFEST, File, Manifest, Snapshot, open_snapshot, row_groups_of
+from pagerec_dbx.features.encoding import Lengths, encode
+from pagerec_dbx.features.leases import MANIFEST
+from pagerec_dbx.features.row_groups import group_starts, row_group_of, shuffle_hash
+from pagerec_dbx.features.snapshot import FORMAT, File, Manifest, Snapshot, open_snapshot, row_groups_of
 from pagerec_dbx.features.vocabulary import DEVICES, LOCATIONS, ROWS, TITLES, Vocabulary
 from pagerec_dbx.home import write_atomically
+from pagerec_dbx.pipelines.cuts import HOLDOUT
 from pagerec_dbx.pipelines.order import Cuts, OrderKey
 
-BUCKETS = 96  # how many hash buckets are counted and numbered side by side
+ORDER = 2  # raised whenever the same records come in another order or another layout
 _ONE_GROUP_BYTES = 512 * 1024 * 1024  # Parquet's row-group limit: far above a group, so that no group is split
-RECORD = (
-    "history", "history_age", "menu", "pinned", "clicked", "clicked_row", "hour", "weekday", "device", "location",
-    "page_view_id", "day",
-)  # fmt: skip
-HOLDOUT_RECORD = (*RECORD, "user_hash", "randomized")
+_HOLDOUT_ALSO = ("user_hash", "randomized")  # what only the holdout's records have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Contents:
     table_version: int
     vocabulary: Vocabulary
     cuts: Cuts
-    history_length: int
-    menu_length: int
+    lengths: Lengths
+    viewer_day_cap: int | None
     bucket_counts: Mapping[int, int]  # records by hash bucket
     groups: int  # row groups
     first: OrderKey
@@ -68,25 +68,20 @@ class Contents:
     def name(self) -> str:
         """The folder's name; equal contents have equal names."""
         facts = [
-            FORMAT, self.split, self.table_id, self.table_version, self.vocabulary.version, self.vocabulary.sizes,
-            self.cuts.validation.as_json(), self.cuts.holdout.as_json(), self.history_length, self.menu_length,
-            sorted(self.bucket_counts.items()), self.groups, self.first.as_json(), self.last.as_json(),
-            sorted(self.left_out.items()),
+            FORMAT, ORDER, self.split, self.table_id, self.table_version, self.vocabulary.version,
+            self.vocabulary.sizes, self.cuts.validation.as_json(), self.cuts.holdout.as_json(),
+            dataclasses.astuple(self.lengths), self.viewer_day_cap, sorted(self.bucket_counts.items()), self.groups,
+            self.first.as_json(), self.last.as_json(), sorted(self.left_out.items()),
         ]  # fmt: skip
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf-8")).hexdigest()
         return f"{self.split}-v{self.table_version}-{digest[:16]}"
 
 
-def bucket_of(page_view_id: str = "page_view_id") -> Column:
-    """The hash bucket of a page view, 0 to BUCKETS - 1."""
-    return F.pmod(F.xxhash64(page_view_id), F.lit(BUCKETS)).cast("int")
-
-
-def publish(records: DataFrame, contents: Contents, root: Path, created_at: dt.datetime) -> Snapshot:
+def publish(examples: DataFrame, contents: Contents, root: Path, created_at: dt.datetime) -> Snapshot:
     """The snapshot of these contents: the one that exists if it is complete, else a new one.
 
     Args:
-        records: encoded records in the snapshot's columns; evaluated only if they are written.
+        examples: those of this part that are kept; evaluated only if they are written.
         root: the folder of all snapshots.
 
     Raises:
@@ -101,17 +96,23 @@ def publish(records: DataFrame, contents: Contents, root: Path, created_at: dt.d
     if folder.exists():
         shutil.rmtree(folder)  # a run was killed while it wrote this
     root.mkdir(parents=True, exist_ok=True)
-    _write_files(records, contents, folder)
+    _write_files(examples, contents, folder)
     manifest = _manifest(folder, contents, created_at)
     write_atomically(folder / MANIFEST, manifest.to_json())
     return open_snapshot(folder)
 
 
-def _write_files(records: DataFrame, contents: Contents, folder: Path) -> None:
-    """One file a row group, in subfolders row_group=0, 1, ...: a file is then one row group and no list is ragged."""
-    grouped = with_row_group(records, contents.bucket_counts, contents.groups)
+def _write_files(examples: DataFrame, contents: Contents, folder: Path) -> None:
+    """One file a row group, in subfolders row_group=0, 1, ...: a file is then one row group and no list is ragged.
+
+    The records are shuffled once, encoded, when a token has become four bytes.
+    """
+    starts = group_starts(examples, contents.bucket_counts, contents.groups)
+    keep = _HOLDOUT_ALSO if contents.split == HOLDOUT else ()
+    records = encode(examples, contents.vocabulary, contents.lengths, keep).withColumn("shuffled", shuffle_hash())
     (
-        grouped.repartition("row_group")
+        records.withColumn("row_group", row_group_of(F.col("shuffled"), starts))
+        .repartition("row_group")
         .sortWithinPartitions("row_group", "shuffled")
         .drop("shuffled")
         .write.mode("overwrite")
@@ -120,19 +121,6 @@ def _write_files(records: DataFrame, contents: Contents, folder: Path) -> None:
         .partitionBy("row_group")
         .parquet(str(folder))
     )
-
-
-def with_row_group(records: DataFrame, bucket_counts: Mapping[int, int], groups: int) -> DataFrame:
-    """The records in one shuffled order (`shuffled`, 0-based), cut into `groups` parts whose sizes differ by at most 1.
-
-    The buckets' counts are known, so that each bucket is numbered on its own and no executor sees all records.
-    """
-    total = sum(bucket_counts.values())
-    starts = itertools.accumulate((bucket_counts.get(bucket, 0) for bucket in range(BUCKETS)), initial=0)
-    start = F.get(F.array(*[F.lit(number) for number in starts]), bucket_of())
-    within = Window.partitionBy(bucket_of()).orderBy(F.xxhash64("page_view_id"), "page_view_id")
-    numbered = records.withColumn("shuffled", (start + F.row_number().over(within) - 1).cast("bigint"))
-    return numbered.withColumn("row_group", F.expr(f"cast(shuffled * {groups} div {total} as int)"))
 
 
 def _manifest(folder: Path, contents: Contents, created_at: dt.datetime) -> Manifest:
@@ -158,8 +146,9 @@ def _manifest(folder: Path, contents: Contents, created_at: dt.datetime) -> Mani
         row_count=vocabulary.size(ROWS),
         device_count=vocabulary.size(DEVICES),
         location_count=vocabulary.size(LOCATIONS),
-        history_length=contents.history_length,
-        menu_length=contents.menu_length,
+        history_length=contents.lengths.history,
+        menu_length=contents.lengths.menu,
+        impression_length=contents.lengths.impressions,
         records=contents.records,
         row_groups=tuple(group[0] for group in groups),
         files=tuple(File(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths),

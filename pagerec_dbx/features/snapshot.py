@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pagerec_dbx.errors import SnapshotError
+from pagerec_dbx.features.leases import MANIFEST, reading
 from pagerec_dbx.pipelines.order import OrderKey
 
-MANIFEST = "manifest.json"
 FORMAT = 1  # raised whenever a snapshot written before can no longer be read
 _REWRITE = "Run `pagerec prepare`, which writes it again"
 
@@ -48,6 +48,7 @@ class Manifest:
     last: OrderKey
     created_at: str  # ISO 8601
     left_out: dict[str, int]  # page views of this part that are not in it, by reason
+    impression_length: int = 0  # 0: the records have no such field
 
     def to_json(self) -> str:
         """The manifest as text; `manifest_from_json` reads it back."""
@@ -141,11 +142,16 @@ def read_batches(snapshot: Snapshot, batch_size: int) -> Iterator[dict[str, np.n
     """All records in file order as arrays of up to `batch_size` records: [n, length] for lists, [n] for the rest.
 
     Integers keep their widths, strings come as objects. This is how the holdout is read; training streams instead.
+    The snapshot is not removed before the last batch.
+
+    Raises:
+        SnapshotError: it was removed since it was opened.
     """
-    for path in snapshot.paths:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size):
-                yield {name: _array(batch.column(name)) for name in batch.schema.names}
+    with reading(snapshot.folder):
+        for path in snapshot.paths:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size):
+                    yield {name: _array(batch.column(name)) for name in batch.schema.names}
 
 
 def _array(column: pa.Array) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from pagerec_dbx.errors import SnapshotError
+from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.snapshot import Manifest, Snapshot
 
 with warnings.catch_warnings():
@@ -23,12 +24,13 @@ warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm(\..
 
 POOL_RECORDS = 65_536  # records shuffled together: at least this many, whole row groups
 _WIDE = {"page_view_id": tf.int64}  # every other field is int32
-_LENGTHS = {
+_LENGTHS = {  # list -> what the manifest calls its length; 0 where the snapshot has no such list
     "history": "history_length",
     "history_age": "history_length",
     "menu": "menu_length",
     "pinned": "menu_length",
     "clicked": "menu_length",
+    "impressions": "impression_length",
 }
 _SCALARS = ("clicked_row", "hour", "weekday", "device", "location", "day", "page_view_id")
 
@@ -80,16 +82,22 @@ def open_stream(
     """One epoch of one shard, shuffled, as a dataset of dicts: field -> [batch] or [batch, length] int32 (ids int64).
 
     Row groups come in an order drawn from `seed`; the records of several are pooled and drawn anew. Another seed gives
-    another order of the same records. Reading runs ahead of the consumer in its own threads.
+    another order of the same records. Reading runs ahead of the consumer in its own threads. The snapshot is not
+    removed while the stream is open.
 
     Args:
         drop_remainder: leave out the last batch where it is not full.
 
     Raises:
-        SnapshotError: fewer row groups than ranks, or a file that became unreadable. The dataset is iterated once.
+        SnapshotError: fewer row groups than ranks, a snapshot that was removed since it was opened, or a file that
+            became unreadable. The dataset is iterated once.
     """
     shard_records(snapshot.manifest, shard)
-    with _plain_path(snapshot.folder) as folder, _Epoch(Snapshot(folder, snapshot.manifest), shard, seed) as epoch:
+    with (
+        reading(snapshot.folder),
+        _plain_path(snapshot.folder) as folder,
+        _Epoch(Snapshot(folder, snapshot.manifest), shard, seed) as epoch,
+    ):
         batches = tf.data.Dataset.from_generator(
             lambda: epoch.batches(batch_size, drop_remainder),
             output_signature=_signature(snapshot.manifest, batch_size if drop_remainder else None),
@@ -118,8 +126,14 @@ def _plain_path(folder: Path) -> Iterator[Path]:
         yield link
 
 
+def _lengths(manifest: Manifest) -> dict[str, int]:
+    """The lists that a snapshot's records have, with their lengths."""
+    lengths = {name: getattr(manifest, length) for name, length in _LENGTHS.items()}
+    return {name: length for name, length in lengths.items() if length}
+
+
 def _signature(manifest: Manifest, batch: int | None) -> dict[str, tf.TensorSpec]:
-    lists = {name: tf.TensorSpec([batch, getattr(manifest, length)], tf.int32) for name, length in _LENGTHS.items()}
+    lists = {name: tf.TensorSpec([batch, length], tf.int32) for name, length in _lengths(manifest).items()}
     return lists | {name: tf.TensorSpec([batch], _WIDE.get(name, tf.int32)) for name in _SCALARS}
 
 
@@ -127,11 +141,11 @@ class _Epoch:
     """A Petastorm reader over one shard, and what it delivered or failed with."""
 
     def __init__(self, snapshot: Snapshot, shard: Shard, seed: int):
-        self._manifest = snapshot.manifest
+        self._lengths = _lengths(snapshot.manifest)
         self._random = np.random.default_rng([seed % 2**63, shard.rank])
         self._reader = make_batch_reader(
             [_url(path) for path in snapshot.paths],
-            schema_fields=[f"^{name}$" for name in (*_LENGTHS, *_SCALARS)],
+            schema_fields=[f"^{name}$" for name in (*self._lengths, *_SCALARS)],
             cur_shard=shard.rank,
             shard_count=shard.count,
             shuffle_row_groups=True,
@@ -198,11 +212,11 @@ class _Epoch:
                 except Exception as error:  # whatever PyArrow or Petastorm raise; `open_stream` turns it into ours
                     self.failure = error
                     raise
-            yield {name: self._typed(name, group[name]) for name in (*_LENGTHS, *_SCALARS)}
+            yield {name: self._typed(name, group[name]) for name in (*self._lengths, *_SCALARS)}
 
     def _typed(self, name: str, values: np.ndarray) -> np.ndarray:
         """[records, length] or [records], in the type of the signature."""
-        wanted = [getattr(self._manifest, _LENGTHS[name])] if name in _LENGTHS else []
+        wanted = [self._lengths[name]] if name in self._lengths else []
         if list(values.shape[1:]) != wanted:
             self.failure = SnapshotError(f"`{name}` has another shape", wanted=str(wanted), got=str(values.shape[1:]))
             raise self.failure

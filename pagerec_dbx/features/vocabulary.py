@@ -3,12 +3,12 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import GrainError, MissingTableError
 from pagerec_dbx.schemas import VOCABULARIES
-from pagerec_dbx.tables import Tables, spark_schema
+from pagerec_dbx.tables import Tables, spark_schema, union_all
 
 TITLES, ROWS, DEVICES, LOCATIONS = KINDS = ("titles", "rows", "devices", "locations")
 PADDING, UNKNOWN, FIRST = 0, 1, 2  # ids of no token, of any other token, of the first token
@@ -34,17 +34,18 @@ class Vocabulary:
 
 
 def tokens_from_page_views(page_views: DataFrame) -> DataFrame:
-    """One record per token on a page view, with its kind: titles of the history, rows of the menu, device, location."""
-    tokens = F.concat(
-        F.transform("history", lambda entry: _token(TITLES, entry["title_id"])),
-        F.transform("menu", lambda row: _token(ROWS, row["row_id"])),
-        F.array(_token(DEVICES, F.col("device")), _token(LOCATIONS, F.col("location"))),
-    )
-    return page_views.select(F.explode(tokens).alias("token")).select("token.*").where("token <> ''")
+    """One record per token on a page view, with its kind: titles of the history, rows of the menu, device, location.
 
-
-def _token(kind: str, token: Column) -> Column:
-    return F.struct(F.lit(kind).alias("kind"), token.alias("token"))
+    Each kind reads the one field that it needs: exploding them together carried every page view's whole menu along.
+    """
+    columns = {
+        TITLES: F.explode("history.title_id"),
+        ROWS: F.explode("menu.row_id"),
+        DEVICES: F.col("device"),
+        LOCATIONS: F.col("location"),
+    }
+    tokens = [page_views.select(F.lit(kind).alias("kind"), token.alias("token")) for kind, token in columns.items()]
+    return union_all(tokens).where("token <> ''")
 
 
 def count_tokens(page_views: DataFrame, limits: Mapping[str, int], min_count: int) -> Counted:

@@ -146,3 +146,14 @@ def with_split(page_views: DataFrame, cuts: Cuts) -> DataFrame:
     """The same records with the part that each belongs to: `train`, `validation` or `holdout`."""
     split = F.when(at_or_after(cuts.holdout), HOLDOUT).when(at_or_after(cuts.validation), VALIDATION)
     return page_views.withColumn("split", split.otherwise(TRAIN))
+
+
+def keep_split(page_views: DataFrame, cuts: Cuts, split: str) -> DataFrame:
+    """The records of one part; whole days that lie outside it are not read."""
+    day, validation, holdout = (F.col("day"), *(F.lit(key.served_at.date()) for key in (cuts.validation, cuts.holdout)))
+    days = {
+        TRAIN: day <= validation,
+        VALIDATION: (day >= validation) & (day <= holdout),
+        HOLDOUT: day >= holdout,
+    }
+    return with_split(page_views.where(days[split]), cuts).where(F.col("split") == split)

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import LeakageError, NoExamplesError
 from pagerec_dbx.pipelines.cuts import SPLITS, with_split
+from pagerec_dbx.pipelines.impressions import with_impressions
 from pagerec_dbx.pipelines.order import Cuts
 from pagerec_dbx.schemas import EXAMPLES
 from pagerec_dbx.tables import conform
@@ -16,35 +17,42 @@ _THURSDAY = 3  # 1970-01-01 was one; Monday is 0
 _LONGEST_AGE = 2_147_483_647  # seconds; what an int holds
 
 
-def examples_from_labelled(labelled: DataFrame, history_length: int) -> DataFrame:
+def examples_from_labelled(labelled: DataFrame, history_length: int, impression_length: int = 0) -> DataFrame:
     """One record per page view with a click, in the columns of `examples`.
 
     Args:
-        labelled: records of `labelled_page_views`.
+        labelled: records of `labelled_page_views`; for impressions with all earlier ones of the same viewers.
         history_length: the most recent titles kept, oldest first.
+        impression_length: rows passed over on earlier page views that are kept; with 0 `impressions` is null.
 
     Returns:
         Tokens, not ids; the menu whole. `hour` and `weekday` (Monday 0) are the viewer's where the offset is known,
         else UTC. `history_age` is in whole seconds before the page view, at least 1, and 0 where no time is known.
     """
-    shortened = labelled.where(has_click()).withColumn("recent", most_recent("history", history_length))
+    page_views = with_impressions(labelled, impression_length) if impression_length else _without_impressions(labelled)
+    shortened = page_views.where(has_click()).withColumn("recent", most_recent("history", history_length))
     local = F.unix_seconds("served_at") + 60 * F.coalesce(F.col("utc_offset_minutes"), F.lit(0))
     columns = shortened.select(
         "page_view_id", "request_id", "user_hash", "served_at", "day", "randomized", "device", "location",
-        F.transform("recent", lambda entry: entry["title_id"]).alias("history"),
-        F.transform("recent", lambda entry: age_seconds(entry["watched_at"])).alias("history_age"),
-        F.transform("menu", lambda row: row["row_id"]).alias("menu"),
-        F.transform("menu", lambda row: F.coalesce(row["pinned"], F.lit(False)).cast("tinyint")).alias("pinned"),
-        F.transform("clicked", lambda label: label.cast("tinyint")).alias("clicked"),
+        F.col("recent.title_id").alias("history"),
+        F.transform("recent.watched_at", age_seconds).alias("history_age"),
+        F.col("menu.row_id").alias("menu"),  # by fields, so that only these are read
+        F.col("menu.pinned").cast("array<tinyint>").alias("pinned"),
+        F.col("clicked").cast("array<tinyint>").alias("clicked"),
         F.floor(F.pmod(local, F.lit(_DAY)) / 3_600).cast("int").alias("hour"),
         F.pmod(F.floor(local / _DAY) + _THURSDAY, F.lit(7)).cast("int").alias("weekday"),
+        "impressions",
     )  # fmt: skip
     return conform(columns, EXAMPLES)
 
 
+def _without_impressions(page_views: DataFrame) -> DataFrame:
+    return page_views.withColumn("impressions", F.lit(None).cast("array<string>"))
+
+
 def has_click() -> Column:
     """True for page views on which at least one row was clicked."""
-    return F.exists("clicked", lambda label: label == 1)
+    return F.array_contains("clicked", 1)
 
 
 def most_recent(name: str, length: int) -> Column:
@@ -74,7 +82,7 @@ def count_splits(labelled: DataFrame, cuts: Cuts) -> dict[str, SplitCounts]:
         LeakageError: a history holds what was watched at or after its page view.
         NoExamplesError: a part without a single click.
     """
-    late = F.exists("history", lambda entry: F.coalesce(entry["watched_at"] >= F.col("served_at"), F.lit(False)))
+    late = F.array_max("history.watched_at") >= F.col("served_at")  # entries without a time are trusted
     records = (
         with_split(labelled, cuts)
         .groupBy("split")

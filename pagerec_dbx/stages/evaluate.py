@@ -13,6 +13,7 @@ from pagerec_dbx.evaluation.baselines import FLOORS, all_floors
 from pagerec_dbx.evaluation.offline import Judged, Ranker, evaluate_frame
 from pagerec_dbx.evaluation.pages import holdout_pages, read_truth, with_truth
 from pagerec_dbx.evaluation.protocols import CEILINGS, EXPECTED, MENU, METRICS, PROTOCOLS, SPLIT
+from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.preparation import Preparation
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot
 from pagerec_dbx.pipelines.cuts import at_or_after
@@ -81,7 +82,7 @@ def evaluate(
     """
     holdout = open_snapshot(preparation.folder(tables.home, SPLIT))
     require_later(version, trained_until, holdout)
-    with watch_spark(tables.spark, "evaluate"):
+    with watch_spark(tables.spark, "evaluate"), reading(holdout.folder):
         labelled = tables.read(LABELLED_PAGE_VIEWS, preparation.labelled_version)
         floors = all_floors(labelled.where(~at_or_after(preparation.cuts.holdout)), settings.popularity_smoothing)
         examples = tables.read(EXAMPLES, preparation.examples_version).where(at_or_after(preparation.cuts.holdout))

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame
 
 from pagerec_dbx.config import PrepareSettings
-from pagerec_dbx.features.encoding import encode
-from pagerec_dbx.features.parts import Part, is_kept, require_no_overlap, summarise
-from pagerec_dbx.features.preparation import Preparation, preparations, store_preparation
-from pagerec_dbx.features.publishing import HOLDOUT_RECORD, RECORD, Contents, publish
+from pagerec_dbx.features.encoding import Lengths
+from pagerec_dbx.features.examples import Renewed, renew_examples
+from pagerec_dbx.features.leases import remove_old_snapshots
+from pagerec_dbx.features.parts import Part, require_no_overlap, summarise, with_left_out
+from pagerec_dbx.features.preparation import Preparation, store_preparation
+from pagerec_dbx.features.publishing import Contents, publish
 from pagerec_dbx.features.snapshot import Snapshot
 from pagerec_dbx.features.vocabulary import (
     DEVICES,
@@ -24,11 +26,11 @@ from pagerec_dbx.features.vocabulary import (
     count_tokens,
     store_vocabulary,
 )
-from pagerec_dbx.pipelines.cuts import HOLDOUT, SPLITS, TRAIN, VALIDATION, find_cuts, with_split
-from pagerec_dbx.pipelines.gold import SplitCounts, count_splits, examples_from_labelled
+from pagerec_dbx.pipelines.cuts import HOLDOUT, SPLITS, TRAIN, VALIDATION, find_cuts, keep_split, with_split
+from pagerec_dbx.pipelines.gold import SplitCounts, count_splits
 from pagerec_dbx.pipelines.order import Cuts
 from pagerec_dbx.progress import watch_spark
-from pagerec_dbx.schemas import EXAMPLES, LABELLED_PAGE_VIEWS, PREPARATIONS
+from pagerec_dbx.schemas import EXAMPLES, LABELLED_PAGE_VIEWS
 from pagerec_dbx.tables import Tables
 
 
@@ -44,23 +46,26 @@ class PrepareResult:
     holdout_from: str
     counts: Mapping[str, int]  # per part: page views, those with a click, records of the snapshot, those left out
     snapshots: Mapping[str, str]  # part -> folder name
+    days_rewritten: int  # of `examples`
+    snapshots_removed: tuple[str, ...]  # by age
 
 
 @dataclasses.dataclass(frozen=True)
-class _Source:
-    """The versions of the tables that this run reads."""
+class _Basis:
+    """What the snapshots of one run are made of."""
 
-    labelled_table: str
+    labelled_table: str  # Delta's id
     labelled_version: int
-    examples_table: str
-    examples_version: int
+    examples: Renewed
+    cuts: Cuts
+    vocabulary: Vocabulary
 
 
 def prepare(tables: Tables, settings: PrepareSettings, now: dt.datetime) -> PrepareResult:
     """Examples, vocabularies and the three snapshots of the labelled page views as they are now.
 
     Raises:
-        MissingTableError: `join` has not run.
+        MissingTableError: `join` has not run. UnfinishedTableError: it was killed while it rewrote days.
         NoExamplesError: a part is empty, has no click, or has fewer examples than row groups.
         LeakageError: a history knows what was watched at or after its page view, or the parts overlap.
     """
@@ -70,70 +75,56 @@ def prepare(tables: Tables, settings: PrepareSettings, now: dt.datetime) -> Prep
         cuts = find_cuts(labelled, settings)
         split_counts = count_splits(labelled, cuts)
         vocabulary = _vocabulary(tables, labelled, cuts, settings)
-        source = _source(tables, labelled, version, settings.history_length)
-        examples = with_split(tables.read(EXAMPLES, source.examples_version), cuts)
-        parts = require_no_overlap(summarise(examples, settings.menu_length))
-        snapshots = {
-            split: publish(_records(examples, contents), contents, tables.home.snapshots, now)
-            for split, contents in _contents(source, vocabulary, cuts, parts, settings).items()
-        }
-        counts = _counts(split_counts, snapshots)
-        preparation = _preparation(source, vocabulary, cuts, snapshots, counts, settings, now)
+        renewed = renew_examples(tables, labelled, version, settings.history_length, settings.impression_length)
+        basis = _Basis(tables.identity(LABELLED_PAGE_VIEWS), version, renewed, cuts, vocabulary)
+        snapshots = _snapshots(tables, basis, settings, now)
+        preparation = _preparation(basis, snapshots, _counts(split_counts, snapshots), settings, now)
         store_preparation(tables, preparation)
-    return _result(preparation)
+        needed = {preparation.folder_name(split) for split in SPLITS}
+        removed = remove_old_snapshots(tables.home.snapshots, needed, now, settings.snapshot_days)
+    return _result(preparation, renewed, removed)
 
 
 def _vocabulary(tables: Tables, labelled: DataFrame, cuts: Cuts, settings: PrepareSettings) -> Vocabulary:
     limits = {TITLES: settings.max_titles, ROWS: settings.max_rows, DEVICES: MAX_CONTEXTS, LOCATIONS: MAX_CONTEXTS}
-    training = with_split(labelled, cuts).where(f"split = '{TRAIN}'")
+    training = keep_split(labelled, cuts, TRAIN)
     return store_vocabulary(tables, count_tokens(training, limits, settings.min_count), limits)
 
 
-def _source(tables: Tables, labelled: DataFrame, version: int, history_length: int) -> _Source:
-    """The version of `examples` made from these page views; they are written only if no earlier run has done so."""
-    labelled_table = tables.identity(LABELLED_PAGE_VIEWS)
-    tables.create(EXAMPLES)
-    examples_table = tables.identity(EXAMPLES)
-    if tables.exists(PREPARATIONS):
-        same = preparations(
-            tables,
-            f"labelled_table = '{labelled_table}' AND labelled_version = {version} "
-            f"AND examples_table = '{examples_table}' AND history_length = {history_length}",
-        )
-        if same:
-            return _Source(labelled_table, version, examples_table, same[0].examples_version)
-    tables.replace(EXAMPLES, examples_from_labelled(labelled, history_length))
-    return _Source(labelled_table, version, examples_table, tables.version(EXAMPLES))
+def _snapshots(tables: Tables, basis: _Basis, settings: PrepareSettings, now: dt.datetime) -> dict[str, Snapshot]:
+    """Each part's snapshot, found or written."""
+    examples = tables.read(EXAMPLES, basis.examples.version)
+    parts = require_no_overlap(summarise(_marked(with_split(examples, basis.cuts), settings)))
+    contents = {split: _contents(basis, split, part, settings) for split, part in parts.items()}
+    snapshots = {}
+    for split, content in contents.items():
+        kept = _marked(keep_split(examples, basis.cuts, split), settings).where("left_out IS NULL")
+        snapshots[split] = publish(kept, content, tables.home.snapshots, now)
+    return snapshots
 
 
-def _contents(
-    source: _Source, vocabulary: Vocabulary, cuts: Cuts, parts: Mapping[str, Part], settings: PrepareSettings
-) -> dict[str, Contents]:
-    """What each part's snapshot holds: training and validation laid out for ranks, the holdout with whole menus."""
-    return {
-        split: Contents(
-            split=split,
-            table=EXAMPLES.name,
-            table_id=source.examples_table,
-            table_version=source.examples_version,
-            vocabulary=vocabulary,
-            cuts=cuts,
-            history_length=settings.history_length,
-            menu_length=part.longest_menu if split == HOLDOUT else settings.menu_length,
-            bucket_counts=part.bucket_counts,
-            groups=min(settings.row_groups, part.records) if split == HOLDOUT else settings.row_groups,
-            first=part.first,
-            last=part.last,
-            left_out={"clicks_past_menu": part.left_out},
-        )
-        for split, part in parts.items()
-    }
+def _marked(examples: DataFrame, settings: PrepareSettings) -> DataFrame:
+    return with_left_out(examples, settings.menu_length, settings.max_examples_per_viewer_day)
 
 
-def _records(examples: DataFrame, contents: Contents) -> DataFrame:
-    kept = examples.where(f"split = '{contents.split}'").where(is_kept(contents.menu_length))
-    encoded = encode(kept, contents.vocabulary, contents.history_length, contents.menu_length)
-    return encoded.select(*(HOLDOUT_RECORD if contents.split == HOLDOUT else RECORD))
+def _contents(basis: _Basis, split: str, part: Part, settings: PrepareSettings) -> Contents:
+    """What a part's snapshot holds: training and validation laid out for ranks, the holdout with whole menus."""
+    menu_length = part.longest_menu if split == HOLDOUT else settings.menu_length
+    return Contents(
+        split=split,
+        table=EXAMPLES.name,
+        table_id=basis.examples.table,
+        table_version=basis.examples.version,
+        vocabulary=basis.vocabulary,
+        cuts=basis.cuts,
+        lengths=Lengths(settings.history_length, menu_length, settings.impression_length),
+        viewer_day_cap=None if split == HOLDOUT else settings.max_examples_per_viewer_day,
+        bucket_counts=part.bucket_counts,
+        groups=min(settings.row_groups, part.records) if split == HOLDOUT else settings.row_groups,
+        first=part.first,
+        last=part.last,
+        left_out=part.left_out,
+    )
 
 
 def _counts(split_counts: Mapping[str, SplitCounts], snapshots: Mapping[str, Snapshot]) -> dict[str, int]:
@@ -146,27 +137,28 @@ def _counts(split_counts: Mapping[str, SplitCounts], snapshots: Mapping[str, Sna
             f"{split}_records": manifest.records,
             f"{split}_left_out": sum(manifest.left_out.values()),
         }
+        reasons = {f"{split}_left_out_{reason}": count for reason, count in manifest.left_out.items()}
+        counts |= reasons if len(reasons) > 1 else {}
     return counts
 
 
 def _preparation(
-    source: _Source,
-    vocabulary: Vocabulary,
-    cuts: Cuts,
+    basis: _Basis,
     snapshots: Mapping[str, Snapshot],
     counts: Mapping[str, int],
     settings: PrepareSettings,
     now: dt.datetime,
 ) -> Preparation:
     names = {split: snapshots[split].manifest.name for split in SPLITS}
-    identity = json.dumps([names, source.labelled_version], sort_keys=True)
+    identity = json.dumps([names, basis.labelled_version], sort_keys=True)
+    vocabulary = basis.vocabulary
     return Preparation(
         preparation_id=hashlib.sha256(identity.encode("utf-8")).hexdigest()[:16],
         prepared_at=now,
-        labelled_table=source.labelled_table,
-        labelled_version=source.labelled_version,
-        examples_table=source.examples_table,
-        examples_version=source.examples_version,
+        labelled_table=basis.labelled_table,
+        labelled_version=basis.labelled_version,
+        examples_table=basis.examples.table,
+        examples_version=basis.examples.version,
         vocabulary_version=vocabulary.version,
         title_count=vocabulary.size(TITLES),
         row_count=vocabulary.size(ROWS),
@@ -174,7 +166,8 @@ def _preparation(
         location_count=vocabulary.size(LOCATIONS),
         history_length=settings.history_length,
         menu_length=settings.menu_length,
-        cuts=cuts,
+        impression_length=settings.impression_length,
+        cuts=basis.cuts,
         train_snapshot=names[TRAIN],
         validation_snapshot=names[VALIDATION],
         holdout_snapshot=names[HOLDOUT],
@@ -182,7 +175,7 @@ def _preparation(
     )
 
 
-def _result(preparation: Preparation) -> PrepareResult:
+def _result(preparation: Preparation, renewed: Renewed, removed: list[str]) -> PrepareResult:
     return PrepareResult(
         preparation_id=preparation.preparation_id,
         vocabulary_version=preparation.vocabulary_version,
@@ -192,4 +185,6 @@ def _result(preparation: Preparation) -> PrepareResult:
         holdout_from=preparation.cuts.holdout.served_at.isoformat(),
         counts=preparation.counts,
         snapshots={split: preparation.folder_name(split) for split in SPLITS},
+        days_rewritten=len(renewed.days),
+        snapshots_removed=tuple(removed),
     )

@@ -14,6 +14,7 @@ import numpy as np
 from pagerec_dbx import __version__
 from pagerec_dbx.config import Settings
 from pagerec_dbx.errors import RegistryError
+from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.preparation import Preparation, latest_preparation
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, read_batches
 from pagerec_dbx.features.vocabulary import KINDS, read_vocabulary
@@ -68,7 +69,8 @@ def train(tables: Tables, registry: Registry, model_name: str, ranks: int, setti
     )
     try:
         log_file = _log_folder(registry) / "ranks.log"
-        result = train_on_ranks(job, ranks, registry.epoch_logger(run_id), slots, log_file)
+        with reading(Path(job.train_snapshot)), reading(Path(job.validation_snapshot)):  # between epochs too
+            result = train_on_ranks(job, ranks, registry.epoch_logger(run_id), slots, log_file)
         say(f"  trained in {result.seconds:,.0f} s; best epoch {result.best_epoch} of {result.epochs}; exporting")
         version = _export(tables, registry, job, run_id, preparation, result)
     except BaseException:

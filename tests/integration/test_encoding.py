@@ -3,7 +3,7 @@
 import pytest
 
 from pagerec_dbx.errors import GrainError, MissingTableError
-from pagerec_dbx.features.encoding import encode, has_click_within
+from pagerec_dbx.features.encoding import Lengths, encode, has_click_within
 from pagerec_dbx.features.vocabulary import (
     Vocabulary,
     count_tokens,
@@ -24,7 +24,7 @@ VOCABULARY = Vocabulary(
 
 def encoded(spark, views, history_length=3, menu_length=4, vocabulary=VOCABULARY):
     examples = examples_from_labelled(labelled_page_views(spark, views), history_length)
-    return encode(examples, vocabulary, history_length, menu_length).orderBy("page_view_id").collect()
+    return encode(examples, vocabulary, Lengths(history_length, menu_length)).orderBy("page_view_id").collect()
 
 
 def test_encode_gives_ids_padding_and_unknown(spark):
@@ -71,7 +71,7 @@ def test_encode_finds_every_token_of_a_large_vocabulary(spark):
 
 
 def test_encode_makes_the_columns_of_the_record(spark):
-    types = dict(encode(examples_from_labelled(labelled_page_views(spark, []), 3), VOCABULARY, 3, 4).dtypes)
+    types = dict(encode(examples_from_labelled(labelled_page_views(spark, []), 3), VOCABULARY, Lengths(3, 4)).dtypes)
     assert {name: types[name] for name in ("history", "history_age", "menu", "pinned", "clicked")} == {
         "history": "array<int>", "history_age": "array<int>", "menu": "array<int>", "pinned": "array<tinyint>",
         "clicked": "array<tinyint>",

@@ -10,6 +10,7 @@ import pytest
 
 from pagerec_dbx.config import PrepareSettings
 from pagerec_dbx.errors import MissingTableError, NoExamplesError, SnapshotError
+from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.features.snapshot import MANIFEST, open_snapshot, read_batches
 from pagerec_dbx.features.stream import Shard, open_stream
@@ -211,6 +212,66 @@ def test_another_training_part_extends_the_vocabulary(copy):
     assert later.tokens["titles"] == (*earlier.tokens["titles"], "t3")
     assert result.counts["train_page_views"] == 155
     assert latest_preparation(copy).vocabulary_version == 2
+
+
+def test_heavy_viewers_are_capped_in_training_and_validation_only(copy, prepared):
+    """Seven viewers, page views of one day: those with the lowest hashes are kept."""
+    _, free = prepared
+    capped = dataclasses.replace(SETTINGS, max_examples_per_viewer_day=3)
+    result = prepare(copy, capped, NOW + dt.timedelta(hours=1))
+    assert result.days_rewritten == 0  # the examples are all there; the snapshots leave some out
+    viewers = {number: number % 7 for number in range(200)}
+    hashes = dict(map(tuple, copy.read(EXAMPLES).selectExpr("page_view_id", "xxhash64(page_view_id)").collect()))
+    for split in ("train", "validation"):
+        candidates = clicked(PARTS[split])
+        ranked = {
+            viewer: sorted((number for number in candidates if viewers[number] == viewer), key=hashes.get)
+            for viewer in range(7)
+        }
+        kept = sorted(number for numbers in ranked.values() for number in numbers[:3])
+        assert len(kept) < len(candidates)  # the cap does something
+        snapshot = snapshot_of(copy, split)
+        assert sorted(ids_of(snapshot)) == kept
+        past_menu = len(clicked(PARTS[split], past_menu=True)) - len(candidates)
+        beyond = len(candidates) - len(kept)
+        assert snapshot.manifest.left_out == {"clicks_past_menu": past_menu, "viewer_day_cap": beyond}
+        assert result.counts[f"{split}_left_out"] == past_menu + beyond
+        assert result.counts[f"{split}_left_out_viewer_day_cap"] == beyond
+    assert result.snapshots["holdout"] == free.snapshots["holdout"]
+
+
+def test_impressions_reach_the_snapshots_and_the_stream(copy):
+    """Viewer n % 7 saw page n - 7 before page n, n - 14 before that; nobody's click has a time, so all rows count."""
+    result = prepare(copy, dataclasses.replace(SETTINGS, impression_length=6), NOW + dt.timedelta(hours=1))
+    assert result.days_rewritten == 1
+    ids = {token: number for number, token in enumerate(read_vocabulary(copy, result.vocabulary_version, "rows"), 2)}
+    snapshot = snapshot_of(copy, "train")
+    assert snapshot.manifest.impression_length == 6
+    records = records_of(snapshot)
+    page = list(records["page_view_id"]).index(8)  # after page 1, and nothing before
+    assert records["impressions"][page].tolist() == [*(ids[row] for row in ("a", "b", "c", "r1", "late")), 0]
+    page = list(records["page_view_id"]).index(16)  # after pages 9 and 2
+    assert records["impressions"][page].tolist() == [ids[row] for row in ("a", "b", "c", "r4", "late", "a")]
+    with open_stream(snapshot, Shard(0, 1), 16, 1) as batches:
+        assert batches.element_spec["impressions"].shape == (None, 6)
+        for batch in batches:
+            for number, shown in zip(batch["page_view_id"].numpy(), batch["impressions"].numpy(), strict=True):
+                assert (shown == records["impressions"][list(records["page_view_id"]).index(number)]).all()
+    assert "impressions" in records_of(snapshot_of(copy, "holdout"))
+
+
+def test_old_snapshots_go_when_no_record_of_the_newest_preparation_names_them(copy, prepared):
+    _, first = prepared
+    later = NOW + dt.timedelta(days=31)
+    changed = dataclasses.replace(SETTINGS, menu_length=3)
+    with reading(copy.home.snapshots / first.snapshots["train"]):
+        result = prepare(copy, changed, later)
+    # The holdout holds whole menus whatever menu_length is: the newest preparation names the old one again.
+    assert result.snapshots_removed == (first.snapshots["validation"],)
+    assert result.snapshots["holdout"] == first.snapshots["holdout"]
+    again = prepare(copy, changed, later)
+    assert again.snapshots_removed == (first.snapshots["train"],)
+    assert {path.name for path in copy.home.snapshots.glob("*-v*")} == set(result.snapshots.values())
 
 
 @pytest.mark.parametrize(
