@@ -217,7 +217,7 @@ def test_another_training_part_extends_the_vocabulary(copy):
 def test_heavy_viewers_are_capped_in_training_and_validation_only(copy, prepared):
     """Seven viewers, page views of one day: those with the lowest hashes are kept."""
     _, free = prepared
-    capped = dataclasses.replace(SETTINGS, max_examples_per_viewer_day=3)
+    capped = dataclasses.replace(SETTINGS, max_examples_per_viewer_day=4)
     result = prepare(copy, capped, NOW + dt.timedelta(hours=1))
     assert result.days_rewritten == 0  # the examples are all there; the snapshots leave some out
     viewers = {number: number % 7 for number in range(200)}
@@ -228,7 +228,7 @@ def test_heavy_viewers_are_capped_in_training_and_validation_only(copy, prepared
             viewer: sorted((number for number in candidates if viewers[number] == viewer), key=hashes.get)
             for viewer in range(7)
         }
-        kept = sorted(number for numbers in ranked.values() for number in numbers[:3])
+        kept = sorted(number for numbers in ranked.values() for number in numbers[:4])
         assert len(kept) < len(candidates)  # the cap does something
         snapshot = snapshot_of(copy, split)
         assert sorted(ids_of(snapshot)) == kept
