@@ -47,7 +47,7 @@ def encode(examples: DataFrame, vocabulary: Vocabulary, lengths: Lengths, keep: 
     """One record per example, in the order and number given.
 
     Tokens are looked up in Arrow batches, a column at a time, by PyArrow's hash table: as Spark's own expressions the
-    lookup took four times as long (measured on 50 tokens a record).
+    lookup searches constants of thousands of tokens for each of 50 tokens a record.
 
     Args:
         examples: records of `examples`; their histories and impressions are no longer than `lengths`.

@@ -19,6 +19,10 @@ ALL = (
     schemas.LABELLED_PAGE_VIEWS, schemas.JOIN_HEALTH,
 )  # fmt: skip
 SETTINGS = IngestSettings(max_quarantined_share=1.0)
+QUICK = (
+    ("append_stream", "bronze_page_views", 1), ("replace_where", "page_views", 1), ("append", "ingested_files", 1),
+    ("replace_where", "click_matches", 1), ("replace_where", "labelled_page_views", 1),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +82,15 @@ def _require_equal(tables, wanted):
     assert not (tables.home.folder / NOTE).exists()
 
 
-def test_a_run_that_is_stopped_at_every_point_in_turn_ends_like_an_undisturbed_one(spark, logs, undisturbed, tmp_path):
+def test_a_run_that_is_stopped_again_and_again_ends_like_an_undisturbed_one(spark, logs, undisturbed, tmp_path):
+    """One home, stopped at one point after the other; each attempt goes on where the one before was stopped."""
     wanted, points = undisturbed
     assert len(points) >= 20 and {point.method for point in points} >= {"note", "append_stream", "replace_where"}
     tables = _home(spark, tmp_path / "home")
-    stops = [stopped_at(point, number % 2 == 1, lambda: _run(tables, logs)) for number, point in enumerate(points)]
-    assert sum(stops) >= len(points) - 4  # what an earlier attempt has finished is not done again
+    chosen = [point for point in points if (point.method, point.place, point.number) in QUICK]
+    assert len(chosen) == len(QUICK)
+    for number, point in enumerate(chosen):
+        assert stopped_at(point, number % 2 == 0, lambda: _run(tables, logs)), point
     _run(tables, logs)
     _require_equal(tables, wanted)
 

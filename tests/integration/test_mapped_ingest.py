@@ -6,7 +6,7 @@ from pagerec_dbx.config import IngestSettings
 from pagerec_dbx.hashing import HashingKey, ensure_key
 from pagerec_dbx.home import open_home
 from pagerec_dbx.pipelines.mapping import Mapping
-from pagerec_dbx.schemas import CLICKS, PAGE_VIEWS, QUARANTINE, REDUCTIONS, TITLES
+from pagerec_dbx.schemas import CLICKS, PAGE_VIEWS, QUARANTINE, TITLES
 from pagerec_dbx.stages.ingest import ingest
 from pagerec_dbx.tables import Tables
 from tests import strange_company as strange
@@ -57,7 +57,7 @@ def _home(spark, folder) -> tuple[Tables, HashingKey]:
     return Tables(spark, home), ensure_key(home)[0]
 
 
-@pytest.mark.parametrize("table", [PAGE_VIEWS, CLICKS, TITLES, REDUCTIONS], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [PAGE_VIEWS, CLICKS, TITLES], ids=lambda table: table.name)
 def test_silver_does_not_depend_on_the_form_of_the_lines(ingested, table):
     default, other = (sorted(map(str, tables.read(table).collect())) for tables in ingested)
     assert other == default != []
