@@ -136,6 +136,14 @@ def test_expected_figures_lie_below_the_ceiling(demo):
     assert floors["floor:random"]["expected_ndcg"] < floors["floor:popularity"]["expected_ndcg"] < ceiling
 
 
+def test_the_model_learns_more_than_chance(demo):
+    """On a few thousand page views it reaches popularity, no more (see test_demo_full); chance it beats by far."""
+    rows = demo.run("compare", "--challenger", "1", "--json").json["rows"]
+    ndcg = {row["baseline"]: row for row in rows if (row["protocol"], row["metric"]) == ("menu", "ndcg")}
+    assert ndcg["floor:random"]["lower"] > 0.05
+    assert ndcg["floor:popularity"]["lower"] > -0.05
+
+
 def test_compare_shows_the_legacy_s_figures_as_measured_elsewhere(demo):
     file = "pagerec_dbx/examples/legacy-study.json"
     rows = demo.run("compare", "--challenger", "1", "--legacy", file, "--json").json["rows"]
