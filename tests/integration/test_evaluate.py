@@ -318,8 +318,8 @@ def test_a_stored_comparison_is_renewed_when_its_evaluations_or_settings_have_ch
     assert any(new.lower != old.lower for new, old in zip(other.rows, result.rows, strict=True))
     assert {row.compared_at for row in other.rows} == {later}
 
-    records = tables.read(EVALUATIONS).where("version = '7'").cache()
-    records.count()
+    kept = tables.read(EVALUATIONS).where("version = '7'").select(*EVALUATIONS.column_names).collect()
+    records = tables.spark.createDataFrame(kept, spark_schema(EVALUATIONS))
     tables.replace_where(EVALUATIONS, records.withColumn("ndcg", F.col("ndcg") / 2), "version = '7'")
     halved = renewed_comparison(tables, result, "5", SETTINGS, later)
     tables.replace_where(EVALUATIONS, records, "version = '7'")
