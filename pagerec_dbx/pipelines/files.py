@@ -27,6 +27,10 @@ class LogFile:
     bytes: int
     modified_ns: int
 
+    @property
+    def folder(self) -> Path:
+        return Path(self.path).parent
+
 
 def list_log_files(logs: Path) -> list[LogFile]:
     """The files of the known folders, in order of source and path. Names that begin with a dot are still being written.

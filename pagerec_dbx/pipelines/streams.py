@@ -3,9 +3,10 @@
 The only place that chooses a source: locally Spark's file source, on Databricks Auto Loader.
 """
 
+import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -30,9 +31,13 @@ def stream_source(on_databricks: bool) -> tuple[str, dict[str, str]]:
     return ("cloudFiles", AUTO_LOADER | common) if on_databricks else ("text", _FILE_SOURCE | common)
 
 
-def can_stream(files: Iterable[LogFile]) -> bool:
-    """False where a path looks like a pattern: Spark's file source then reads all files of the folder several times."""
-    return not any(is_pattern(file.path) for file in files)
+def can_stream(files: Sequence[LogFile]) -> bool:
+    """False where a path looks like a pattern: Spark's file source then reads all files of the folder several times.
+
+    Args:
+        files: all files of a folder; of one that was not listed nothing is known, so it is not streamed.
+    """
+    return bool(files) and not any(is_pattern(file.path) for file in files)
 
 
 def streamed_lines(spark: SparkSession, files: Sequence[LogFile], on_databricks: bool) -> DataFrame:
@@ -42,9 +47,13 @@ def streamed_lines(spark: SparkSession, files: Sequence[LogFile], on_databricks:
         files: of one folder. The folder's other files, such as one that cannot be decompressed, are not opened.
     """
     kind, options = stream_source(on_databricks)
-    folder = Path(files[0].path).parent
-    text = spark.readStream.format(kind).schema("value string").options(**options).load(str(folder))
+    text = spark.readStream.format(kind).schema("value string").options(**options).load(str(files[0].folder))
     return lines_of(text.where(path_of_line().isin([file.path for file in files])))
+
+
+def checkpoint_name(folder: Path) -> str:
+    """The name of the checkpoint of a log folder, such as `service_logs-3f2a9c01`."""
+    return f"{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
 
 
 def checkpoint_id(checkpoint: Path) -> str | None:

@@ -84,12 +84,12 @@ def ingest(
     listed = list_log_files(logs)
     require_same_key(tables.home, fingerprint(key))
     known = recorded(tables)
-    for source in {file.source for file in listed}:
-        checkpoint = _checkpoint(tables, source)
+    for folder in {file.folder for file in listed}:
+        checkpoint = _checkpoint(tables, folder)
         if new_checkpoints:
             streams.drop_checkpoint(checkpoint)
         else:
-            streams.require_checkpoint(checkpoint, source, known.checkpoints.get(source))
+            streams.require_checkpoint(checkpoint, folder.name, known.checkpoints.get(folder))
     run, begun = planned_run(tables, listed, known)
     if run is None:
         forget_note(tables)
@@ -132,8 +132,9 @@ def _run(
     return IngestResult(good + quarantined, good, quarantined, len(records))
 
 
-def _checkpoint(tables: Tables, source: str) -> Path:
-    return tables.home.folder / "checkpoints" / source
+def _checkpoint(tables: Tables, folder: Path) -> Path:
+    """Where the stream of a folder remembers what it has read: a stream has one folder for its whole life."""
+    return tables.home.folder / "checkpoints" / streams.checkpoint_name(folder)
 
 
 def _plausible(settings: IngestSettings, now: dt.datetime) -> Plausible:
@@ -144,16 +145,16 @@ def _plausible(settings: IngestSettings, now: dt.datetime) -> Plausible:
 
 
 def _stream(tables: Tables, files: list[LogFile], listed: list[LogFile], reading: Reading) -> None:
-    """One stream a source, side by side; each ends when it has read the files that are there."""
+    """One stream a folder, side by side; each ends when it has read the files that are there."""
     for file in files:
         require_unchanged(file)
     queries = []
-    for source, of_source in _by_source(files).items():
-        if not streams.can_stream(file for file in listed if file.source == source):
+    for folder, of_folder in _by_folder(files).items():
+        if not streams.can_stream([file for file in listed if file.folder == folder]):
             continue
-        lines = streams.streamed_lines(tables.spark, of_source, on_databricks())
-        typed = bronze.typed_lines(lines, source, reading)
-        queries.append(tables.append_stream(bronze.table_of(source), typed, _checkpoint(tables, source)))
+        source = of_folder[0].source
+        typed = bronze.typed_lines(streams.streamed_lines(tables.spark, of_folder, on_databricks()), source, reading)
+        queries.append(tables.append_stream(bronze.table_of(source), typed, _checkpoint(tables, folder)))
     try:
         for query in queries:
             query.awaitTermination()
@@ -180,21 +181,22 @@ def _with_passed_over(tables: Tables, run: Run, reading: Reading) -> Kept:
     wrong = [
         one.file for one in run.counted if one.lines is not None and sum(kept.get(one.file.path, (0,))) != one.lines
     ]
-    for source, of_source in _by_source(wrong).items():
-        say(f"  {len(of_source)} files of {source} were passed over by the stream and are read now")
+    for folder, of_folder in _by_folder(wrong).items():
+        say(f"  {len(of_folder)} files of {folder.name} were passed over by the stream and are read now")
+        source = of_folder[0].source
         table = bronze.table_of(source)
-        begun = [file.path for file in of_source if file.path in kept]
+        begun = [file.path for file in of_folder if file.path in kept]
         if begun:
             tables.delete(table, (F.col("batch") == run.number) & F.col("file").isin(begun))
         # One append is one commit, and where it was made no file is wrong any more.
-        tables.append(table, bronze.typed_lines(read_lines(tables.spark, of_source), source, reading))
+        tables.append(table, bronze.typed_lines(read_lines(tables.spark, of_folder), source, reading))
     return _held(tables, run) if wrong else kept
 
 
-def _by_source(files: Iterable[LogFile]) -> dict[str, list[LogFile]]:
-    found: dict[str, list[LogFile]] = {}
+def _by_folder(files: Iterable[LogFile]) -> dict[Path, list[LogFile]]:
+    found: dict[Path, list[LogFile]] = {}
     for file in files:
-        found.setdefault(file.source, []).append(file)
+        found.setdefault(file.folder, []).append(file)
     return found
 
 
@@ -218,7 +220,7 @@ def _record(tables: Tables, one: CountedFile, kept: Kept, batch: int, now: dt.da
             got=f"{good} good and {quarantined} quarantined",
             fix="Report this, with the file if you may; nothing of silver was changed",
         )
-    checkpoint = streams.checkpoint_id(_checkpoint(tables, file.source))
+    checkpoint = streams.checkpoint_id(_checkpoint(tables, file.folder))
     return file.path, file.source, file.bytes, file.modified_ns, batch, read, good, quarantined, checkpoint, now
 
 

@@ -48,11 +48,11 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
-    """What `ingested_files` says: the files that were read, the last run's number, each source's last checkpoint."""
+    """What `ingested_files` says: the files that were read, the last run's number, each folder's last checkpoint."""
 
     files: Mapping[str, tuple[int, int]]  # path -> bytes, time of modification
     last: int
-    checkpoints: Mapping[str, str]
+    checkpoints: Mapping[Path, str]
 
 
 def recorded(tables: Tables) -> Recorded:
@@ -72,7 +72,7 @@ def recorded(tables: Tables) -> Recorded:
     return Recorded(
         files={row["file"]: (row["bytes"], row["modified_ns"]) for row in rows},
         last=max((row["batch"] for row in rows), default=0),
-        checkpoints={row["source"]: row["checkpoint"] for row in rows if row["checkpoint"] is not None},
+        checkpoints={Path(row["file"]).parent: row["checkpoint"] for row in rows if row["checkpoint"] is not None},
     )
 
 

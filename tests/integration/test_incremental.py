@@ -128,9 +128,7 @@ def test_a_late_click_rewrites_its_days_and_no_other(spark, tmp_path, monkeypatc
     join(tables, JOINING)
     first = Ledger(tables).revisions(LABELLED_PAGE_VIEWS)
     files = _files(tables)
-    _deliver(
-        tables, logs, [("click_logs", click("b", "q1", "ann", 3 * MIDNIGHT))], "late"
-    )  # two days after its page
+    _deliver(tables, logs, [("click_logs", click("b", "q1", "ann", 3 * MIDNIGHT))], "late")  # two days after its page
     assert join(tables, JOINING).days == 2
     second = Ledger(tables).revisions(LABELLED_PAGE_VIEWS)
     assert [day for day in DAYS if first[day] != second[day]] == [DAYS[1], DAYS[3]]

@@ -1,13 +1,22 @@
 """The stages `ingest` and `join` on small logs: conservation, exactly once, nothing of a user's id left."""
 
 import os
+import shutil
 
 import pytest
 
 from pagerec_dbx.config import IngestSettings, JoinSettings
-from pagerec_dbx.errors import LogsError, MissingTableError, NoExamplesError, QuarantineError
+from pagerec_dbx.errors import (
+    CheckpointError,
+    KeyFileError,
+    LogsError,
+    MissingTableError,
+    NoExamplesError,
+    QuarantineError,
+)
 from pagerec_dbx.hashing import HashingKey, ensure_key, user_hash
 from pagerec_dbx.home import open_home
+from pagerec_dbx.pipelines.streams import stream_source
 from pagerec_dbx.schemas import (
     BRONZE_ATTRIBUTES,
     BRONZE_EVENTS,
@@ -241,3 +250,50 @@ def test_join_health_measures_every_day_and_join(joined):
     # q2's click came 130 s after its page, so the windowed join gives it none; it gives q9's to q2 instead.
     assert health["01-01", "all", "agreement"] == 0.5 and health["01-01", "all", "disagreement_past_window"] == 1
     assert health["01-09", "all", "quarantined"] == 4 and health["01-09", "all", "quarantined_unreadable_file"] == 1
+
+
+# --- checkpoints and keys ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ingested(spark, tmp_path):
+    """A home that has read one file."""
+    tables, key = _home(spark, tmp_path / "home")
+    write(tmp_path / "logs", "rows", [{"row_id": "r"}])
+    ingest(tables, tmp_path / "logs", key, STRICT, NOW)
+    return tables, key, tmp_path
+
+
+def test_a_lost_checkpoint_is_refused_and_new_ones_read_nothing_twice(ingested):
+    tables, key, folder = ingested
+    shutil.rmtree(tables.home.folder / "checkpoints")
+    write(folder / "logs", "rows", [{"row_id": "s"}], "later.jsonl")
+    with pytest.raises(CheckpointError, match="checkpoint of rows is missing.*ingest --new-checkpoints"):
+        ingest(tables, folder / "logs", key, STRICT, NOW)
+    result = ingest(tables, folder / "logs", key, STRICT, NOW, new_checkpoints=True)
+    assert result == IngestResult(read=1, good=1, quarantined=0, files=1)
+    assert sorted(row["row_id"] for row in tables.read(ROWS).collect()) == ["r", "s"]
+    write(folder / "other", "rows", [{"row_id": "t"}])  # another folder has a stream of its own
+    assert ingest(tables, folder / "other", key, STRICT, NOW).good == 1
+    assert tables.read(BRONZE_ATTRIBUTES).count() == 3
+
+
+def test_another_key_than_the_tables_were_made_with_is_refused(ingested):
+    tables, key, folder = ingested
+    before = tables.version(BRONZE_ATTRIBUTES)
+    tables.home.key_file.write_text("7b" * 32)
+    write(folder / "logs", "rows", [{"row_id": "s"}], "later.jsonl")
+    with pytest.raises(KeyFileError, match="hashing key is not the one.*backup"):
+        ingest(tables, folder / "logs", key, STRICT, NOW)
+    assert tables.version(BRONZE_ATTRIBUTES) == before
+
+
+def test_the_stream_s_source_is_chosen_in_one_place():
+    assert stream_source(on_databricks=False)[0] == "text"
+    kind, options = stream_source(on_databricks=True)  # it cannot be run here: its options are all that is checked
+    assert (kind, options["cloudFiles.format"], options["cloudFiles.allowOverwrites"]) == (
+        "cloudFiles",
+        "text",
+        "false",
+    )
+    assert options["lineSep"] == "\n" and options["pathGlobFilter"] == "*{.jsonl,.jsonl.gz}"
