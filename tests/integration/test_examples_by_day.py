@@ -68,6 +68,7 @@ def test_only_days_that_changed_are_written_again(tables):
     assert len(files_of(tables, DAYS[1])) == 2  # control: the day that was written has a new file
 
 
+@pytest.mark.slow
 def test_other_settings_make_every_day_again(tables):
     label(tables, views(0), views(1, titles=("a", "b")))
     renew(tables)
@@ -75,6 +76,7 @@ def test_other_settings_make_every_day_again(tables):
     assert {tuple(record["history"]) for record in stored(tables)} == {("t",), ("b",)}
 
 
+@pytest.mark.slow
 def test_days_without_page_views_are_emptied(tables):
     tables.replace(LABELLED_PAGE_VIEWS, labelled_page_views(tables.spark, views(0) + views(1)))
     renew(tables)
@@ -84,6 +86,7 @@ def test_days_without_page_views_are_emptied(tables):
     assert renew(tables).days == ()
 
 
+@pytest.mark.slow
 def test_with_impressions_later_days_follow_and_earlier_ones_stay(tables):
     label(tables, views(0), views(1), views(2))
     renew(tables, impression_length=4)
@@ -158,6 +161,7 @@ def test_a_killed_join_is_named(tables):
         renew(tables)
 
 
+@pytest.mark.slow
 def test_a_table_made_anew_is_another_source(tables):
     """Whoever deletes `examples` finds them made again, although the ledger says that they were."""
     label(tables, views(0))
@@ -167,6 +171,7 @@ def test_a_table_made_anew_is_another_source(tables):
     assert stored(tables) == from_scratch(tables)
 
 
+@pytest.mark.slow
 def test_a_new_formula_makes_the_examples_again(tables, monkeypatch):
     label(tables, views(0))
     renew(tables)
