@@ -141,6 +141,7 @@ def _dry_run(bench: Workbench, logs: Path, mapping) -> Outcome:
     from pagerec_dbx.spark import spark_session
     from pagerec_dbx.stages.dry_run import dry_run as stage
 
+    require_layout(bench.home)
     key = existing_key(bench.home) or throw_away_key()
     spark = spark_session(log_file=Path(os.devnull))
     result = stage(spark, logs, key, bench.settings.ingest, bench.now(), mapping)
@@ -234,7 +235,9 @@ def score(bench: Workbench, version: str, from_: str | None, to: str | None) -> 
     return Outcome(result, f"Ranked {result['page_views']:,} menus with version {result['version']}")
 
 
-@_command("rank", writes=False, example="""echo '{"candidates": [{"row_id": "row-1"}]}' | pagerec rank""")
+@_command(
+    "rank", writes=False, example="""echo '{"candidates": [{"row_id": "r001"}, {"row_id": "r007"}]}' | pagerec rank"""
+)
 @click.option("--version", default="champion", show_default=True, help="Number or alias.")
 def rank(bench: Workbench, version: str) -> Outcome:
     """One page as JSON on standard input -> its rows in order with scores."""

@@ -77,8 +77,16 @@ def open_home(name: str) -> Home:
         return home
     if home.folder.exists() and (home.folder / "tables").exists():
         raise HomeError(f"home {name} has tables but no home.json", fix="Restore home.json or choose another --home")
-    home.folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(marker, json.dumps({"layout": LAYOUT}) + "\n")
+    try:
+        home.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(marker, json.dumps({"layout": LAYOUT}) + "\n")
+    except OSError as error:
+        raise HomeError(
+            f"home {name} cannot be written",
+            wanted="a folder that you may write to",
+            got=error.strerror or type(error).__name__,
+            fix="Check its permissions or choose another --home",
+        ) from error
     return home
 
 
@@ -119,7 +127,7 @@ def require_same_key(home: Home, fingerprint: str) -> None:
             f"the hashing key is not the one that home {home.name} was made with",
             wanted=f"the key with the fingerprint {content['key']}",
             got=fingerprint,
-            fix="Restore hash.key or PAGEREC_KEY from its backup, or move the home to the new key: `pagerec rekey`",
+            fix="Restore hash.key or PAGEREC_KEY from its backup",
         )
 
 
@@ -151,7 +159,12 @@ def locked(home: Home, command: str) -> Iterator[None]:
 def _take(lock: Path, content: str, home: Home) -> None:
     """Make the lock file in one step that cannot succeed twice; a stale one is moved out of the way first."""
     aside = lock.with_name(f"{lock.name}.{os.getpid()}")
-    aside.write_text(content, encoding="utf-8")
+    try:
+        aside.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise HomeError(
+            f"home {home.name} cannot be written", got=error.strerror, fix="Check its permissions and the disk"
+        ) from error
     try:
         for _ in range(3):
             try:

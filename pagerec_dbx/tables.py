@@ -90,6 +90,10 @@ class Tables:
         """Remove the records that meet a condition."""
         self._delta(table).delete(condition)
 
+    def update(self, table: Table, condition: Column, values: dict[str, Column]) -> None:
+        """Change columns of the records that meet a condition."""
+        self._delta(table).update(condition, values)
+
     def replace(self, table: Table, frame: DataFrame) -> None:
         """Put these records in place of all that were there, in one commit."""
         self._save(self._writer(table, frame).mode("overwrite"), table)

@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import LogsError
+from pagerec_dbx.progress import say
 
 SOURCES = ("service_logs", "hashed_payloads", "click_logs", "page_events", "titles", "rows")
 ENDINGS = (".jsonl", ".jsonl.gz")
@@ -49,7 +50,13 @@ def list_log_files(logs: Path) -> list[LogFile]:
 
 
 def _log_paths(folder: Path) -> list[Path]:
-    paths = sorted(path for path in folder.iterdir() if path.name.endswith(ENDINGS) and not path.name.startswith("."))
+    there = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    paths = [path for path in there if path.name.endswith(ENDINGS)]
+    if len(paths) < len(there):
+        others = (
+            f"{len(there) - len(paths)} names in {folder}, such as {next(p.name for p in there if p not in paths)},"
+        )
+        say(f"  {others} end in neither {' nor '.join(ENDINGS)} and are left alone")
     hidden = [path for path in paths if path.name.startswith("_")]
     if hidden:
         raise LogsError(f"{hidden[0]} begins with an underscore, and Spark reads no such file", fix="Rename it")

@@ -67,6 +67,14 @@ def checkpoint_id(checkpoint: Path) -> str | None:
         raise CheckpointError(f"{file} is malformed", got=str(error), fix=_REPAIR) from error
 
 
+def is_sound(checkpoint: Path, wanted: str | None) -> bool:
+    """Whether a checkpoint is the one that is wanted; where none is wanted any will do."""
+    try:
+        return wanted is None or checkpoint_id(checkpoint) == wanted
+    except CheckpointError:
+        return False
+
+
 def require_checkpoint(checkpoint: Path, source: str, wanted: str | None) -> None:
     """Refuse to read a source whose checkpoint is not the one that read its files so far.
 

@@ -36,10 +36,13 @@ from pagerec_dbx.schemas import (
 from pagerec_dbx.spark import on_databricks
 from pagerec_dbx.stages.ingest_run import (
     CountedFile,
+    Recorded,
     Run,
+    forget_checkpoint,
     forget_note,
     planned_run,
     recorded,
+    require_unchanged_files,
     without_vanished,
 )
 from pagerec_dbx.stages.silver_days import rewrite_touched_days
@@ -73,7 +76,7 @@ def ingest(
         logs: a folder with `service_logs/` and its like.
         now: the end of what is plausible lies one day after it.
         mapping: where the lines have the fields.
-        new_checkpoints: begin new streams; what the tables hold is not read again.
+        new_checkpoints: begin new streams where one is lost; what the tables hold is not read again.
 
     Raises:
         LogsError: no logs, a file that changed after it was read, or lines that were read and are in no table.
@@ -84,12 +87,9 @@ def ingest(
     listed = list_log_files(logs)
     require_same_key(tables.home, fingerprint(key))
     known = recorded(tables)
-    for folder in {file.folder for file in listed}:
-        checkpoint = _checkpoint(tables, folder)
-        if new_checkpoints:
-            streams.drop_checkpoint(checkpoint)
-        else:
-            streams.require_checkpoint(checkpoint, folder.name, known.checkpoints.get(folder))
+    require_unchanged_files(tables, listed, known)
+    for folder in sorted({file.folder for file in listed}):
+        _require_checkpoint(tables, folder, known, new_checkpoints)
     run, begun = planned_run(tables, listed, known)
     if run is None:
         forget_note(tables)
@@ -130,6 +130,16 @@ def _run(
         tables.compact(table, by)
     good, quarantined = sum(record[6] for record in records), sum(record[7] for record in records)
     return IngestResult(good + quarantined, good, quarantined, len(records))
+
+
+def _require_checkpoint(tables: Tables, folder: Path, known: Recorded, new_ones: bool) -> None:
+    """The stream that read a folder so far is there, or a new one may begin; a sound one is kept in any case."""
+    checkpoint, wanted = _checkpoint(tables, folder), known.checkpoints.get(folder)
+    if new_ones and not streams.is_sound(checkpoint, wanted):
+        streams.drop_checkpoint(checkpoint)
+        forget_checkpoint(tables, folder)
+    else:
+        streams.require_checkpoint(checkpoint, folder.name, wanted)
 
 
 def _checkpoint(tables: Tables, folder: Path) -> Path:
@@ -182,7 +192,7 @@ def _with_passed_over(tables: Tables, run: Run, reading: Reading) -> Kept:
         one.file for one in run.counted if one.lines is not None and sum(kept.get(one.file.path, (0,))) != one.lines
     ]
     for folder, of_folder in _by_folder(wrong).items():
-        say(f"  {len(of_folder)} files of {folder.name} were passed over by the stream and are read now")
+        say(f"  {len(of_folder)} files of {folder.name} are read without the stream, which does not take them")
         source = of_folder[0].source
         table = bronze.table_of(source)
         begun = [file.path for file in of_folder if file.path in kept]

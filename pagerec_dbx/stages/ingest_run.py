@@ -9,6 +9,8 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from pyspark.sql import functions as F
+
 from pagerec_dbx.errors import LogsError
 from pagerec_dbx.home import write_atomically
 from pagerec_dbx.pipelines.files import LogFile, changed_file, inspected
@@ -76,21 +78,35 @@ def recorded(tables: Tables) -> Recorded:
     )
 
 
-def planned_run(tables: Tables, listed: Iterable[LogFile], known: Recorded) -> tuple[Run | None, bool]:
-    """The run to do, None if there is nothing to read; and whether an earlier run began it.
+def require_unchanged_files(tables: Tables, listed: Iterable[LogFile], known: Recorded) -> None:
+    """Refuse files that are not what they were when they were read, or listed by a run that was stopped.
 
     Raises:
-        LogsError: a file is not what it was when it was read or listed.
+        LogsError: one of them changed.
     """
-    begun = [one for one in _note(tables) or () if one.file.path not in known.files]
-    seen = known.files | {one.file.path: (one.file.bytes, one.file.modified_ns) for one in begun}
-    new = []
+    seen = _begun(tables, known) | known.files
     for file in listed:
-        was = seen.get(file.path)
-        if was is None:
-            new.append(file)
-        elif was != (file.bytes, file.modified_ns):
+        was = seen.get(file.path, (file.bytes, file.modified_ns))
+        if was != (file.bytes, file.modified_ns):
             raise changed_file(file, *was)
+
+
+def _begun(tables: Tables, known: Recorded) -> dict[str, tuple[int, int]]:
+    noted = [one.file for one in _note(tables) or () if one.file.path not in known.files]
+    return {file.path: (file.bytes, file.modified_ns) for file in noted}
+
+
+def forget_checkpoint(tables: Tables, folder: Path) -> None:
+    """The stream of a folder is lost: another one may go on."""
+    of_folder = F.col("file").startswith(f"{folder}/")
+    tables.update(INGESTED_FILES, of_folder & F.col("checkpoint").isNotNull(), {"checkpoint": F.lit(None)})
+
+
+def planned_run(tables: Tables, listed: Iterable[LogFile], known: Recorded) -> tuple[Run | None, bool]:
+    """The run to do, None if there is nothing to read; and whether an earlier run began it."""
+    begun = [one for one in _note(tables) or () if one.file.path not in known.files]
+    seen = known.files.keys() | {one.file.path for one in begun}
+    new = [file for file in listed if file.path not in seen]
     if not begun and not new:
         return None, False
     run = Run(known.last + 1, (*begun, *_counted(tables, new)))

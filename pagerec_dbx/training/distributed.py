@@ -139,6 +139,7 @@ def _rank_environment(ranks: int) -> dict[str, str]:
     return {
         "TF_USE_LEGACY_KERAS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        "HOROVOD_GLOO_TIMEOUT_SECONDS": "180",  # 30 by default: a rank that a busy machine holds up is not dead
         "OMP_NUM_THREADS": threads,
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": threads,
@@ -188,6 +189,7 @@ class _RankOutput:
 
     _LINE = re.compile(r"^\[(\d+)\]<(?:stdout|stderr)>:(.*)$")
     _ERROR = re.compile(r"^[\w.]*(?:Error|Exception)\b.*")
+    _NO_CAUSE = ("Horovod has been shut down", "Graph execution error")
 
     def __init__(self, log: TextIO, terminal: TextIO):
         self._log, self._terminal, self._rest, self._lock = log, terminal, "", threading.Lock()
@@ -204,7 +206,9 @@ class _RankOutput:
         rank, words = match.groups() if match else ("?", line)
         if words.startswith("  epoch "):
             print(words, file=self._terminal, flush=True)
-        if self._ERROR.match(words):
+        # What a rank says because another one died is no cause, nor is TensorFlow's headline.
+        is_cause = not any(said in words for said in self._NO_CAUSE)
+        if self._ERROR.match(words) and (is_cause or not self.last_error):
             self.last_error = f"rank {rank}: {words}"
         self._log.write(line + "\n")
 

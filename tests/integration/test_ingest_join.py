@@ -270,7 +270,10 @@ def test_a_lost_checkpoint_is_refused_and_new_ones_read_nothing_twice(ingested):
     write(folder / "logs", "rows", [{"row_id": "s"}], "later.jsonl")
     with pytest.raises(CheckpointError, match="checkpoint of rows is missing.*ingest --new-checkpoints"):
         ingest(tables, folder / "logs", key, STRICT, NOW)
-    result = ingest(tables, folder / "logs", key, STRICT, NOW, new_checkpoints=True)
+    kept = (folder / "logs" / "rows" / "later.jsonl").rename(folder / "kept.jsonl")  # repairing needs no new file
+    assert ingest(tables, folder / "logs", key, STRICT, NOW, new_checkpoints=True).files == 0
+    kept.rename(folder / "logs" / "rows" / "later.jsonl")
+    result = ingest(tables, folder / "logs", key, STRICT, NOW)
     assert result == IngestResult(read=1, good=1, quarantined=0, files=1)
     assert sorted(row["row_id"] for row in tables.read(ROWS).collect()) == ["r", "s"]
     write(folder / "other", "rows", [{"row_id": "t"}])  # another folder has a stream of its own
