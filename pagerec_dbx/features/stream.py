@@ -142,6 +142,7 @@ class _Epoch:
 
     def __init__(self, snapshot: Snapshot, shard: Shard, seed: int):
         self._lengths = _lengths(snapshot.manifest)
+        self._left = len(range(shard.rank, len(snapshot.manifest.row_groups), shard.count))  # row groups to deliver
         self._random = np.random.default_rng([seed % 2**63, shard.rank])
         self._reader = make_batch_reader(
             [_url(path) for path in snapshot.paths],
@@ -150,7 +151,9 @@ class _Epoch:
             shard_count=shard.count,
             shuffle_row_groups=True,
             seed=1 + seed % (2**31 - 1),  # it takes 0 for "no seed"
-            num_epochs=1,
+            # Not 1: at the end of its epochs Petastorm asks first whether all was delivered, then whether all was asked
+            # for, and on a busy machine row groups slip in between and are lost. So it goes on, and we count.
+            num_epochs=None,
             reader_pool_type="thread",
             workers_count=2,
             results_queue_size=10,  # row groups decoded ahead
@@ -201,17 +204,16 @@ class _Epoch:
             yield _joined(groups)
 
     def _row_groups(self) -> Iterator[dict[str, np.ndarray]]:
-        while True:
+        while self._left:
             with self._reading:
                 if self._closed:
                     return
                 try:
                     group = next(self._reader)._asdict()
-                except StopIteration:
-                    return
                 except Exception as error:  # whatever PyArrow or Petastorm raise; `open_stream` turns it into ours
                     self.failure = error
                     raise
+            self._left -= 1
             yield {name: self._typed(name, group[name]) for name in (*self._lengths, *_SCALARS)}
 
     def _typed(self, name: str, values: np.ndarray) -> np.ndarray:

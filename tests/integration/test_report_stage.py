@@ -52,7 +52,8 @@ def labelled(page_view_id, clicked, randomized=False):
     """A record of `labelled_page_views` of which only the labels matter."""
     return {
         "page_view_id": page_view_id, "join_method": "keyed", "source": "service_logs", "user_hash": "u",
-        "served_at": NOW, "day": DAY, "randomized": randomized, "history": [], "menu": [], "clicked": clicked,
+        "served_at": NOW, "day": NOW.date(), "randomized": randomized, "history": [],
+        "menu": [(f"row {place}", None, place, False) for place in range(len(clicked))], "clicked": clicked,
     }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def page_view(page_view_id, rows=("a", "b", "c"), pinned=(), history=(), served_
     record = {
         "page_view_id": page_view_id, "source": "service", "request_id": None, "user_hash": "u", "served_at": served_at,
         "utc_offset_minutes": None, "randomized": False, "device": None, "location": None,
-        "history": list(history), "menu": menu, **other,
+        "history": list(history), "menu": menu, "late_titles": 0, "records": 1, "day": served_at.date(), **other,
     }  # fmt: skip
     return tuple(record[name] for name in PAGE_VIEWS.column_names)
 

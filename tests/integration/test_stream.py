@@ -2,10 +2,14 @@
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from petastorm import make_batch_reader
+from petastorm.workers_pool import ventilator
+from petastorm.workers_pool.thread_pool import ThreadPool
 
 from pagerec_dbx.errors import SnapshotError
 from pagerec_dbx.features.snapshot import open_snapshot
@@ -44,6 +48,33 @@ def test_stream_shards_of_one_rank_twice_are_not_the_whole(snapshot):
     twice = flat(read_ids(snapshot, Shard(0, 2)) + read_ids(snapshot, Shard(0, 2)))
     assert sorted(twice) != list(range(28))
     assert len(twice) > len(set(twice)) < 28
+
+
+@pytest.fixture
+def busy(monkeypatch):
+    """A machine that holds a thread up between two of Petastorm's questions: is all delivered, is all asked for."""
+    real = ThreadPool.all_workers_done
+
+    def all_workers_done(self):
+        done = real(self)
+        if done:
+            time.sleep(0.3)
+        return done
+
+    monkeypatch.setattr(ThreadPool, "all_workers_done", all_workers_done)
+    monkeypatch.setattr(ventilator, "sleep", lambda _: time.sleep(0.15))  # who asks for row groups is late too
+
+
+def test_stream_loses_nothing_on_a_busy_machine(tmp_path, busy):
+    snapshot = write_snapshot(tmp_path / "snapshot", [3] * 24)
+    assert sorted(flat(read_ids(snapshot, Shard(0, 1)))) == list(range(72))
+
+
+def test_petastorm_s_own_end_loses_row_groups_on_a_busy_machine(tmp_path, busy):
+    """The control of the test above: one epoch, ended by Petastorm itself."""
+    snapshot = write_snapshot(tmp_path / "snapshot", [3] * 24)
+    with make_batch_reader([f"file://{path}" for path in snapshot.paths], num_epochs=1, workers_count=2) as reader:
+        assert sum(len(group.page_view_id) for group in reader) < 72
 
 
 def test_stream_takes_row_groups_by_index(snapshot):
