@@ -20,9 +20,10 @@ ALL = (
 )  # fmt: skip
 SETTINGS = IngestSettings(max_quarantined_share=1.0)
 QUICK = (
-    ("append_stream", "bronze_page_views", 1), ("replace_where", "page_views", 1), ("append", "ingested_files", 1),
-    ("replace_where", "click_matches", 1), ("replace_where", "labelled_page_views", 1),
-)  # fmt: skip
+    ("append_stream", "bronze_page_views", 1),
+    ("append", "ingested_files", 1),
+    ("replace_where", "click_matches", 1),
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_like_an_undisturbed_one(spar
     assert len(points) >= 20 and {point.method for point in points} >= {"note", "append_stream", "replace_where"}
     tables = _home(spark, tmp_path / "home")
     chosen = [point for point in points if (point.method, point.place, point.number) in QUICK]
-    assert len(chosen) == len(QUICK)
+    assert len(chosen) == len(QUICK) == 3
     for number, point in enumerate(chosen):
         assert stopped_at(point, number % 2 == 0, lambda: _run(tables, logs)), point
     _run(tables, logs)
@@ -108,6 +109,7 @@ def test_a_run_that_is_stopped_once_at_any_point_ends_like_an_undisturbed_one(
         _require_equal(tables, wanted)
 
 
+@pytest.mark.slow
 def test_a_write_that_is_not_idempotent_is_noticed(spark, logs, undisturbed, tmp_path, monkeypatch):
     """The negative control: page views that are added where they should be replaced."""
     wanted, points = undisturbed

@@ -102,6 +102,7 @@ def test_incremental_tables_equal_those_of_one_delivery(at_once, bit_by_bit):
     assert all(f"reason='{reason}'" in text for reason in ("no_page", "before_page", "row_not_offered"))
 
 
+@pytest.mark.slow
 def test_join_of_a_range_gives_the_same_again_and_rewrites_that_range(at_once, bit_by_bit):
     tables, _ = bit_by_bit
     before = Ledger(tables).revisions(LABELLED_PAGE_VIEWS)
@@ -120,6 +121,7 @@ def test_nothing_new_rewrites_nothing(bit_by_bit):
     assert {table.name: tables.version(table) for table in ALL} == versions
 
 
+@pytest.mark.slow
 def test_a_late_click_rewrites_its_days_and_no_other(spark, tmp_path, monkeypatch):
     tables, logs = _home(spark, tmp_path / "home"), tmp_path / "logs"
     noon = MIDNIGHT / 2

@@ -264,6 +264,7 @@ def ingested(spark, tmp_path):
     return tables, key, tmp_path
 
 
+@pytest.mark.slow
 def test_a_lost_checkpoint_is_refused_and_new_ones_read_nothing_twice(ingested):
     tables, key, folder = ingested
     shutil.rmtree(tables.home.folder / "checkpoints")

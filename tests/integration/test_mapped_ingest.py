@@ -70,6 +70,7 @@ def test_quarantine_says_the_same_of_lines_of_another_form(ingested):
     assert not [row for row in ingested[1].read(QUARANTINE).collect() if "somewhere" in row.raw]
 
 
+@pytest.mark.slow
 def test_without_its_mapping_no_line_of_another_form_is_good(spark, tables, tmp_path):
     for source, lines in LINES.items():
         write(tmp_path / "logs", source, map(STRANGE[source], lines))

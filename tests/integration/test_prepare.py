@@ -214,6 +214,7 @@ def test_another_training_part_extends_the_vocabulary(copy):
     assert latest_preparation(copy).vocabulary_version == 2
 
 
+@pytest.mark.slow
 def test_heavy_viewers_are_capped_in_training_and_validation_only(copy, prepared):
     """Seven viewers, page views of one day: those with the lowest hashes are kept."""
     _, free = prepared
@@ -240,6 +241,7 @@ def test_heavy_viewers_are_capped_in_training_and_validation_only(copy, prepared
     assert result.snapshots["holdout"] == free.snapshots["holdout"]
 
 
+@pytest.mark.slow
 def test_impressions_reach_the_snapshots_and_the_stream(copy):
     """Viewer n % 7 saw page n - 7 before page n, n - 14 before that; nobody's click has a time, so all rows count."""
     result = prepare(copy, dataclasses.replace(SETTINGS, impression_length=6), NOW + dt.timedelta(hours=1))
