@@ -47,3 +47,9 @@ TF_USE_LEGACY_KERAS=1 TF_CPP_MIN_LOG_LEVEL=3 "$venv/bin/python" -c 'import horov
     say "Horovod was built without Gloo or cannot be imported; clear its build with '$venv/bin/uv cache clean horovod' and run make again"
     exit 1
 }
+
+# Where Python may not write bytecode itself (PYTHONDONTWRITEBYTECODE, a folder of another user), each process, and so
+# each rank, would compile TensorFlow anew: more than half of the time of its import. A file that is no Python of this
+# version is left as it is.
+say "compiling the packages to bytecode (about a minute)"
+"$venv/bin/python" -m compileall -qq -j "$processors" "$venv/lib" || true
