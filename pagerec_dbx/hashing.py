@@ -7,9 +7,14 @@ import os
 import re
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pagerec_dbx.errors import KeyFileError
 from pagerec_dbx.home import Home
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+    from pandas import Series
 
 VARIABLE = "PAGEREC_KEY"
 
@@ -106,21 +111,26 @@ def user_hash(key: bytes, user_id: str) -> str:
     return hmac.new(key, user_id.encode("utf-8"), hashlib.sha256).hexdigest()
 
 
+def hash_all(secret: bytes, ids: "Series") -> "ndarray":
+    """The user_hash of each id, None where it is null; each distinct id is hashed once."""
+    import numpy as np
+    import pandas as pd
+
+    codes, distinct = pd.factorize(ids)  # nulls get the code -1
+    return np.array([*(user_hash(secret, text) for text in distinct), None], dtype=object)[codes]
+
+
 def hashed(column, key: HashingKey):
     """The user_hash of a column of user ids, null where it is null.
 
     Returns:
-        A Spark column. The one Python function in the data path: the key is read on the executor, and each distinct
-        id of an Arrow batch is hashed once.
+        A Spark column. It is a Python function because the key is read on the executor, and is in no query plan.
     """
     import pandas as pd
     from pyspark.sql.functions import pandas_udf
 
     @pandas_udf("string")
     def hash_ids(ids: pd.Series) -> pd.Series:
-        secret = key.read()
-        codes, distinct = pd.factorize(ids)  # nulls get the code -1
-        hashes = pd.Series([user_hash(secret, text) for text in distinct] + [None], dtype=object)
-        return pd.Series(hashes.to_numpy()[codes])
+        return pd.Series(hash_all(key.read(), ids), dtype=object)
 
     return hash_ids(column)

@@ -13,7 +13,8 @@ from pagerec_dbx.errors import PagerecError
 # For many short queries: the second Java compiler costs more than it gives (half the processor time of the tests).
 QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
-_JAVA_OPTIONS = "-Dio.netty.tryReflectionSetAccessible=true"
+# Java interprets methods of more than 8,000 bytes for ever unless told otherwise; Spark's generated ones are longer.
+_JAVA_OPTIONS = "-Dio.netty.tryReflectionSetAccessible=true -XX:-DontCompileHugeMethods"
 
 
 def on_databricks() -> bool:

@@ -3,7 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pagerec_dbx.pipelines.lines import Reading, finished, identifier, missing, nested, with_fields
+from pagerec_dbx.pipelines.lines import Reading, User, finished, identifier, missing, nested, with_fields
 
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 
@@ -28,7 +28,7 @@ def attribute_lines(lines: DataFrame, source: str, reading: Reading) -> DataFram
         "attributes": F.map_from_entries(F.transform(F.filter("entries", lambda entry: ~_is_number(entry)), _words)),
         "numbers": F.map_from_entries(F.transform(F.filter("entries", _is_number), _number)),
     }
-    return finished(typed, source, faults, F.lit(None).cast("string"), good, reading)
+    return finished(typed, source, faults, User(), good, reading)
 
 
 def _attribute_fault(line: Column) -> Column:

@@ -3,10 +3,9 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pagerec_dbx.hashing import hashed
 from pagerec_dbx.pipelines import parsing
 from pagerec_dbx.pipelines.forms import EVENTS
-from pagerec_dbx.pipelines.lines import Reading, finished, id_of, identifier, missing, nested, with_fields
+from pagerec_dbx.pipelines.lines import Reading, User, finished, id_of, identifier, missing, nested, with_fields
 
 CLICK = "row_click"
 
@@ -37,7 +36,7 @@ def click_log_lines(lines: DataFrame, reading: Reading) -> DataFrame:
         row_title=fields["row_click_title"],
         row_position=fields["row_position"],
     )
-    user = F.coalesce(hashed(F.col("user"), reading.key), "given_hash")
+    user = User(id=F.col("user"), hash=F.col("given_hash"))
     return finished(typed, "click_logs", faults, user, good, reading).transform(_with_click_id)
 
 
@@ -69,7 +68,7 @@ def page_event_lines(lines: DataFrame, reading: Reading) -> DataFrame:
         row_position=fields["position"],
         transaction=fields["transaction"],
     )
-    return finished(typed, "page_events", faults, F.col("user"), good, reading).transform(_with_click_id)
+    return finished(typed, "page_events", faults, User(hash=F.col("user")), good, reading).transform(_with_click_id)
 
 
 def _columns(**given: Column) -> dict[str, Column]:

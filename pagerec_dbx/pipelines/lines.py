@@ -10,7 +10,7 @@ from pagerec_dbx.hashing import HashingKey
 from pagerec_dbx.pipelines import parsing, projection
 from pagerec_dbx.pipelines.mapping import Form, Mapping
 from pagerec_dbx.pipelines.parsing import Plausible
-from pagerec_dbx.pipelines.quarantine import masked
+from pagerec_dbx.pipelines.quarantine import identified
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,30 +65,37 @@ def nested(texts: dict[str, Column], form: Form) -> Column:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class User:
+    """Where a good line names its user; the id counts where both are given."""
+
+    id: Column = dataclasses.field(default_factory=lambda: F.lit(None).cast("string"))
+    hash: Column = dataclasses.field(default_factory=lambda: F.lit(None).cast("string"))
+
+
 def finished(
-    typed: DataFrame, source: str, faults: Iterable[Column], user: Column, good: dict[str, Column], reading: Reading
+    typed: DataFrame, source: str, faults: Iterable[Column], user: User, good: dict[str, Column], reading: Reading
 ) -> DataFrame:
     """Bronze columns: the good ones null where there is a fault, and the masked text null where there is none.
 
     Args:
         faults: reasons, null where all is well; the first that applies counts.
-        user: the user_hash of a good line.
-        good: the other columns of a good line.
+        good: the columns of a good line, user_hash apart.
     """
-    reason = F.col("reason")
-    refused = F.when(reason.isNotNull(), F.col("line"))
-    judged = typed.withColumn("reason", F.coalesce("fault", *faults)).withColumn(
-        "masked", masked(refused, reading.key, reading.mapping.id_keys(source))
+    is_good = F.col("reason").isNull()
+    judged = typed.withColumn("reason", F.coalesce("fault", *faults))
+    told = identified(
+        F.when(~is_good, F.col("line")), F.when(is_good, user.id), reading.key, reading.mapping.id_keys(source)
     )
-    return judged.select(
+    return judged.withColumn("told", told).select(
         F.lit(source).alias("source"),
         "file",
         F.lit(reading.batch).cast("bigint").alias("batch"),
-        reason.isNotNull().alias("refused"),
+        (~is_good).alias("refused"),
         "reason",
-        F.col("masked.raw").alias("raw"),
-        F.when(reason.isNull(), user).otherwise(F.col("masked.user_hash")).alias("user_hash"),
-        *(F.when(reason.isNull(), column).alias(name) for name, column in good.items()),
+        F.col("told.raw").alias("raw"),
+        F.coalesce("told.user_hash", F.when(is_good, user.hash)).alias("user_hash"),
+        *(F.when(is_good, column).alias(name) for name, column in good.items()),
     )
 
 

@@ -15,7 +15,7 @@ _STRICT = {"columnNameOfCorruptRecord": "broken", "allowSingleQuotes": "false", 
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][+]?[0-9]+)?$"
 _FRACTION = r"^\"?-?([0-9]+\.[0-9]+([eE][-+]?[0-9]+)?|Infinity)\"?$"  # what the reader makes of 1.10, 1e5, 1e400
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?$"
-_MICROS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+MICROS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _MOST_DIGITS = {"s": 12, "ms": 15, "us": 18}  # of epoch times: until the year 33658
 _MOST_MICROS = 2**62  # what is cast to bigint beyond its range comes out as another number
 
@@ -34,8 +34,10 @@ class Plausible:
 def text_fault(line: Column, max_bytes: int) -> Column:
     """Why a line is no text to be parsed; null if it is."""
     octets = line.cast("binary")
-    # Java turns what is no UTF-8 into U+FFFD on the way to characters, so the way back gives other bytes.
-    is_utf8 = F.encode(F.decode(octets, "UTF-8"), "UTF-8") == octets
+    decoded = F.decode(octets, "UTF-8")
+    # Java turns what is no UTF-8 into U+FFFD on the way to characters. Only a line that has it may be no UTF-8, and is
+    # none if the way back gives other bytes.
+    is_utf8 = ~decoded.contains("\ufffd") | (F.encode(decoded, "UTF-8") == octets)
     return (
         F.when(F.octet_length(line) > max_bytes, "line_too_long")
         .when(line.contains("\x00"), "nul_byte")
@@ -65,6 +67,17 @@ def json_fault(line: Column, shape: Column, fields: str) -> Column:
 
 def _wrapped(line: Column) -> Column:
     return F.concat(F.lit('{"line":['), line, F.lit("]}"))
+
+
+def all_told(texts: Column) -> Column:
+    """True where none of the texts of an array is null or empty; null or false otherwise."""
+    return ~F.array_contains(texts, "")  # a search for what is not there gives null instead of false if there is a null
+
+
+def none_nested(texts: Column) -> Column:
+    """True where none of the texts of an array looks nested; false, too, if one has a bracket after a line's end."""
+    lines = F.concat(F.lit("\n"), F.array_join(texts, "\n"))
+    return ~(lines.contains("\n{") | lines.contains("\n["))
 
 
 def looks_nested(text: Column) -> Column:
@@ -98,8 +111,8 @@ def time(text: Column, unit: str) -> Column:
     )
     with_seconds = F.regexp_replace(with_zone, r"^(.{11}\d{2}:\d{2})(?!:)", "$1:00")  # Spark wants them before a zone
     whole = F.when(F.length(with_zone) < 25, with_seconds).otherwise(with_zone)
-    digits = F.when(F.length(text) <= _MOST_DIGITS[unit], text.cast("bigint") * _MICROS[unit])
-    scaled = F.when(F.length(text) <= 30, text.cast("decimal(38,6)") * _MICROS[unit])
+    digits = F.when(F.length(text) <= _MOST_DIGITS[unit], text.cast("bigint") * MICROS[unit])
+    scaled = F.when(F.length(text) <= 30, text.cast("decimal(38,6)") * MICROS[unit])
     decimal = F.when(F.abs(scaled) < _MOST_MICROS, scaled.cast("bigint"))
     return (
         F.when(text.rlike("^[0-9]+$"), F.timestamp_micros(digits))

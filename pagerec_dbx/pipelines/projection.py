@@ -1,6 +1,8 @@
 """A line of any form, by column expressions: what to ask Spark's reader for, and the default form made of it."""
 
 import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -17,9 +19,13 @@ def line_type(form: Form) -> str:
     return _rendered({path: kind for path, kind in types.items() if path})
 
 
-def element_type(form: Form, list_name: str) -> str:
-    """The fields of an element of a list, likewise."""
-    types = {form.place(field.name).path: field.type for field in form.inside(list_name)}
+def element_type(form: Form, list_name: str, instead: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The fields of an element of a list, likewise.
+
+    Args:
+        instead: other types than a field has, by its name.
+    """
+    types = {form.place(field.name).path: instead.get(field.name, field.type) for field in form.inside(list_name)}
     return _rendered({path: kind for path, kind in types.items() if path})
 
 

@@ -7,14 +7,14 @@ import re
 from pyspark.sql import Column
 from pyspark.sql.functions import pandas_udf
 
-from pagerec_dbx.hashing import HashingKey, user_hash
+from pagerec_dbx.hashing import HashingKey, hash_all, user_hash
 from pagerec_dbx.pipelines.mapping import IdKeys
 
 DEFAULT_KEYS = IdKeys()
 MASKED_BYTES = 200  # kept of a line in which no key can be found
 KEPT_BYTES = 1 << 20  # of any line
 
-_MASKED = "struct<raw:string,user_hash:string>"
+_IDENTIFIED = "struct<raw:string,user_hash:string>"
 # A mapped key may be as short as `id`: it counts where no other letters stand before it, the end of an escape apart.
 _WORD_START = r"(?:(?<!\w)|(?<=\\[nrtbf])|(?<=\\u[0-9a-f]{4}))"
 _LOOSE_VALUE = re.compile(r"[^,}\]\\\"']+")  # may hold spaces; too much hidden is better than too little
@@ -25,20 +25,28 @@ _LONG_TOKEN = re.compile(r"[^\W_][\w-]{7,}")
 _DECODER = json.JSONDecoder()
 
 
-def masked(line: Column, key: HashingKey, keys: IdKeys) -> Column:
-    """A refused line's bytes as struct<raw, user_hash>, null where the line is null.
+def identified(refused: Column, user_id: Column, key: HashingKey, keys: IdKeys) -> Column:
+    """What is known of a line's user, as struct<raw, user_hash>; either may be null.
 
-    It hashes ids, so it is a Python function as `hashing.hashed` is; the key is read on the executor.
+    It hashes ids, so it is a Python function as `hashing.hashed` is. It is one function for both kinds of lines because
+    each takes whole records out of the engine and back.
+
+    Args:
+        refused: the line, if it is refused: it gives `raw`, the text to keep of it, and the user_hash that it tells.
+        user_id: the id, if the line is good and has one: it gives the user_hash.
     """
+    import numpy as np
     import pandas as pd
 
-    @pandas_udf(_MASKED)
-    def mask(lines: pd.Series) -> pd.DataFrame:
+    @pandas_udf(_IDENTIFIED)
+    def identify(lines: pd.Series, ids: pd.Series) -> pd.DataFrame:
         secret = key.read()
-        pairs = [(None, None) if octets is None else mask_line(bytes(octets), secret, keys) for octets in lines]
-        return pd.DataFrame(pairs, columns=["raw", "user_hash"], dtype=object)
+        hashes, raws = hash_all(secret, ids), np.full(len(lines), None)
+        for at in np.flatnonzero(lines.notna()):
+            raws[at], hashes[at] = mask_line(bytes(lines.iat[at]), secret, keys)
+        return pd.DataFrame({"raw": raws, "user_hash": hashes}, dtype=object)
 
-    return mask(line.cast("binary"))
+    return identify(refused.cast("binary"), user_id)
 
 
 def mask_line(octets: bytes, secret: bytes, keys: IdKeys = DEFAULT_KEYS) -> tuple[str, str | None]:
