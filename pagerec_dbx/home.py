@@ -18,7 +18,7 @@ import psutil
 
 from pagerec_dbx.errors import HomeError, KeyFileError, LockedHomeError
 
-LAYOUT = 2  # raised whenever a home written before can no longer be read
+LAYOUT = 3  # raised whenever a home written before can no longer be read
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,17 +1,25 @@
 """Which days of which table were written, from what: so that a run rewrites the days that changed and no others.
 
-A table that is made day by day has one record per day here. `revision` rises whenever the day is rewritten; `made_from`
+A table that is made day by day has one entry per day here. `revision` rises whenever the day is rewritten; `made_from`
 names the revisions and settings it was made from, and is null while the day is being rewritten. A day whose `made_from`
 is not what it would be made from now is stale. A run that dies between `begin` and `finish` leaves nulls, and the next
 run does those days again.
+
+It is a file beside the tables, `day-ledger.json`: as a table each entry was a commit, and those took more time than
+the joins of a small day.
 """
 
 import dataclasses
 import datetime as dt
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from pagerec_dbx.schemas import DAY_LEDGER, Table
-from pagerec_dbx.tables import Tables, spark_schema
+from pagerec_dbx.errors import HomeError
+from pagerec_dbx.home import Home, write_atomically
+from pagerec_dbx.schemas import Table
+
+FILE = "day-ledger.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,16 +32,13 @@ class DayRecord:
 
 @dataclasses.dataclass(frozen=True)
 class Ledger:
-    """The table `day_ledger` of one home; a home has one writer at a time."""
+    """The days of the tables of one home; a home has one writer at a time."""
 
-    tables: Tables
+    home: Home
 
     def revisions(self, table: Table) -> dict[dt.date, DayRecord]:
         """The days of a table that were ever written."""
-        if not self.tables.exists(DAY_LEDGER):
-            return {}
-        records = self.tables.read(DAY_LEDGER).where(_of(table)).collect()  # one a day
-        return {record["day"]: DayRecord(record["revision"], record["made_from"]) for record in records}
+        return self._read().get(table.name, {})
 
     def begin(self, table: Table, days: Iterable[dt.date]) -> None:
         """Say that these days are about to be rewritten: a new revision, made from nothing yet."""
@@ -50,14 +55,31 @@ class Ledger:
     def _write(self, table: Table, changed: Mapping[dt.date, str | None], rise: int) -> None:
         if not changed:
             return
-        days = self.revisions(table)
+        everything = self._read()
+        days = everything.setdefault(table.name, {})
         for day, made_from in changed.items():
             revision = days[day].revision if day in days else 0
             days[day] = DayRecord(revision + rise, made_from)
-        records = [(table.name, day, record.revision, record.made_from) for day, record in sorted(days.items())]
-        frame = self.tables.spark.createDataFrame(records, spark_schema(DAY_LEDGER)).coalesce(1)
-        self.tables.replace_where(DAY_LEDGER, frame, _of(table))
+        content = {
+            name: {day.isoformat(): dataclasses.astuple(record) for day, record in sorted(records.items())}
+            for name, records in sorted(everything.items())
+        }
+        write_atomically(self._path, json.dumps(content) + "\n")
 
+    def _read(self) -> dict[str, dict[dt.date, DayRecord]]:
+        if not self._path.exists():
+            return {}
+        try:
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+            return {
+                name: {dt.date.fromisoformat(day): DayRecord(int(one), made) for day, (one, made) in days.items()}
+                for name, days in content.items()
+            }
+        except (ValueError, TypeError, AttributeError) as error:
+            raise HomeError(
+                f"{self._path} is malformed", got=str(error), fix="Restore it, or start a new home and ingest again"
+            ) from error
 
-def _of(table: Table) -> str:
-    return f"`table` = '{table.name}'"
+    @property
+    def _path(self) -> Path:
+        return self.home.folder / FILE

@@ -176,19 +176,6 @@ INGESTED_FILES = Table(
     key=("file",),
 )
 
-DAY_LEDGER = Table(
-    "day_ledger",
-    "table and day, of the tables that are rewritten day by day",
-    _columns("""
-        table     string!
-        day       date!
-        revision  bigint!
-        made_from string
-    """),
-    key=("table", "day"),
-    partition_by=("table",),
-)
-
 CLICK_MATCHES = Table(
     "click_matches",
     "click",

@@ -128,10 +128,13 @@ class Tables:
             builder = builder.property(name, value)
         if table.partition_by:
             builder = builder.partitionedBy(*table.partition_by)
+        sound = " AND ".join(f"({condition})" for condition in table.checks)
+        if sound and not self.home.in_catalog:
+            # As Delta keeps a constraint; to add it afterwards takes a commit and a look at the table.
+            builder = builder.property("delta.constraints.sound", sound)
         builder.execute()
-        if table.checks:  # as one: each constraint costs a commit and a look at the table
-            sound = " AND ".join(f"({condition})" for condition in table.checks)
-            self.spark.sql(f"ALTER TABLE {self._sql_name(table)} ADD CONSTRAINT sound CHECK ({sound})")
+        if sound and self.home.in_catalog:  # a catalog may reserve such properties for itself
+            self.spark.sql(f"ALTER TABLE {address} ADD CONSTRAINT sound CHECK ({sound})")
 
     def compact(self, table: Table, by: str | None = None, most_files: int = 64) -> bool:
         """Put small files together where there are many; the records stay the same.
@@ -162,9 +165,6 @@ class Tables:
     def _delta(self, table: Table) -> DeltaTable:
         by = DeltaTable.forName if self.home.in_catalog else DeltaTable.forPath
         return by(self.spark, self._address(table))
-
-    def _sql_name(self, table: Table) -> str:
-        return self._address(table) if self.home.in_catalog else f"delta.`{self._address(table)}`"
 
     def _address(self, table: Table) -> str:
         return self.home.table_address(table.name)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from pagerec_dbx import ledger
+from pagerec_dbx.home import write_atomically
 from pagerec_dbx.stages import ingest_run
 from pagerec_dbx.tables import Tables
 
@@ -53,16 +55,17 @@ def stopping(at: Point | None = None, after: bool = False) -> Iterator[list[Poin
 
         return write
 
-    def write_note(path, text, real=ingest_run.write_atomically):
+    def write_note(path, text):
         stop = reached("note", path.name)
         if stop and not after:
             raise Stopped(path.name)
-        real(path, text)
+        write_atomically(path, text)
         if stop:
             raise Stopped(path.name)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingest_run, "write_atomically", write_note)
+        for module in (ingest_run, ledger):
+            patch.setattr(module, "write_atomically", write_note)
         for method in WRITING:
             patch.setattr(Tables, method, watched(method))
         yield seen

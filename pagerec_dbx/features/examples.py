@@ -45,7 +45,7 @@ def renew_examples(
     table = tables.identity(EXAMPLES)
     settings = f"{history_length}/{impression_length}/{FORMAT}/{_digest(tables.identity(LABELLED_PAGE_VIEWS), table)}"
     wanted = {day: f"{revision}/{settings}" for day, revision in _revisions(tables, labelled, labelled_version).items()}
-    ledger = Ledger(tables)
+    ledger = Ledger(tables.home)
     held = {day: record.made_from for day, record in ledger.revisions(EXAMPLES).items()}
     stale = stale_days(wanted, held, onward=impression_length > 0)
     if stale:
@@ -74,7 +74,7 @@ def stale_days(wanted: Mapping[dt.date, str], held: Mapping[dt.date, str | None]
 
 def _revisions(tables: Tables, labelled: DataFrame, version: int) -> dict[dt.date, str]:
     """Which state of each day of `labelled_page_views` this is; without a ledger each version is a new one of all."""
-    held = Ledger(tables).revisions(LABELLED_PAGE_VIEWS)
+    held = Ledger(tables.home).revisions(LABELLED_PAGE_VIEWS)
     unfinished = sorted(day for day, record in held.items() if record.made_from is None)
     if unfinished:
         raise UnfinishedTableError(

@@ -48,6 +48,8 @@ from pagerec_dbx.stages.ingest_run import (
 from pagerec_dbx.stages.silver_days import rewrite_touched_days
 from pagerec_dbx.tables import Tables, spark_schema, union_all
 
+_RUNS_TO_COMPACT = 8  # to ask a table for its files takes a second or more
+_COMPACTED = ((BRONZE_PAGE_VIEWS, "day"), (BRONZE_EVENTS, "day"), (QUARANTINE, None), (INGESTED_FILES, None))
 Kept = dict[str, tuple[int, int]]  # path -> good and quarantined lines that bronze holds of it
 
 
@@ -126,8 +128,9 @@ def _run(
         _to_attributes(tables, run, files)
     tables.append(INGESTED_FILES, files)
     forget_note(tables)
-    for table, by in ((BRONZE_PAGE_VIEWS, "day"), (BRONZE_EVENTS, "day"), (QUARANTINE, None), (INGESTED_FILES, None)):
-        tables.compact(table, by)
+    if run.number % _RUNS_TO_COMPACT == 0:
+        for table, by in _COMPACTED:
+            tables.compact(table, by)
     good, quarantined = sum(record[6] for record in records), sum(record[7] for record in records)
     return IngestResult(good + quarantined, good, quarantined, len(records))
 

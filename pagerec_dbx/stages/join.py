@@ -63,7 +63,7 @@ def join(tables: Tables, settings: JoinSettings, recompute: DayRange | None = No
     """
     if tables.read(PAGE_VIEWS).isEmpty():
         raise NoExamplesError("there are no page views to label", fix="Ingest service_logs/ or hashed_payloads/")
-    ledger = Ledger(tables)
+    ledger = Ledger(tables.home)
     made_from = _made_from(ledger, settings)
     stale = _stale(ledger, made_from, recompute)
     for table in (QUARANTINE, CLICK_MATCHES, LABELLED_PAGE_VIEWS, JOIN_HEALTH):

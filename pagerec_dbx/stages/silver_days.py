@@ -16,7 +16,7 @@ Days = set[dt.date]
 
 def rewrite_touched_days(tables: Tables, run: int, repeat_seconds: float) -> None:
     """Bring `page_views` and `clicks` up to date with the lines of a run; repeated, it does the same again."""
-    ledger = Ledger(tables)
+    ledger = Ledger(tables.home)
     views, events = tables.read(BRONZE_PAGE_VIEWS), tables.read(BRONZE_EVENTS)
     view_days = _days(views.where((F.col("batch") == run) & ~F.col("refused")))
     click_days = _days(silver.click_records(events).where(F.col("batch") == run))

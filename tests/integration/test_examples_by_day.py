@@ -28,7 +28,7 @@ def views(day: int, titles=("t",), count: int = 2) -> list[dict]:
 
 def label(tables, *given) -> None:
     """Write whole days as `join` does: begun, written in one commit, finished."""
-    ledger, days = Ledger(tables), {view["day"] for view in sum(given, [])}
+    ledger, days = Ledger(tables.home), {view["day"] for view in sum(given, [])}
     ledger.begin(LABELLED_PAGE_VIEWS, days)
     dates = ", ".join(f"DATE'{day}'" for day in days)
     tables.replace_where(LABELLED_PAGE_VIEWS, labelled_page_views(tables.spark, sum(given, [])), f"day IN ({dates})")
@@ -149,14 +149,14 @@ def test_without_begin_a_killed_run_is_not_noticed(tables, monkeypatch):
 
 
 def _wanted(tables) -> dict[dt.date, str]:
-    held = Ledger(tables).revisions(EXAMPLES)
-    revision = Ledger(tables).revisions(LABELLED_PAGE_VIEWS)[DAYS[0]].revision
+    held = Ledger(tables.home).revisions(EXAMPLES)
+    revision = Ledger(tables.home).revisions(LABELLED_PAGE_VIEWS)[DAYS[0]].revision
     return {DAYS[0]: f"{revision}/{held[DAYS[0]].made_from.partition('/')[2]}"}
 
 
 def test_a_killed_join_is_named(tables):
     label(tables, views(0))
-    Ledger(tables).begin(LABELLED_PAGE_VIEWS, [DAYS[0]])
+    Ledger(tables.home).begin(LABELLED_PAGE_VIEWS, [DAYS[0]])
     with pytest.raises(UnfinishedTableError, match="1 days of `labelled_page_views`.*2024-01-01.*Run `pagerec join`"):
         renew(tables)
 

@@ -105,9 +105,9 @@ def test_incremental_tables_equal_those_of_one_delivery(at_once, bit_by_bit):
 @pytest.mark.slow
 def test_join_of_a_range_gives_the_same_again_and_rewrites_that_range(at_once, bit_by_bit):
     tables, _ = bit_by_bit
-    before = Ledger(tables).revisions(LABELLED_PAGE_VIEWS)
+    before = Ledger(tables.home).revisions(LABELLED_PAGE_VIEWS)
     result = join(tables, JOINING, DayRange(DAYS[1], DAYS[1]))
-    after = Ledger(tables).revisions(LABELLED_PAGE_VIEWS)
+    after = Ledger(tables.home).revisions(LABELLED_PAGE_VIEWS)
     assert before[DAYS[1]].revision < after[DAYS[1]].revision
     assert result.days == len([day for day in after if after[day] != before[day]])
     assert _content(tables) == at_once
@@ -128,11 +128,11 @@ def test_a_late_click_rewrites_its_days_and_no_other(spark, tmp_path, monkeypatc
     pages = [service(f"q{day}", "ann", day * MIDNIGHT + noon, "ab") for day in range(4)]
     _deliver(tables, logs, [("service_logs", page) for page in pages], "pages")
     join(tables, JOINING)
-    first = Ledger(tables).revisions(LABELLED_PAGE_VIEWS)
+    first = Ledger(tables.home).revisions(LABELLED_PAGE_VIEWS)
     files = _files(tables)
     _deliver(tables, logs, [("click_logs", click("b", "q1", "ann", 3 * MIDNIGHT))], "late")  # two days after its page
     assert join(tables, JOINING).days == 2
-    second = Ledger(tables).revisions(LABELLED_PAGE_VIEWS)
+    second = Ledger(tables.home).revisions(LABELLED_PAGE_VIEWS)
     assert [day for day in DAYS if first[day] != second[day]] == [DAYS[1], DAYS[3]]
     kept = _files(tables)
     assert [day for day in DAYS if files[day] != kept[day]] == [DAYS[1], DAYS[3]]

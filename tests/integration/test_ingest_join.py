@@ -23,7 +23,6 @@ from pagerec_dbx.schemas import (
     BRONZE_PAGE_VIEWS,
     CLICK_MATCHES,
     CLICKS,
-    DAY_LEDGER,
     INGESTED_FILES,
     JOIN_HEALTH,
     LABELLED_PAGE_VIEWS,
@@ -41,7 +40,7 @@ SECRET = "7a" * 32
 RAW_ID = "ann@somewhere.example"
 ALL_TABLES = (
     BRONZE_ATTRIBUTES, BRONZE_EVENTS, BRONZE_PAGE_VIEWS, INGESTED_FILES, QUARANTINE,
-    CLICKS, PAGE_VIEWS, DAY_LEDGER, ROWS, TITLES,
+    CLICKS, PAGE_VIEWS, ROWS, TITLES,
 )  # fmt: skip
 STRICT = IngestSettings(min_lines_for_share=10, max_quarantined_share=0.5)
 

@@ -9,7 +9,7 @@ FIRST, SECOND, THIRD = (dt.date(2024, 1, number) for number in (1, 2, 3))
 
 
 def test_ledger_counts_revisions_and_says_what_a_day_is_made_from(tables):
-    ledger = Ledger(tables)
+    ledger = Ledger(tables.home)
     assert ledger.revisions(EXAMPLES) == {}
     ledger.begin(EXAMPLES, [FIRST, SECOND])
     assert ledger.revisions(EXAMPLES) == {FIRST: DayRecord(1, None), SECOND: DayRecord(1, None)}
@@ -23,7 +23,7 @@ def test_ledger_counts_revisions_and_says_what_a_day_is_made_from(tables):
 
 
 def test_ledger_of_one_table_leaves_the_others_alone(tables):
-    ledger = Ledger(tables)
+    ledger = Ledger(tables.home)
     for table in (LABELLED_PAGE_VIEWS, EXAMPLES):
         ledger.begin(table, [FIRST])
         ledger.finish(table, {FIRST: table.name})
@@ -32,14 +32,14 @@ def test_ledger_of_one_table_leaves_the_others_alone(tables):
 
 
 def test_ledger_writes_nothing_for_no_days(tables):
-    ledger = Ledger(tables)
+    ledger = Ledger(tables.home)
     ledger.begin(EXAMPLES, [])
     ledger.finish(EXAMPLES, {})
     assert ledger.revisions(EXAMPLES) == {}
 
 
 def test_ledger_written_is_begun_and_finished_at_once(tables):
-    ledger = Ledger(tables)
+    ledger = Ledger(tables.home)
     ledger.written(EXAMPLES, {FIRST: "a"})
     ledger.written(EXAMPLES, {FIRST: "b"})
     assert ledger.revisions(EXAMPLES) == {FIRST: DayRecord(2, "b")}
