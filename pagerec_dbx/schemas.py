@@ -189,6 +189,19 @@ DAY_LEDGER = Table(
     partition_by=("table",),
 )
 
+# The hashes stay, so that a replay of the logs brings nobody back. `removed_at` is null until the removal was proven.
+FORGOTTEN = Table(
+    "forgotten",
+    "viewer that was forgotten",
+    _columns("""
+        user_hash    string!
+        forgotten_at timestamp!
+        removed_at   timestamp
+    """),
+    key=("user_hash",),
+    checks=(_HAS_HASH,),
+)
+
 CLICK_MATCHES = Table(
     "click_matches",
     "click",

@@ -12,6 +12,10 @@ from pagerec_dbx.pipelines.mapping import Form, Mapping
 from pagerec_dbx.pipelines.parsing import Plausible
 from pagerec_dbx.pipelines.quarantine import masked
 
+# What tells two records of bronze apart; `pagerec rekey` makes the ids anew from the same columns.
+PAGE_VIEW_IDENTITY = ("source", "user_hash", "request_id", "served_at", "menu")
+CLICK_IDENTITY = ("source", "user_hash", "request_id", "happened_at", "row_id", "row_position")
+
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
@@ -22,6 +26,7 @@ class Reading:
     plausible: Plausible
     max_line_bytes: int
     mapping: Mapping = Mapping()
+    forgotten: frozenset[str] = frozenset()  # user hashes that no text may hold
 
 
 def with_fields(lines: DataFrame, source: str, reading: Reading) -> DataFrame:
@@ -78,7 +83,7 @@ def finished(
     reason = F.col("reason")
     refused = F.when(reason.isNotNull(), F.col("line"))
     judged = typed.withColumn("reason", F.coalesce("fault", *faults)).withColumn(
-        "masked", masked(refused, reading.key, reading.mapping.id_keys(source))
+        "masked", masked(refused, reading.key, reading.mapping.id_keys(source), reading.forgotten)
     )
     return judged.select(
         F.lit(source).alias("source"),

@@ -5,7 +5,16 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.hashing import hashed
 from pagerec_dbx.pipelines import parsing, projection
-from pagerec_dbx.pipelines.lines import Reading, finished, id_of, identifier, missing, nested, with_fields
+from pagerec_dbx.pipelines.lines import (
+    PAGE_VIEW_IDENTITY,
+    Reading,
+    finished,
+    id_of,
+    identifier,
+    missing,
+    nested,
+    with_fields,
+)
 from pagerec_dbx.pipelines.mapping import Form, Place
 from pagerec_dbx.pipelines.parsing import Plausible
 
@@ -72,7 +81,7 @@ def _finished(typed: DataFrame, source: str, ids: dict[str, Column], user: Colum
         "day": F.to_date("served_at"),
     }
     views = finished(read, source, faults, user, good, reading)
-    identity = id_of("source", "user_hash", "request_id", "served_at", "menu")
+    identity = id_of(*PAGE_VIEW_IDENTITY)
     return views.withColumn("page_view_id", F.when(F.col("reason").isNull(), identity))
 
 

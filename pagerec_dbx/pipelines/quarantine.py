@@ -13,6 +13,7 @@ from pagerec_dbx.pipelines.mapping import IdKeys
 DEFAULT_KEYS = IdKeys()
 MASKED_BYTES = 200  # kept of a line in which no key can be found
 KEPT_BYTES = 1 << 20  # of any line
+HASH = "[0-9a-f]{64}"  # a user_hash, as it stands in a masked text
 
 _MASKED = "struct<raw:string,user_hash:string>"
 # A mapped key may be as short as `id`: it counts where no other letters stand before it, the end of an escape apart.
@@ -25,8 +26,10 @@ _LONG_TOKEN = re.compile(r"[^\W_][\w-]{7,}")
 _DECODER = json.JSONDecoder()
 
 
-def masked(line: Column, key: HashingKey, keys: IdKeys) -> Column:
+def masked(line: Column, key: HashingKey, keys: IdKeys, forgotten: frozenset[str] = frozenset()) -> Column:
     """A refused line's bytes as struct<raw, user_hash>, null where the line is null.
+
+    Of a line in which a forgotten viewer is named only that viewer's hash is given, and no text.
 
     It hashes ids, so it is a Python function as `hashing.hashed` is; the key is read on the executor.
     """
@@ -35,7 +38,10 @@ def masked(line: Column, key: HashingKey, keys: IdKeys) -> Column:
     @pandas_udf(_MASKED)
     def mask(lines: pd.Series) -> pd.DataFrame:
         secret = key.read()
-        pairs = [(None, None) if octets is None else mask_line(bytes(octets), secret, keys) for octets in lines]
+        pairs = [
+            (None, None) if octets is None else without_forgotten(mask_line(bytes(octets), secret, keys), forgotten)
+            for octets in lines
+        ]
         return pd.DataFrame(pairs, columns=["raw", "user_hash"], dtype=object)
 
     return mask(line.cast("binary"))
@@ -52,6 +58,14 @@ def mask_line(octets: bytes, secret: bytes, keys: IdKeys = DEFAULT_KEYS) -> tupl
         return kept, _user_at(text, told, secret, keys)
     names = DEFAULT_KEYS.ids + DEFAULT_KEYS.hashes  # in this order: user_id counts where both are given
     return kept, next((hash_ for name in names for one, hash_ in told if one == name), None)
+
+
+def without_forgotten(kept: tuple[str, str | None], forgotten: frozenset[str]) -> tuple[str | None, str | None]:
+    """The same text and hash; if one of these viewers is named in the text, no text and that viewer's hash."""
+    if not forgotten:
+        return kept
+    named = next((hash_ for hash_ in re.findall(HASH, kept[0]) if hash_ in forgotten), None)
+    return kept if named is None else (None, named)
 
 
 def _user_at(text: str, told: list[tuple[str, str]], secret: bytes, keys: IdKeys) -> str | None:

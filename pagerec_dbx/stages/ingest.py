@@ -20,6 +20,7 @@ from pagerec_dbx.hashing import HashingKey, fingerprint
 from pagerec_dbx.home import require_same_key
 from pagerec_dbx.pipelines import bronze, silver, streams
 from pagerec_dbx.pipelines.files import LogFile, list_log_files, read_lines, require_unchanged
+from pagerec_dbx.pipelines.forgotten import forgotten_hashes, refuse_forgotten
 from pagerec_dbx.pipelines.lines import Reading
 from pagerec_dbx.pipelines.mapping import Mapping
 from pagerec_dbx.pipelines.parsing import Plausible
@@ -28,6 +29,7 @@ from pagerec_dbx.schemas import (
     BRONZE_ATTRIBUTES,
     BRONZE_EVENTS,
     BRONZE_PAGE_VIEWS,
+    FORGOTTEN,
     INGESTED_FILES,
     QUARANTINE,
     ROWS,
@@ -96,7 +98,8 @@ def ingest(
         return IngestResult(0, 0, 0, 0)
     if begun:
         say(f"Finishing run {run.number}, which was stopped")
-    reading = Reading(run.number, key, _plausible(settings, now), settings.max_line_bytes, mapping)
+    plausible, forgotten = _plausible(settings, now), forgotten_hashes(tables)
+    reading = Reading(run.number, key, plausible, settings.max_line_bytes, mapping, forgotten)
     result = _run(tables, run, begun, listed, reading, settings, now)
     _require_few_refused(result, settings)
     return result
@@ -163,7 +166,7 @@ def _stream(tables: Tables, files: list[LogFile], listed: list[LogFile], reading
         if not streams.can_stream([file for file in listed if file.folder == folder]):
             continue
         source = of_folder[0].source
-        typed = bronze.typed_lines(streams.streamed_lines(tables.spark, of_folder, on_databricks()), source, reading)
+        typed = _typed(tables, streams.streamed_lines(tables.spark, of_folder, on_databricks()), source, reading)
         queries.append(tables.append_stream(bronze.table_of(source), typed, _checkpoint(tables, folder)))
     try:
         for query in queries:
@@ -177,6 +180,12 @@ def _stream(tables: Tables, files: list[LogFile], listed: list[LogFile], reading
     finally:
         for query in queries:
             query.stop()
+
+
+def _typed(tables: Tables, lines: DataFrame, source: str, reading: Reading) -> DataFrame:
+    """The lines in the columns of bronze; where nobody was forgotten yet nothing is looked up."""
+    typed = bronze.typed_lines(lines, source, reading)
+    return refuse_forgotten(typed, tables.read(FORGOTTEN)) if reading.forgotten else typed
 
 
 def _cause(error: Exception) -> str:
@@ -199,7 +208,7 @@ def _with_passed_over(tables: Tables, run: Run, reading: Reading) -> Kept:
         if begun:
             tables.delete(table, (F.col("batch") == run.number) & F.col("file").isin(begun))
         # One append is one commit, and where it was made no file is wrong any more.
-        tables.append(table, bronze.typed_lines(read_lines(tables.spark, of_folder), source, reading))
+        tables.append(table, _typed(tables, read_lines(tables.spark, of_folder), source, reading))
     return _held(tables, run) if wrong else kept
 
 
