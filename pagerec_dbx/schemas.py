@@ -199,7 +199,6 @@ FORGOTTEN = Table(
         removed_at   timestamp
     """),
     key=("user_hash",),
-    checks=(_HAS_HASH,),
 )
 
 CLICK_MATCHES = Table(

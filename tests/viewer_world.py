@@ -7,11 +7,15 @@ on the second day bob clicks on a row of a page that was ann's.
 import dataclasses
 import datetime as dt
 import json
+import urllib.parse
+import uuid
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from pagerec_dbx.hashing import user_hash
 from pagerec_dbx.ledger import Ledger
@@ -19,22 +23,23 @@ from pagerec_dbx.schemas import (
     BRONZE_ATTRIBUTES,
     BRONZE_EVENTS,
     BRONZE_PAGE_VIEWS,
+    CLICK_MATCHES,
     CLICKS,
     DAY_LEDGER,
-    EXAMPLES,
     FORGOTTEN,
-    LABELLED_PAGE_VIEWS,
     PAGE_VIEWS,
+    PREPARATIONS,
     QUARANTINE,
     Table,
 )
-from pagerec_dbx.stages.viewer_tables import every_table
 from pagerec_dbx.tables import Tables, spark_schema
 
 SECRET = "5c" * 32
 ANN, BOB, CAT = ("ann@x.example", "bob@x.example", "cat@x.example")
 VIEWERS = (ANN, BOB, CAT)
 FIRST, SECOND = dt.date(2024, 1, 1), dt.date(2024, 1, 2)
+# One of each class: by hash, in good records and in refused lines; by an id in the key; by an id inside a struct.
+FEW = (PAGE_VIEWS, CLICKS, QUARANTINE, BRONZE_PAGE_VIEWS, BRONZE_EVENTS, CLICK_MATCHES, PREPARATIONS)
 NOW = dt.datetime(2024, 1, 9, tzinfo=dt.UTC)
 TRAIN, HOLDOUT, OTHERS = "train-v1-0123456789abcdef", "holdout-v1-0123456789abcdef", "train-v0-0123456789abcdef"
 
@@ -95,7 +100,8 @@ def records_of(table: Table) -> list[tuple]:
     good = [of_viewer(viewer) for viewer in VIEWERS]
     if table in (QUARANTINE, BRONZE_EVENTS, BRONZE_PAGE_VIEWS, BRONZE_ATTRIBUTES):
         lines = [refused(viewer, f'{{"user_id": "{hash_of(viewer)}", ') for viewer in VIEWERS]
-        lines.append(refused(BOB, f'{{"user_id": "{hash_of(BOB)}", "user_id": "{hash_of(ANN)}"', file="two ids"))
+        if table in (QUARANTINE, BRONZE_EVENTS):
+            lines.append(refused(BOB, f'{{"user_id": "{hash_of(BOB)}", "user_id": "{hash_of(ANN)}"', file="two ids"))
         lines.append(refused(None, "#### ****", file="nobody's"))
         good = lines if table is QUARANTINE else [*good, *lines]
     if table is CLICKS:
@@ -103,23 +109,47 @@ def records_of(table: Table) -> list[tuple]:
     return [given.record(table) for given in good]
 
 
-def make_world(tables: Tables) -> None:
-    """Fill the home; nobody is forgotten in it yet."""
+def make_world(tables: Tables, of: Sequence[Table]) -> None:
+    """Fill some tables of the home, the ledger and the snapshots; nobody is forgotten in it yet."""
     tables.home.key_file.write_text(SECRET)
-    for table in every_table():
-        if table in (FORGOTTEN, DAY_LEDGER):
-            continue
-        frame = tables.spark.createDataFrame(records_of(table), spark_schema(table)).coalesce(1)
-        writer = frame.write.format("delta").partitionBy(*table.partition_by)  # a third of the commits of `append`
-        writer.save(tables.home.table_address(table.name))
+    for table in of:
+        if table not in (FORGOTTEN, DAY_LEDGER):
+            write_table(Path(tables.home.table_address(table.name)), table, records_of(table))
     ledger = Ledger(tables)
     for table, days in ((PAGE_VIEWS, [FIRST]), (CLICKS, [FIRST, SECOND])):
         ledger.written(table, dict.fromkeys(days, "run 1"))
-    ledger.written(LABELLED_PAGE_VIEWS, {FIRST: "page views 1, clicks 1", SECOND: "page views 0, clicks 1"})
-    ledger.written(EXAMPLES, {FIRST: "1/settings"})
     write_snapshot(tables.home.snapshots / TRAIN, [ANN, BOB])
     write_snapshot(tables.home.snapshots / HOLDOUT, [ANN], user_hash=[hash_of(ANN)])
     write_snapshot(tables.home.snapshots / OTHERS, [BOB, CAT])
+
+
+def write_table(folder: Path, table: Table, records: list[tuple]) -> None:
+    """A Delta table of one version, written by hand: Spark takes a minute for all of them."""
+    schema, names = spark_schema(table), table.column_names
+    groups: dict[tuple, list[dict]] = {}
+    for record in records:
+        values = dict(zip(names, record, strict=True))
+        groups.setdefault(tuple(_partition(values[name]) for name in table.partition_by), []).append(values)
+    stored = to_arrow_schema(T.StructType([field for field in schema.fields if field.name not in table.partition_by]))
+    metadata = {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, table.name)), "format": {"provider": "parquet", "options": {}},
+        "schemaString": schema.json(), "partitionColumns": list(table.partition_by), "configuration": {},
+    }  # fmt: skip
+    actions = [{"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}, {"metaData": metadata}]
+    (folder / "_delta_log").mkdir(parents=True)
+    for number, (partition, group) in enumerate(groups.items()):
+        path = folder / f"part-{number}.parquet"
+        pq.write_table(pa.Table.from_pylist(group, stored), path)
+        actions.append({"add": {
+            "path": path.name, "partitionValues": dict(zip(table.partition_by, partition, strict=True)),
+            "size": path.stat().st_size, "modificationTime": 0, "dataChange": True,
+        }})  # fmt: skip
+    text = "".join(json.dumps(action) + "\n" for action in actions)
+    (folder / "_delta_log" / f"{0:020d}.json").write_text(text)
+
+
+def _partition(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def write_snapshot(folder: Path, viewers: list[str], **columns) -> None:
@@ -141,12 +171,25 @@ def traces_of(viewer: str, secret: str = SECRET) -> tuple[str, ...]:
 
 
 def content(tables: Tables) -> dict[str, list[str]]:
-    """Every record of every table that lies in the home, as text; found in the folders, not in the schemas."""
-    found = {}
-    for folder in sorted((tables.home.folder / "tables").iterdir()):
-        rows = tables.spark.read.format("delta").load(str(folder)).collect()
-        found[folder.name] = sorted(json.dumps(row.asDict(recursive=True), default=str) for row in rows)
-    return found
+    """Every record of every table that lies in the home, as text; found in the folders, without Spark and schemas."""
+    folders = sorted((tables.home.folder / "tables").iterdir())
+    return {folder.name: sorted(_records(folder)) for folder in folders}
+
+
+def _records(folder: Path) -> Iterator[str]:
+    """The records of a Delta table's newest version, which has too few commits for a checkpoint."""
+    files: dict[str, dict] = {}
+    logs = sorted((folder / "_delta_log").glob("*.json"))
+    assert logs and logs[0].stem == f"{0:020d}" and not list((folder / "_delta_log").glob("*.parquet"))
+    for log in logs:
+        for action in map(json.loads, log.read_text().splitlines()):
+            if "remove" in action:
+                files.pop(action["remove"]["path"], None)
+            if "add" in action:
+                files[action["add"]["path"]] = action["add"]["partitionValues"]
+    for name, partition in files.items():
+        for record in pq.ParquetFile(folder / urllib.parse.unquote(name)).read().to_pylist():
+            yield json.dumps(record | partition, default=str, sort_keys=True)
 
 
 def naming(found: dict[str, list[str]], *texts: str) -> dict[str, int]:

@@ -5,7 +5,7 @@ because a run that is killed finds in it the ids by which it clears the rest. Ea
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import functions as F
 
@@ -16,8 +16,16 @@ from pagerec_dbx.ledger import Ledger
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import CLICKS, FORGOTTEN, PAGE_VIEWS, Table
 from pagerec_dbx.stages.forget_result import ForgetResult
-from pagerec_dbx.stages.viewer_tables import ID_NAMES, cut_tables, every_table, hash_tables, id_tables, text_tables
-from pagerec_dbx.stages.viewer_traces import Traces, counted, find_traces, frame_of, texts_naming
+from pagerec_dbx.stages.viewer_tables import (
+    ID_NAMES,
+    cut_tables,
+    every_table,
+    hash_tables,
+    id_tables,
+    key_id,
+    text_tables,
+)
+from pagerec_dbx.stages.viewer_traces import Found, Traces, counted, find_traces, frame_of, texts_naming
 from pagerec_dbx.tables import Tables, union_all
 
 _UNREADABLE = "user_hash IS NULL AND raw IS NOT NULL"  # refused lines that could be anybody's
@@ -61,10 +69,10 @@ def _forget_viewers(tables: Tables, traces: Traces, now: dt.datetime) -> tuple[t
     require_unread(folders, now)
     _list(tables, traces.hashes, now)
     snapshots = remove_unread(folders, now)
-    removed = counted(tables, _holding(), traces.marks())
+    found = counted(tables, _holding(), traces.marks())
     _touch_days(tables, traces)
-    _remove(tables, traces, removed)
-    return snapshots, removed
+    _remove(tables, traces, found)
+    return snapshots, {name: one.records for name, one in found.items() if one.records}
 
 
 def _holding() -> list[Table]:
@@ -84,25 +92,27 @@ def _touch_days(tables: Tables, traces: Traces) -> None:
         ledger.written(table, dict.fromkeys(days & ledger.revisions(table).keys(), "forgotten viewers"))
 
 
-def _remove(tables: Tables, traces: Traces, records: dict[str, int]) -> None:
-    """Clear the tables that have records of these viewers; in `records` all preparations are counted that go."""
+def _remove(tables: Tables, traces: Traces, found: Mapping[str, Found]) -> None:
+    """Clear the tables that have records of these viewers."""
     spark = tables.spark
     ids = {name: frame_of(spark, name, traces.ids[name], "bigint") for name in ID_NAMES}
     listed = frame_of(spark, "user_hash", traces.hashes)
     # A preparation reads old versions of the tables, in which they stand: `prepare` has to make another one.
     for table in cut_tables():
-        if traces.ids["page_view_id"] and table.name in records:
-            records[table.name] = tables.read(table).count()
+        if traces.ids["page_view_id"] and table.name in found:
             tables.delete(table, "true")
     for table in id_tables():
-        for name in ID_NAMES:
-            if name in table.column_names and records.get(table.name):
-                tables.delete_matching(table, ids[name], name)
+        if _any(found, table):
+            tables.delete_matching(table, ids[key_id(table)], key_id(table))
     for table in hash_tables():
-        if records.get(table.name):
-            if table in text_tables():
-                tables.delete_matching(table, texts_naming(tables, table, listed), "raw")
+        if _any(found, table):
             tables.delete_matching(table, listed, "user_hash")
+        if table.name in found and found[table.name].in_text_alone:
+            tables.delete_matching(table, texts_naming(tables, table, listed), "raw")
+
+
+def _any(found: Mapping[str, Found], table: Table) -> bool:
+    return table.name in found and found[table.name].records > 0
 
 
 def _purge_unreadable(tables: Tables) -> int:
@@ -128,7 +138,7 @@ def require_gone(tables: Tables, traces: Traces) -> int:
         ForgetError: something of them is left.
     """
     found = counted(tables, [table for table in every_table() if table is not FORGOTTEN], traces.marks())
-    left = [f"{count:,} records of table `{name}`" for name, count in found.items() if count]
+    left = [f"{one.records:,} records of table `{name}`" for name, one in found.items() if one.records]
     folders = snapshots_of(tables.home.snapshots, traces.ids["page_view_id"], traces.hashes)
     left += [f"snapshot {folder.name}" for folder in folders]
     if left:

@@ -93,7 +93,7 @@ def _rewrite(tables: Tables, mapped: DataFrame) -> int:
 
 def _require_no_old(tables: Tables, hashes: Mapping[str, str]) -> None:
     found = counted(tables, every_table(), list(hashes))
-    left = [f"{count:,} in `{name}`" for name, count in found.items() if count]
+    left = [f"{one.records:,} in `{name}`" for name, one in found.items() if one.records]
     if left:
         raise RekeyError(
             "hashes by the old key are left",

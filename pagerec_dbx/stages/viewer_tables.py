@@ -27,13 +27,21 @@ def hash_tables() -> list[Table]:
 
 
 def id_tables() -> list[Table]:
-    """Tables without a hash, whose records are found by the ids of the viewer's page views and clicks."""
-    return [table for table in _without_hash() if set(table.column_names) & set(ID_NAMES)]
+    """Tables without a hash, whose records are found by the ids of the viewer's page views and clicks.
+
+    A click and the page view that it is matched with are of one viewer, so the id in the key finds them all.
+    """
+    return [table for table in _without_hash() if set(table.key) & set(ID_NAMES)]
+
+
+def key_id(table: Table) -> str:
+    """By which id the records of one of `id_tables` are found."""
+    return next(name for name in ID_NAMES if name in table.key)
 
 
 def cut_tables() -> list[Table]:
     """Tables in which a page view only marks a place in time, inside a struct."""
-    return [table for table in _without_hash() if id_paths(table) and table not in id_tables()]
+    return [table for table in _without_hash() if any("." in path for path in id_paths(table))]
 
 
 def text_tables() -> list[Table]:

@@ -1,4 +1,7 @@
-"""What the tables and snapshots of a home hold of some viewers: their ids, their days, and how many records."""
+"""What the tables of a home hold of some viewers: their ids, their days, and how many records.
+
+Each question is one job over all tables: what they have in common is put together first, and looked up once.
+"""
 
 import dataclasses
 import datetime as dt
@@ -13,7 +16,14 @@ from pagerec_dbx.schemas import BRONZE_EVENTS, BRONZE_PAGE_VIEWS, CLICKS, PAGE_V
 from pagerec_dbx.stages.viewer_tables import ID_NAMES, hash_tables, id_paths, text_columns
 from pagerec_dbx.tables import Tables, union_all
 
-_DAYS = {"view_day": (PAGE_VIEWS, BRONZE_PAGE_VIEWS), "click_day": (CLICKS, BRONZE_EVENTS)}
+_VIEW_DAY, _CLICK_DAY, _REQUEST = "view day", "click day", "request"
+# What is told of a viewer beside ids: table -> (kind, column).
+_TOLD = {
+    PAGE_VIEWS: ((_VIEW_DAY, "day"), (_REQUEST, "request_id")),
+    BRONZE_PAGE_VIEWS: ((_VIEW_DAY, "day"), (_REQUEST, "request_id")),
+    CLICKS: ((_CLICK_DAY, "day"),),
+    BRONZE_EVENTS: ((_CLICK_DAY, "day"),),
+}
 _MOST_BROADCAST = 2_000_000  # texts of about 100 bytes
 
 
@@ -37,36 +47,41 @@ class Traces:
 
 def find_traces(tables: Tables, hashes: Sequence[str]) -> Traces:
     """The ids and days of all records that name one of these viewers."""
-    listed = frame_of(tables.spark, "user_hash", hashes)
-    existing = {table: theirs(tables, table, listed) for table in hash_tables() if tables.exists(table)}
-    parts = [_told(existing[table], kind, F.col(kind)) for table in existing for kind in ("user_hash", *ID_NAMES)
-             if kind in table.column_names]  # fmt: skip
-    for kind, of in _DAYS.items():
-        parts += [_told(existing[table], kind, F.col("day")) for table in of if table in existing]
-    if BRONZE_PAGE_VIEWS in existing and tables.exists(CLICKS):
-        requests = existing[BRONZE_PAGE_VIEWS].select("request_id").where("request_id IS NOT NULL").distinct()
-        asked = tables.read(CLICKS).join(requests, "request_id", how="left_semi")
-        parts.append(_told(asked, "click_day", F.col("day")))
-    told: dict[str, set[str]] = {kind: set() for kind in ("user_hash", *ID_NAMES, *_DAYS)}
-    for row in union_all(parts).distinct().collect() if parts else ():
-        told[row["kind"]].add(row["text"])
+    parts = [_told(tables, table) for table in hash_tables() if tables.exists(table)]
+    told: dict[str, set[str]] = {kind: set() for kind in ("user_hash", *ID_NAMES, _VIEW_DAY, _CLICK_DAY, _REQUEST)}
+    if parts and hashes:
+        listed = F.broadcast(frame_of(tables.spark, "user_hash", hashes))
+        theirs = union_all(parts).join(listed, "user_hash", how="left_semi")
+        for row in theirs.select(F.explode("told").alias("told")).select("told.*").distinct().collect():
+            told[row["kind"]].add(row["text"])
     return Traces(
         hashes=tuple(hashes),
         known=len(told["user_hash"]),
         ids={name: tuple(sorted(map(int, told[name]))) for name in ID_NAMES},
-        view_days=frozenset(map(dt.date.fromisoformat, told["view_day"])),
-        click_days=frozenset(map(dt.date.fromisoformat, told["click_day"])),
+        view_days=frozenset(map(dt.date.fromisoformat, told[_VIEW_DAY])),
+        click_days=frozenset(map(dt.date.fromisoformat, told[_CLICK_DAY])) | _asked_days(tables, told[_REQUEST]),
     )
 
 
-def theirs(tables: Tables, table: Table, listed: DataFrame) -> DataFrame:
-    """The records of a table whose user_hash is listed."""
-    return tables.read(table).join(F.broadcast(listed), "user_hash", how="left_semi")
+def _told(tables: Tables, table: Table) -> DataFrame:
+    """One record per record of a table: user_hash, told array<struct<kind, text>>."""
+    own = [(name, name) for name in ("user_hash", *ID_NAMES) if name in table.column_names]
+    pairs = [
+        F.struct(F.lit(kind).alias("kind"), F.col(column).cast("string").alias("text"))
+        for kind, column in (*own, *_TOLD.get(table, ()))
+    ]
+    told = F.filter(F.array(*pairs), lambda pair: pair["text"].isNotNull())
+    return tables.read(table).select("user_hash", told.alias("told"))
 
 
-def _told(frame: DataFrame, kind: str, column: Column) -> DataFrame:
-    known = frame.where(column.isNotNull())
-    return known.select(F.lit(kind).alias("kind"), column.cast("string").alias("text"))
+def _asked_days(tables: Tables, requests: Iterable[str]) -> frozenset[dt.date]:
+    """The days of clicks, whoever's, that name one of these requests."""
+    listed = sorted(requests)
+    if not listed or not tables.exists(CLICKS):
+        return frozenset()
+    named = F.broadcast(frame_of(tables.spark, "request_id", listed))
+    asked = tables.read(CLICKS).join(named, "request_id", how="left_semi")
+    return frozenset(row["day"] for row in asked.select("day").distinct().collect())
 
 
 def frame_of(spark: SparkSession, name: str, values: Iterable, kind: str = "string") -> DataFrame:
@@ -77,31 +92,48 @@ def frame_of(spark: SparkSession, name: str, values: Iterable, kind: str = "stri
 # --- counting ---------------------------------------------------------------------------------------------------------
 
 
-def counted(tables: Tables, of: Iterable[Table], marks: Sequence[str]) -> dict[str, int]:
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """How many records of one table hold a mark."""
+
+    records: int
+    in_text_alone: int  # of them, within the text of a refused line and in no column
+
+
+def counted(tables: Tables, of: Iterable[Table], marks: Sequence[str]) -> dict[str, Found]:
     """How many records of each table hold one of these marks, in any column that is a text or an id.
 
-    One job over all tables. Tables that do not exist are left out.
+    Tables that do not exist are left out.
     """
+    names = [table for table in of if tables.exists(table)]
+    found = {table.name: Found(0, 0) for table in names}
+    if not found or not marks:
+        return found
     listed = frame_of(tables.spark, "mark", marks)
     listed = F.broadcast(listed) if len(marks) <= _MOST_BROADCAST else listed
-    counts = [_count(tables, table, listed) for table in of if tables.exists(table)]
-    return {row["name"]: row["records"] for row in union_all(counts).collect()} if counts else {}
+    marked = union_all([_marked(tables, table) for table in names])
+    exploded = marked.select("name", "number", F.explode("marks").alias("one")).select("name", "number", "one.*")
+    records = exploded.join(listed, "mark", how="left_semi").groupBy("name", "number").agg(F.min("text").alias("text"))
+    counts = records.groupBy("name").agg(F.count("*").alias("records"), F.count_if("text").alias("in_text_alone"))
+    return found | {row["name"]: Found(row["records"], row["in_text_alone"]) for row in counts.collect()}
 
 
-def _count(tables: Tables, table: Table, listed: DataFrame) -> DataFrame:
-    # The number is given before the marks are taken apart: a record with several of them counts once.
-    marked = tables.read(table).select(F.monotonically_increasing_id().alias("number"), marks_of(table).alias("marks"))
-    found = marked.select("number", F.explode("marks").alias("mark")).join(listed, "mark", how="left_semi")
-    return found.agg(F.countDistinct("number").alias("records")).select(F.lit(table.name).alias("name"), "records")
+def _marked(tables: Tables, table: Table) -> DataFrame:
+    """One record per record of a table: name, number, marks array<struct<mark, text>>.
+
+    All that could stand for a viewer is a mark: texts, ids, and the hashes within a refused line (`text`).
+    """
+    columns = [F.col(name) for name in text_columns(table)]
+    columns += [_mark(name, F.col(path)) for path, name in id_paths(table).items()]
+    marks = F.transform(F.array(*columns), lambda mark: _struct(mark, False))
+    if "raw" in table.column_names:
+        marks = F.concat(marks, F.transform(hashes_in_raw(), lambda mark: _struct(mark, True)))
+    number = F.monotonically_increasing_id().alias("number")  # a record with several marks counts once
+    return tables.read(table).select(F.lit(table.name).alias("name"), number, marks.alias("marks"))
 
 
-def marks_of(table: Table) -> Column:
-    """All that could stand for a viewer in a record: its texts, the hashes within a refused line, its ids."""
-    marks = F.array(
-        *(F.col(name) for name in text_columns(table)),
-        *(_mark(name, F.col(path)) for path, name in id_paths(table).items()),
-    )
-    return F.concat(marks, hashes_in_raw()) if "raw" in table.column_names else marks
+def _struct(mark: Column, in_text: bool) -> Column:
+    return F.struct(mark.alias("mark"), F.lit(in_text).alias("text"))
 
 
 def hashes_in_raw() -> Column:
@@ -114,6 +146,6 @@ def _mark(name: str, value):
 
 
 def texts_naming(tables: Tables, table: Table, listed: DataFrame) -> DataFrame:
-    """The different texts of refused lines in which a listed hash stands: raw."""
+    """The different texts of refused lines in which a listed user_hash stands: raw."""
     told = tables.read(table).where("raw IS NOT NULL").select("raw", F.explode(hashes_in_raw()).alias("user_hash"))
     return told.join(F.broadcast(listed), "user_hash", how="left_semi").select("raw").distinct()
