@@ -21,10 +21,12 @@ SETTINGS = IngestSettings(max_quarantined_share=1.0)
 BROKEN = '{"user_id": "bob", "request_id": 1, "user_id": "ann"'  # of bob's and ann's, and no JSON
 
 
-def _logs(logs, key) -> None:
-    ann = user_hash(key.read(), "ann")
+def _logs(logs) -> None:
     write(logs, "service_logs", [service("q1", "ann", 0), service("q2", "bob", 5), BROKEN, "{"])
     write(logs, "click_logs", [click("r2", "q1", "ann", 5), click("r1", "q2", "bob", 6)], "odd[1].jsonl")  # no stream
+
+
+def _hashed_logs(logs, ann: str) -> None:
     write(logs, "hashed_payloads", [payload(ann, 9)])
     write(logs, "page_events", [event("r3", ann, 12), event("r3", "cat", 12)])
 
@@ -37,15 +39,13 @@ def _forget(tables: Tables, *hashes: str) -> None:
 def test_lines_of_a_forgotten_viewer_are_counted_and_not_kept(tables, tmp_path):
     key, _ = ensure_key(tables.home, derived_from_seed=1)
     ann = user_hash(key.read(), "ann")
-    _logs(tmp_path / "logs", key)
+    _logs(tmp_path / "logs")
     _forget(tables, ann)
     result = ingest(tables, tmp_path / "logs", key, SETTINGS, NOW)
-    assert (result.read, result.good, result.quarantined) == (9, 3, 6)
+    assert (result.read, result.good, result.quarantined) == (6, 2, 4)
     lines = tables.read(QUARANTINE).select("source", "reason", "raw", "user_hash").collect()
     of_ann = [line for line in lines if line["reason"] == "forgotten_viewer"]
-    assert sorted(line["source"] for line in of_ann) == [
-        "click_logs", "hashed_payloads", "page_events", "service_logs", "service_logs",
-    ]  # fmt: skip
+    assert sorted(line["source"] for line in of_ann) == ["click_logs", "service_logs", "service_logs"]
     assert all(line["raw"] is None and line["user_hash"] is None for line in of_ann)
     assert tables.read(INGESTED_FILES).where("lines <> good + quarantined").isEmpty()
     found = content(tables)
@@ -56,19 +56,24 @@ def test_lines_of_a_forgotten_viewer_are_counted_and_not_kept(tables, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_same_lines_are_kept_while_nobody_is_on_the_list(tables, tmp_path):
-    """The control."""
+@pytest.mark.parametrize("listed", [False, True])
+def test_lines_of_every_log_are_kept_or_not_by_the_list(tables, tmp_path, listed):
+    """Without the list it is the control."""
     key, _ = ensure_key(tables.home, derived_from_seed=1)
-    _logs(tmp_path / "logs", key)
+    ann = user_hash(key.read(), "ann")
+    _logs(tmp_path / "logs")
+    _hashed_logs(tmp_path / "logs", ann)
+    if listed:
+        _forget(tables, ann)
     result = ingest(tables, tmp_path / "logs", key, SETTINGS, NOW)
-    assert (result.read, result.good, result.quarantined) == (9, 7, 2)
-    held = naming(content(tables), user_hash(key.read(), "ann"))
-    assert held.keys() == {"bronze_page_views", "bronze_events", "page_views", "clicks", "quarantine"}
+    assert (result.read, result.good, result.quarantined) == ((9, 3, 6) if listed else (9, 7, 2))
+    kept = {"bronze_page_views", "bronze_events", "page_views", "clicks", "quarantine"}
+    assert naming(content(tables), ann).keys() == ({"forgotten"} if listed else kept)
 
 
 def test_an_empty_list_costs_nothing_in_the_plan(tables, tmp_path):
     key, _ = ensure_key(tables.home, derived_from_seed=1)
-    _logs(tmp_path / "logs", key)
+    _hashed_logs(tmp_path / "logs", "ann")
     files = [file for file in list_log_files(tmp_path / "logs") if file.source == "hashed_payloads"]
     lines = read_lines(tables.spark, files)
     reading = Reading(1, key, _plausible(SETTINGS, NOW), SETTINGS.max_line_bytes)
