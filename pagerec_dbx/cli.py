@@ -16,6 +16,7 @@ from pagerec_dbx import __version__
 from pagerec_dbx.config import flat, load_settings
 from pagerec_dbx.errors import PagerecError
 from pagerec_dbx.home import Home, locked, open_home, require_layout
+from pagerec_dbx.stages.rekey_note import require_no_move
 from pagerec_dbx.workbench import Workbench
 
 
@@ -45,6 +46,8 @@ def _command(name: str, *, writes: bool, example: str):
             bench = Workbench(open_home(home) if changes else Home(home), settings)
             if changes:
                 with locked(bench.home, name):
+                    if name != "rekey":
+                        require_no_move(bench.home)
                     outcome = body(bench, **options)
             else:
                 outcome = body(bench, **options)
@@ -268,6 +271,38 @@ def report(bench: Workbench) -> Outcome:
     curves = bench.registry.curves(version) if version else ()
     result = stage(bench.tables, bench.now(), version, curves, smoothing_of(bench, version) if version else None)
     return Outcome(_plain(result), f"{result.headline}\n{result.path}")
+
+
+@_command("forget", writes=True, example="pagerec forget --user-id-file ids.txt --purge-unreadable")
+@click.option("--user-id-file", type=click.Path(dir_okay=False), help="UTF-8 text, one raw user id a line.")
+@click.option("--purge-unreadable", is_flag=True, help="Remove refused lines, too, in which no user could be read.")
+@click.option("--vacuum", is_flag=True, help="Delete the tables' versions of more than history_days (7) ago.")
+def forget(bench: Workbench, user_id_file: str | None, purge_unreadable: bool, vacuum: bool) -> Outcome:
+    """Remove viewers from every table and snapshot, for good.
+
+    Their hashes stay on a list that ingest honours, so that a replay of the logs does not bring them back. The logs
+    themselves are yours to clean (docs/forgetting.md).
+    """
+    from pagerec_dbx.stages.viewer_commands import run_forget
+
+    parts = run_forget(bench, _path(user_id_file), purge_unreadable, vacuum)
+    data = {key: value for part in parts for key, value in part.to_json().items()}
+    return Outcome(data, "\n".join(part.to_text() for part in parts))
+
+
+@_command("rekey", writes=True, example="pagerec rekey --ids ids.csv --new-key-file new.key")
+@click.option("--ids", required=True, type=click.Path(dir_okay=False), help="CSV file: old_id,new_id of every viewer.")
+@click.option("--new-key-file", required=True, type=click.Path(dir_okay=False), help="64 hex digits.")
+@click.option("--drop-refused", is_flag=True, help="Remove refused lines whose user is not in the file.")
+def rekey(bench: Workbench, ids: str, new_key_file: str, drop_refused: bool) -> Outcome:
+    """Move the home to another hashing key, or say why it cannot be.
+
+    The file has a header: old_id,new_id, or user_id alone where the ids stay, or hashes under old_hash or new_hash.
+    """
+    from pagerec_dbx.stages.viewer_commands import run_rekey
+
+    result = run_rekey(bench, Path(ids), Path(new_key_file), drop_refused)
+    return Outcome(_plain(result), result.to_text())
 
 
 @_command("demo", writes=True, example="pagerec demo --home demo")

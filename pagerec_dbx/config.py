@@ -56,6 +56,16 @@ class IngestSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class ForgetSettings:
+    """Settings of `pagerec forget`."""
+
+    history_days: float = 7.0  # old versions of the tables are kept this long after a viewer was removed
+
+    def __post_init__(self):
+        _require(self.history_days >= 0, "history_days", "at least 0", self.history_days)
+
+
+@dataclasses.dataclass(frozen=True)
 class JoinSettings:
     """Settings of `pagerec join`."""
 
@@ -257,6 +267,7 @@ class Settings:
 
     simulate: SimulateSettings = SimulateSettings()
     ingest: IngestSettings = IngestSettings()
+    forget: ForgetSettings = ForgetSettings()
     join: JoinSettings = JoinSettings()
     prepare: PrepareSettings = PrepareSettings()
     model: ModelSettings = ModelSettings()

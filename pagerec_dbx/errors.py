@@ -138,5 +138,17 @@ class CheckpointError(LogsError):
     """A stream's checkpoint that does not belong to the tables."""
 
 
+class IdsFileError(PagerecError):
+    """A file of user ids that cannot be read or says nothing."""
+
+
+class ForgetError(PagerecError):
+    """A viewer who cannot be forgotten, or of whom something is left."""
+
+
+class RekeyError(PagerecError):
+    """A home that cannot be moved to another hashing key, or is being moved."""
+
+
 class HealthError(PagerecError):
     """A measure of the joins is past its limit."""

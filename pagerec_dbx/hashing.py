@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pagerec_dbx.errors import KeyFileError
-from pagerec_dbx.home import Home
+from pagerec_dbx.home import Home, require_same_key
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -33,27 +33,40 @@ class HashingKey:
         """
         if os.environ.get(VARIABLE):
             return os.environ[VARIABLE].encode("utf-8")
-        try:
-            text = Path(self.file).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise KeyFileError(
-                f"hashing key file {self.file} cannot be read",
-                got=type(error).__name__,
-                fix=f"Restore it from its backup, or set {VARIABLE}",
-            ) from error
-        if not re.fullmatch(r"[0-9a-f]{64}", text):
-            raise KeyFileError(
-                f"hashing key file {self.file} is malformed",
-                wanted="64 lower-case hex digits",
-                got=f"{len(text)} characters",
-                fix="Restore it from its backup",
-            )
-        return text.encode("ascii")
+        return read_key_file(Path(self.file), f"Restore it from its backup, or set {VARIABLE}")
+
+
+def read_key_file(file: Path, fix: str) -> bytes:
+    """The key that stands in a file.
+
+    Args:
+        fix: what to do where it is missing or malformed.
+
+    Raises:
+        KeyFileError: it does not exist, or does not hold 64 hex digits.
+    """
+    try:
+        text = file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFileError(f"hashing key file {file} cannot be read", got=type(error).__name__, fix=fix) from error
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise KeyFileError(
+            f"hashing key file {file} is malformed",
+            wanted="64 lower-case hex digits",
+            got=f"{len(text)} characters",
+            fix=fix,
+        )
+    return text.encode("ascii")
 
 
 def fingerprint(key: HashingKey) -> str:
     """What tells keys apart and does not give them away: 16 hex digits."""
-    return user_hash(key.read(), "pagerec: which key is this?")[:16]
+    return fingerprint_of(key.read())
+
+
+def fingerprint_of(secret: bytes) -> str:
+    """The same, of the key itself."""
+    return user_hash(secret, "pagerec: which key is this?")[:16]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +92,23 @@ def existing_key(home: Home) -> HashingKey | None:
     return key
 
 
+def required_key(home: Home) -> HashingKey:
+    """The key by which the home's user ids are hashed.
+
+    Raises:
+        KeyFileError: there is none, or another one.
+    """
+    key = existing_key(home)
+    if key is None:
+        raise KeyFileError(
+            f"home {home.name} has no hashing key",
+            wanted=f"{home.key_file} or {VARIABLE}",
+            fix="Check --home; a home gets its key when logs are ingested",
+        )
+    require_same_key(home, fingerprint(key))
+    return key
+
+
 def throw_away_key() -> ThrowAwayKey:
     """A new key, for hashes that are only to be looked at."""
     return ThrowAwayKey("", secrets.token_hex(32))
@@ -93,13 +123,18 @@ def ensure_key(home: Home, derived_from_seed: int | None = None) -> tuple[Hashin
     existing = existing_key(home)
     if existing is not None:
         return existing, False
-    text = secrets.token_hex(32) if derived_from_seed is None else _derived(derived_from_seed)
+    write_key_file(home, secrets.token_hex(32) if derived_from_seed is None else _derived(derived_from_seed))
+    return HashingKey(str(home.key_file)), True
+
+
+def write_key_file(home: Home, text: str) -> None:
+    """Put a key into the home's key file, readable by its owner only, in one step."""
     aside = home.key_file.with_name(f".hash.key.{os.getpid()}")
+    aside.unlink(missing_ok=True)  # left by a killed process of the same number
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(text + "\n")
     aside.replace(home.key_file)
-    return HashingKey(str(home.key_file)), True
 
 
 def _derived(seed: int) -> str:

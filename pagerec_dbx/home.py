@@ -118,17 +118,28 @@ def require_same_key(home: Home, fingerprint: str) -> None:
     Raises:
         KeyFileError: the home's ids were hashed by another key, so that a viewer would become two.
     """
-    marker = home.folder / "home.json"
-    content = json.loads(marker.read_text(encoding="utf-8"))
-    if "key" not in content:
-        write_atomically(marker, json.dumps(content | {"key": fingerprint}) + "\n")
-    elif content["key"] != fingerprint:
+    kept = key_fingerprint(home)
+    if kept is None:
+        replace_fingerprint(home, fingerprint)
+    elif kept != fingerprint:
         raise KeyFileError(
             f"the hashing key is not the one that home {home.name} was made with",
-            wanted=f"the key with the fingerprint {content['key']}",
+            wanted=f"the key with the fingerprint {kept}",
             got=fingerprint,
             fix="Restore hash.key or PAGEREC_KEY from its backup",
         )
+
+
+def key_fingerprint(home: Home) -> str | None:
+    """By which key the home's user ids are hashed; None before any was."""
+    return json.loads((home.folder / "home.json").read_text(encoding="utf-8")).get("key")
+
+
+def replace_fingerprint(home: Home, fingerprint: str) -> None:
+    """The home's user ids are hashed by another key from now on."""
+    marker = home.folder / "home.json"
+    content = json.loads(marker.read_text(encoding="utf-8"))
+    write_atomically(marker, json.dumps(content | {"key": fingerprint}) + "\n")
 
 
 def write_atomically(path: Path, text: str) -> None:

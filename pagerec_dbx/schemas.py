@@ -176,6 +176,18 @@ INGESTED_FILES = Table(
     key=("file",),
 )
 
+# The hashes stay, so that a replay of the logs brings nobody back. `removed_at` is null until the removal was proven.
+FORGOTTEN = Table(
+    "forgotten",
+    "viewer that was forgotten",
+    _columns("""
+        user_hash    string!
+        forgotten_at timestamp!
+        removed_at   timestamp
+    """),
+    key=("user_hash",),
+)
+
 CLICK_MATCHES = Table(
     "click_matches",
     "click",

@@ -3,7 +3,7 @@
 import dataclasses
 import datetime as dt
 import functools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from delta.tables import DeltaTable
@@ -22,6 +22,7 @@ _PROPERTIES = {
     "delta.columnMapping.mode": "none",
 }
 _SMALL_FILE_BYTES = 16 * 2**20
+_SHORT_RETENTION = "spark.databricks.delta.retentionDurationCheck.enabled"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +91,32 @@ class Tables:
         """Remove the records that meet a condition."""
         self._delta(table).delete(condition)
 
+    def delete_matching(self, table: Table, keys: DataFrame, on: str) -> None:
+        """Remove the records whose column `on` is among those of a frame with that one column."""
+        self._delta(table).alias("old").merge(keys.alias("gone"), f"old.{on} = gone.{on}").whenMatchedDelete().execute()
+
     def update(self, table: Table, condition: Column, values: dict[str, Column]) -> None:
         """Change columns of the records that meet a condition."""
         self._delta(table).update(condition, values)
+
+    def update_matching(
+        self, table: Table, frame: DataFrame, condition: str, values: Mapping[str, str | Column]
+    ) -> None:
+        """Change columns of the records (`old`) that one record of a frame (`new`) matches."""
+        merge = self._delta(table).alias("old").merge(frame.alias("new"), condition)
+        merge.whenMatchedUpdate(set=dict(values)).execute()
+
+    def vacuum(self, table: Table, hours: float) -> None:
+        """Delete the files that only versions replaced more than `hours` ago need, and what killed runs left.
+
+        Delta refuses less than a week unless it is told that nobody else is at work; the home's lock says so.
+        """
+        before = self.spark.conf.get(_SHORT_RETENTION, "true")
+        self.spark.conf.set(_SHORT_RETENTION, "false")
+        try:
+            self._delta(table).vacuum(hours)
+        finally:
+            self.spark.conf.set(_SHORT_RETENTION, before)
 
     def replace(self, table: Table, frame: DataFrame) -> None:
         """Put these records in place of all that were there, in one commit."""

@@ -3,7 +3,8 @@
 import collections
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from types import ModuleType
 
 import pytest
 
@@ -12,7 +13,9 @@ from pagerec_dbx.home import write_atomically
 from pagerec_dbx.stages import ingest_run
 from pagerec_dbx.tables import Tables
 
-WRITING = ("append", "append_stream", "delete", "replace", "replace_where", "insert_new")
+WRITING = (
+    "append", "append_stream", "delete", "delete_matching", "replace", "replace_where", "insert_new", "update_matching",
+)  # fmt: skip
 
 
 class Stopped(Exception):
@@ -29,8 +32,14 @@ class Point:
 
 
 @contextlib.contextmanager
-def stopping(at: Point | None = None, after: bool = False) -> Iterator[list[Point]]:
-    """Let the run inside the block fail at a point, before or after it writes; the points that it came to are given."""
+def stopping(
+    at: Point | None = None, after: bool = False, functions: Sequence[tuple[ModuleType, str]] = ()
+) -> Iterator[list[Point]]:
+    """Let the run inside the block fail at a point, before or after it writes; the points that it came to are given.
+
+    Args:
+        functions: others that write, by module and name; their points have the method `call`.
+    """
     seen: list[Point] = []
     counts: collections.Counter = collections.Counter()
 
@@ -63,7 +72,23 @@ def stopping(at: Point | None = None, after: bool = False) -> Iterator[list[Poin
         if stop:
             raise Stopped(path.name)
 
+    def called(module: ModuleType, name: str):
+        real = getattr(module, name)
+
+        def call(*arguments, **named):
+            stop = reached("call", name)
+            if stop and not after:
+                raise Stopped(name)
+            result = real(*arguments, **named)
+            if stop:
+                raise Stopped(name)
+            return result
+
+        return call
+
     with pytest.MonkeyPatch.context() as patch:
+        for module, name in functions:
+            patch.setattr(module, name, called(module, name))
         for module in (ingest_run, ledger):
             patch.setattr(module, "write_atomically", write_note)
         for method in WRITING:
@@ -71,9 +96,9 @@ def stopping(at: Point | None = None, after: bool = False) -> Iterator[list[Poin
         yield seen
 
 
-def stopped_at(point: Point, after: bool, run) -> bool:
+def stopped_at(point: Point, after: bool, run, functions: Sequence[tuple[ModuleType, str]] = ()) -> bool:
     """Run until the point; False if the run came to its end without it."""
-    with stopping(point, after):
+    with stopping(point, after, functions):
         try:
             run()
         except Stopped:

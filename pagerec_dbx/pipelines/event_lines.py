@@ -5,7 +5,17 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.pipelines import parsing
 from pagerec_dbx.pipelines.forms import EVENTS
-from pagerec_dbx.pipelines.lines import Reading, User, finished, id_of, identifier, missing, nested, with_fields
+from pagerec_dbx.pipelines.lines import (
+    CLICK_IDENTITY,
+    Reading,
+    User,
+    finished,
+    id_of,
+    identifier,
+    missing,
+    nested,
+    with_fields,
+)
 
 CLICK = "row_click"
 
@@ -85,6 +95,6 @@ def _number_faults(position: Column, reading: Reading) -> list[Column]:
 
 
 def _with_click_id(events: DataFrame) -> DataFrame:
-    identity = id_of("source", "user_hash", "request_id", "happened_at", "row_id", "row_position")
+    identity = id_of(*CLICK_IDENTITY)
     is_click = F.col("reason").isNull() & (F.col("event") == CLICK)
     return events.withColumn("click_id", F.when(is_click, identity))

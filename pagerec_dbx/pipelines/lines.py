@@ -12,6 +12,10 @@ from pagerec_dbx.pipelines.mapping import Form, Mapping
 from pagerec_dbx.pipelines.parsing import Plausible
 from pagerec_dbx.pipelines.quarantine import identified
 
+# What tells two records of bronze apart; `pagerec rekey` makes the ids anew from the same columns.
+PAGE_VIEW_IDENTITY = ("source", "user_hash", "request_id", "served_at", "menu")
+CLICK_IDENTITY = ("source", "user_hash", "request_id", "happened_at", "row_id", "row_position")
+
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
@@ -22,6 +26,7 @@ class Reading:
     plausible: Plausible
     max_line_bytes: int
     mapping: Mapping = Mapping()
+    forgotten: frozenset[str] = frozenset()  # user hashes that no text may hold
 
 
 def with_fields(lines: DataFrame, source: str, reading: Reading) -> DataFrame:
@@ -85,7 +90,11 @@ def finished(
     is_good = F.col("reason").isNull()
     judged = typed.withColumn("reason", F.coalesce("fault", *faults))
     told = identified(
-        F.when(~is_good, F.col("line")), F.when(is_good, user.id), reading.key, reading.mapping.id_keys(source)
+        F.when(~is_good, F.col("line")),
+        F.when(is_good, user.id),
+        reading.key,
+        reading.mapping.id_keys(source),
+        reading.forgotten,
     )
     return judged.withColumn("told", told).select(
         F.lit(source).alias("source"),

@@ -5,7 +5,17 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.pipelines import parsing
 from pagerec_dbx.pipelines.history_lines import with_history
-from pagerec_dbx.pipelines.lines import Reading, User, finished, id_of, identifier, missing, nested, with_fields
+from pagerec_dbx.pipelines.lines import (
+    PAGE_VIEW_IDENTITY,
+    Reading,
+    User,
+    finished,
+    id_of,
+    identifier,
+    missing,
+    nested,
+    with_fields,
+)
 from pagerec_dbx.pipelines.menu_lines import with_menu
 
 MOST_OFFSET = 14 * 60  # minutes, the farthest any clock is from UTC
@@ -67,5 +77,5 @@ def _finished(typed: DataFrame, source: str, ids: dict[str, Column], user: User,
         "day": F.to_date("served_at"),
     }
     views = finished(read, source, faults, user, good, reading)
-    identity = id_of("source", "user_hash", "request_id", "served_at", "menu")
+    identity = id_of(*PAGE_VIEW_IDENTITY)
     return views.withColumn("page_view_id", F.when(F.col("reason").isNull(), identity))

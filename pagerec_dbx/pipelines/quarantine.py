@@ -13,6 +13,7 @@ from pagerec_dbx.pipelines.mapping import IdKeys
 DEFAULT_KEYS = IdKeys()
 MASKED_BYTES = 200  # kept of a line in which no key can be found
 KEPT_BYTES = 1 << 20  # of any line
+HASH = "[0-9a-f]{64}"  # a user_hash, as it stands in a masked text
 
 _IDENTIFIED = "struct<raw:string,user_hash:string>"
 # A mapped key may be as short as `id`: it counts where no other letters stand before it, the end of an escape apart.
@@ -25,15 +26,19 @@ _LONG_TOKEN = re.compile(r"[^\W_][\w-]{7,}")
 _DECODER = json.JSONDecoder()
 
 
-def identified(refused: Column, user_id: Column, key: HashingKey, keys: IdKeys) -> Column:
+def identified(
+    refused: Column, user_id: Column, key: HashingKey, keys: IdKeys, forgotten: frozenset[str] = frozenset()
+) -> Column:
     """What is known of a line's user, as struct<raw, user_hash>; either may be null.
 
     It hashes ids, so it is a Python function as `hashing.hashed` is. It is one function for both kinds of lines because
     each takes whole records out of the engine and back.
 
     Args:
-        refused: the line, if it is refused: it gives `raw`, the text to keep of it, and the user_hash that it tells.
+        refused: the line, if it is refused: it gives `raw`, the text to keep of it, and the user_hash that it tells. Of
+            one in which a forgotten viewer is named only that viewer's hash is given, and no text.
         user_id: the id, if the line is good and has one: it gives the user_hash.
+        forgotten: hashes of viewers.
     """
     import numpy as np
     import pandas as pd
@@ -43,7 +48,8 @@ def identified(refused: Column, user_id: Column, key: HashingKey, keys: IdKeys) 
         secret = key.read()
         hashes, raws = hash_all(secret, ids), np.full(len(lines), None)
         for at in np.flatnonzero(lines.notna()):
-            raws[at], hashes[at] = mask_line(bytes(lines.iat[at]), secret, keys)
+            told = mask_line(bytes(lines.iat[at]), secret, keys)
+            raws[at], hashes[at] = without_forgotten(told, forgotten)
         return pd.DataFrame({"raw": raws, "user_hash": hashes}, dtype=object)
 
     return identify(refused.cast("binary"), user_id)
@@ -60,6 +66,14 @@ def mask_line(octets: bytes, secret: bytes, keys: IdKeys = DEFAULT_KEYS) -> tupl
         return kept, _user_at(text, told, secret, keys)
     names = DEFAULT_KEYS.ids + DEFAULT_KEYS.hashes  # in this order: user_id counts where both are given
     return kept, next((hash_ for name in names for one, hash_ in told if one == name), None)
+
+
+def without_forgotten(kept: tuple[str, str | None], forgotten: frozenset[str]) -> tuple[str | None, str | None]:
+    """The same text and hash; if one of these viewers is named in the text, no text and that viewer's hash."""
+    if not forgotten:
+        return kept
+    named = next((hash_ for hash_ in re.findall(HASH, kept[0]) if hash_ in forgotten), None)
+    return kept if named is None else (None, named)
 
 
 def _user_at(text: str, told: list[tuple[str, str]], secret: bytes, keys: IdKeys) -> str | None:

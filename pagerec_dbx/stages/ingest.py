@@ -20,6 +20,7 @@ from pagerec_dbx.hashing import HashingKey, fingerprint
 from pagerec_dbx.home import require_same_key
 from pagerec_dbx.pipelines import bronze, silver, streams
 from pagerec_dbx.pipelines.files import LogFile, list_log_files, read_lines, require_unchanged
+from pagerec_dbx.pipelines.forgotten import forgotten_hashes, refuse_forgotten
 from pagerec_dbx.pipelines.lines import Reading
 from pagerec_dbx.pipelines.mapping import Mapping
 from pagerec_dbx.pipelines.parsing import Plausible
@@ -28,10 +29,12 @@ from pagerec_dbx.schemas import (
     BRONZE_ATTRIBUTES,
     BRONZE_EVENTS,
     BRONZE_PAGE_VIEWS,
+    FORGOTTEN,
     INGESTED_FILES,
     QUARANTINE,
     ROWS,
     TITLES,
+    Table,
 )
 from pagerec_dbx.spark import on_databricks
 from pagerec_dbx.stages.ingest_run import (
@@ -98,7 +101,8 @@ def ingest(
         return IngestResult(0, 0, 0, 0)
     if begun:
         say(f"Finishing run {run.number}, which was stopped")
-    reading = Reading(run.number, key, _plausible(settings, now), settings.max_line_bytes, mapping)
+    plausible, forgotten = _plausible(settings, now), forgotten_hashes(tables)
+    reading = Reading(run.number, key, plausible, settings.max_line_bytes, mapping, forgotten)
     result = _run(tables, run, begun, listed, reading, settings, now)
     _require_few_refused(result, settings)
     return result
@@ -121,7 +125,9 @@ def _run(
         _stream(tables, [file for file in run.readable if file.path not in held], listed, reading)
         kept = _with_passed_over(tables, run, reading)
         records = [_record(tables, one, kept, run.number, now) for one in run.counted]
-        _to_quarantine(tables, run, settings, now)
+        if begun or any(record[7] for record in records):
+            _to_quarantine(tables, run, now)
+        _expire_quarantine(tables, settings, now)
     with watch_spark(tables.spark, "reducing repeats"):
         rewrite_touched_days(tables, run.number, settings.repeat_seconds)
         files = tables.spark.createDataFrame(records, spark_schema(INGESTED_FILES)).coalesce(1)
@@ -166,7 +172,7 @@ def _stream(tables: Tables, files: list[LogFile], listed: list[LogFile], reading
         if not streams.can_stream([file for file in listed if file.folder == folder]):
             continue
         source = of_folder[0].source
-        typed = bronze.typed_lines(streams.streamed_lines(tables.spark, of_folder, on_databricks()), source, reading)
+        typed = _typed(tables, streams.streamed_lines(tables.spark, of_folder, on_databricks()), source, reading)
         queries.append(tables.append_stream(bronze.table_of(source), typed, _checkpoint(tables, folder)))
     try:
         for query in queries:
@@ -180,6 +186,12 @@ def _stream(tables: Tables, files: list[LogFile], listed: list[LogFile], reading
     finally:
         for query in queries:
             query.stop()
+
+
+def _typed(tables: Tables, lines: DataFrame, source: str, reading: Reading) -> DataFrame:
+    """The lines in the columns of bronze; where nobody was forgotten yet nothing is looked up."""
+    typed = bronze.typed_lines(lines, source, reading)
+    return refuse_forgotten(typed, tables.read(FORGOTTEN)) if reading.forgotten else typed
 
 
 def _cause(error: Exception) -> str:
@@ -202,8 +214,13 @@ def _with_passed_over(tables: Tables, run: Run, reading: Reading) -> Kept:
         if begun:
             tables.delete(table, (F.col("batch") == run.number) & F.col("file").isin(begun))
         # One append is one commit, and where it was made no file is wrong any more.
-        tables.append(table, bronze.typed_lines(read_lines(tables.spark, of_folder), source, reading))
+        tables.append(table, _typed(tables, read_lines(tables.spark, of_folder), source, reading))
     return _held(tables, run) if wrong else kept
+
+
+def _bronze_tables(run: Run) -> list[Table]:
+    """The tables that hold lines of the run."""
+    return [table for table in bronze.BRONZE_TABLES if table in map(bronze.table_of, run.sources)]
 
 
 def _by_folder(files: Iterable[LogFile]) -> dict[Path, list[LogFile]]:
@@ -215,7 +232,7 @@ def _by_folder(files: Iterable[LogFile]) -> dict[Path, list[LogFile]]:
 
 def _held(tables: Tables, run: Run) -> Kept:
     """What bronze holds of this run's files."""
-    counts = union_all([bronze.counted(tables.read(table), run.number) for table in bronze.BRONZE_TABLES])
+    counts = union_all([bronze.counted(tables.read(table), run.number) for table in _bronze_tables(run)])
     return {row["file"]: (row["good"], row["quarantined"]) for row in counts.collect()}  # one a file
 
 
@@ -240,12 +257,20 @@ def _record(tables: Tables, one: CountedFile, kept: Kept, batch: int, now: dt.da
 # --- quarantine and attributes ----------------------------------------------------------------------------------------
 
 
-def _to_quarantine(tables: Tables, run: Run, settings: IngestSettings, now: dt.datetime) -> None:
-    """The run's refused lines; those that have been kept long enough go, from bronze too."""
-    refused = [bronze.refused(tables.read(table), run.number) for table in bronze.BRONZE_TABLES]
-    refused.append(bronze.unreadable(tables.spark, run.unreadable, run.number))
+def _to_quarantine(tables: Tables, run: Run, now: dt.datetime) -> None:
+    """The run's refused lines."""
+    refused = [bronze.refused(tables.read(table), run.number) for table in _bronze_tables(run)]
+    if run.unreadable:
+        refused.append(bronze.unreadable(tables.spark, run.unreadable, run.number))
     stamped = union_all(refused).withColumn("ingested_at", F.lit(now))
     tables.replace_where(QUARANTINE, stamped.coalesce(1), f"batch = {run.number}")
+
+
+def _expire_quarantine(tables: Tables, settings: IngestSettings, now: dt.datetime) -> None:
+    """Refused lines that have been kept long enough go, from bronze too."""
+    if not tables.exists(QUARANTINE):
+        tables.create(QUARANTINE)
+        return
     expired = f"ingested_at < TIMESTAMP'{(now - dt.timedelta(days=settings.quarantine_days)).isoformat()}'"
     batches = [row["batch"] for row in tables.read(QUARANTINE).where(expired).select("batch").distinct().collect()]
     if batches:
@@ -259,7 +284,9 @@ def _to_attributes(tables: Tables, run: Run, files: DataFrame) -> None:
     """Titles and rows, made anew if the run has read a file of theirs; they are small."""
     everything = tables.read(INGESTED_FILES).unionByName(files).select("file", "modified_ns")
     for table in (TITLES, ROWS):
-        if table.name in run.sources or not tables.exists(table):
+        if table.name not in run.sources:
+            tables.create(table)
+        else:
             frame = silver.attributes(tables.read(BRONZE_ATTRIBUTES), everything, table.name, *table.key)
             tables.replace(table, frame)
 

@@ -70,8 +70,6 @@ def join(tables: Tables, settings: JoinSettings, recompute: DayRange | None = No
         tables.create(table)
     with watch_spark(tables.spark, "joining"):
         days = _rewrite(tables, ledger, made_from, stale, settings) if stale else set()
-        if stale:
-            tables.replace_where(JOIN_HEALTH, *_quarantined(tables))
     require_limits(tables.read(JOIN_HEALTH), settings.health_limits)
     return _result(tables, len(days))
 
@@ -115,8 +113,9 @@ def _rewrite(
     )
     tables.replace_days(LABELLED_PAGE_VIEWS, labelled, days)
     measured = (days | _around(click_days, settings.window_seconds, -1)) & known
-    condition = f"{on_days(measured)} AND measure NOT LIKE 'quarantined%'"
-    tables.replace_where(JOIN_HEALTH, _health(tables, measured, known, settings), condition)
+    refused, of_refused = _quarantined(tables)
+    condition = f"({on_days(measured)} AND measure NOT LIKE 'quarantined%') OR ({of_refused})"
+    tables.replace_where(JOIN_HEALTH, _health(tables, measured, known, settings).unionByName(refused), condition)
     ledger.finish(LABELLED_PAGE_VIEWS, {day: made_from.get(day, "nothing") for day in days})
     return days
 

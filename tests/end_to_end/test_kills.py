@@ -1,7 +1,10 @@
 """SIGKILLs at random moments of `ingest`, `join` and `prepare`, then the command again: the tables of a quiet run."""
 
+import gzip
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +15,7 @@ import pytest
 
 from pagerec_dbx import schemas
 from pagerec_dbx.config import settings_from
-from pagerec_dbx.hashing import VARIABLE, ensure_key
+from pagerec_dbx.hashing import VARIABLE, ensure_key, user_hash
 from pagerec_dbx.home import Home, open_home
 from pagerec_dbx.stages.simulate import simulate
 from pagerec_dbx.tables import Tables
@@ -86,3 +89,45 @@ def test_commands_that_are_killed_again_and_again_leave_the_tables_of_a_quiet_ru
         for name, records in wanted.items():
             assert got[name] == records, (name, number)
     print(f"{kills} kills in {number} homes")
+
+
+@pytest.mark.slow
+def test_forget_that_is_killed_again_and_again_leaves_the_tables_of_a_quiet_one(spark, logs, tmp_path):
+    """Five viewers of a prepared home; the kills come at any moment, not at chosen points."""
+    environment = _environment(logs)
+    for command in _commands(tmp_path / "quiet", logs):
+        _finish(command, environment)
+    ids = _some_ids(logs, 5)
+    (tmp_path / "ids.txt").write_text("\n".join(ids) + "\n")
+    shutil.copytree(tmp_path / "quiet", tmp_path / "killed")
+    commands = {home: _forget_command(tmp_path / home, tmp_path / "ids.txt") for home in ("quiet", "killed")}
+    length = _finish(commands["quiet"], environment)
+    chance = random.Random(13)
+    kills = sum(_kill(commands["killed"], environment, chance.uniform(0.2, 1.0) * length) for _ in range(4))
+    _finish(commands["killed"], environment)
+    wanted, got = _content(spark, tmp_path / "quiet"), _content(spark, tmp_path / "killed")
+    for name, records in wanted.items():
+        assert got[name] == records, name
+    secret = environment[VARIABLE].encode()
+    assert not any(user_hash(secret, one) in str(records) for records in got.values() for one in ids)
+    assert _snapshots(tmp_path / "killed") == _snapshots(tmp_path / "quiet")
+    print(f"{kills} kills")
+
+
+def _snapshots(home: Path) -> list[str]:
+    return sorted(folder.name for folder in (home / "snapshots").iterdir() if folder.name != ".leases")
+
+
+def _forget_command(home: Path, ids: Path) -> list[str]:
+    start = [sys.executable, "-m", "pagerec_dbx.cli"]
+    return [*start, "forget", "--home", str(home), "--user-id-file", str(ids), "--json"]
+
+
+def _some_ids(logs: Path, count: int) -> list[str]:
+    """The first viewers of the service log."""
+    ids: dict[str, None] = {}
+    for file in sorted((logs / "service_logs").glob("*.gz")):
+        lines = gzip.decompress(file.read_bytes())
+        for found in re.findall(rb'"user_id": ?"([^"]+)"', lines):
+            ids[found.decode()] = None
+    return list(ids)[:count]

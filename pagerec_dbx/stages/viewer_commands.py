@@ -1,0 +1,87 @@
+"""`forget` and `rekey` as they are commanded: files of ids and keys become hashes, and go no further than here."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from pagerec_dbx.errors import RekeyError, UsageError
+from pagerec_dbx.hashing import (
+    VARIABLE,
+    fingerprint,
+    fingerprint_of,
+    read_key_file,
+    required_key,
+    user_hash,
+    write_key_file,
+)
+from pagerec_dbx.home import Home, key_fingerprint, replace_fingerprint
+from pagerec_dbx.stages.forget import forget
+from pagerec_dbx.stages.forget_result import ForgetResult, VacuumResult
+from pagerec_dbx.stages.ids_file import read_new_hashes, read_user_ids
+from pagerec_dbx.stages.old_versions import vacuum_old_versions
+from pagerec_dbx.stages.rekey import rekey
+from pagerec_dbx.stages.rekey_note import end_move, move_of, pending_move
+from pagerec_dbx.stages.rekey_result import RekeyResult
+from pagerec_dbx.workbench import Workbench
+
+
+def run_forget(
+    bench: Workbench, ids: Path | None, purge_unreadable: bool, vacuum: bool
+) -> list[ForgetResult | VacuumResult]:
+    """Forget the viewers of a file, then delete old versions; only what was asked for.
+
+    Raises:
+        UsageError: nothing was asked for.
+        IdsFileError, KeyFileError, SnapshotError, ForgetError: see `forget`.
+    """
+    if ids is None and not purge_unreadable and not vacuum:
+        raise UsageError(
+            "`pagerec forget` was told nothing to do",
+            wanted="--user-id-file, --purge-unreadable or --vacuum",
+            fix="See `pagerec forget --help`",
+        )
+    hashes = _hashes(bench.home, ids) if ids is not None else []
+    results: list[ForgetResult | VacuumResult] = []
+    if ids is not None or purge_unreadable:
+        results.append(forget(bench.tables, hashes, bench.now(), bench.settings.forget, purge_unreadable))
+    if vacuum:
+        results.append(vacuum_old_versions(bench.tables, bench.now(), bench.settings.forget))
+    return results
+
+
+def _hashes(home: Home, ids: Path) -> list[str]:
+    named = read_user_ids(ids)
+    secret = required_key(home).read()
+    return [user_hash(secret, user_id) for user_id in named]
+
+
+def run_rekey(bench: Workbench, ids: Path, new_key_file: Path, drop_refused: bool) -> RekeyResult:
+    """Move the home to the key of a file; the home takes it when all tables have it.
+
+    Raises:
+        IdsFileError, KeyFileError, RekeyError, SnapshotError: see `rekey`.
+    """
+    home = bench.home
+    new_key = read_key_file(new_key_file, f"Make one: openssl rand -hex 32 > {new_key_file}")
+    new = fingerprint_of(new_key)
+    begun = pending_move(home)
+    if begun is not None and begun.new == new == key_fingerprint(home):  # stopped when all tables were done
+        result = RekeyResult(new, 0, 0)
+    else:
+        old_key = required_key(home)
+        old = fingerprint(old_key)
+        if old == new:
+            raise RekeyError(
+                f"home {home.name} has this key already",
+                wanted="another key",
+                got=f"the fingerprint {new}",
+                fix="Give a new key with --new-key-file, or none: nothing is to be done",
+            )
+        hashes = read_new_hashes(ids, old_key.read(), new_key)
+        result = rekey(bench.tables, hashes, move_of(old, new, hashes), bench.now(), drop_refused)
+        replace_fingerprint(home, new)
+    in_environment = bool(os.environ.get(VARIABLE))
+    if not in_environment:
+        write_key_file(home, new_key.decode("ascii"))
+    end_move(home)
+    return dataclasses.replace(result, key_in_environment=in_environment)

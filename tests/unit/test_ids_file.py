@@ -1,0 +1,70 @@
+"""Files of user ids: what is read, what is refused, and that no message repeats an id."""
+
+import pytest
+
+from pagerec_dbx.errors import IdsFileError, RekeyError
+from pagerec_dbx.hashing import user_hash
+from pagerec_dbx.stages.ids_file import read_new_hashes, read_user_ids
+
+OLD, NEW = b"old key", b"new key"
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "ids.txt"
+
+
+def test_user_ids_are_read_one_a_line_and_each_once(file):
+    file.write_bytes("﻿ann\r\n\n  bob \nann\nzoë, the 2nd\n".encode())
+    assert read_user_ids(file) == ["ann", "bob", "zoë, the 2nd"]
+
+
+@pytest.mark.parametrize(
+    ("octets", "said"),
+    [(b"", "names no viewer"), (b" \n\r\n", "names no viewer"), (b"\xff\xfe", "cannot be read: wanted a UTF-8")],
+)
+def test_user_ids_file_that_says_nothing_is_refused(file, octets, said):
+    file.write_bytes(octets)
+    with pytest.raises(IdsFileError, match=said):
+        read_user_ids(file)
+
+
+def test_user_ids_file_that_is_missing_is_refused(file):
+    with pytest.raises(IdsFileError, match="ids.txt cannot be read: .* got No such file"):
+        read_user_ids(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("user_id\nann\n", {user_hash(OLD, "ann"): user_hash(NEW, "ann")}),
+        ("old_id,new_id\nann,a1\n\n", {user_hash(OLD, "ann"): user_hash(NEW, "a1")}),
+        ("new_id,old_hash\na1,h\n", {"h": user_hash(NEW, "a1")}),
+        ("old_hash,new_hash\nh,n\nh,n\n", {"h": "n"}),
+        ('old_id,new_id\n"ann, the 1st",a1\n', {user_hash(OLD, "ann, the 1st"): user_hash(NEW, "a1")}),
+    ],
+)  # fmt: skip
+def test_new_hashes_come_from_ids_or_hashes(file, text, wanted):
+    file.write_text(text)
+    assert read_new_hashes(file, OLD, NEW) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        ("", IdsFileError, "has another header"),
+        ("secret-id,other\n", IdsFileError, "has another header"),
+        ("old_id,new_id\n", IdsFileError, "names no viewer"),
+        ("old_id,new_id\nsecret-id\n", IdsFileError, "line 2 of .* is malformed: wanted 2 values, got 1 values"),
+        ("old_id,new_id\nsecret-id,\n", IdsFileError, "line 2 .* 1 of them blank"),
+        ('user_id\n"secret-id\n', IdsFileError, "line 2 .* is malformed: got unexpected end of data"),
+        ("old_id,new_id\nsecret-id,a\nsecret-id,b\n", RekeyError, "line 3 .* earlier line with another new id"),
+        ("old_id,new_id\nsecret-id,a\nbob,a\n", RekeyError, "line 3 .* the new id of line 2"),
+        ("old_hash,new_hash\na,b\nb,c\n", RekeyError, "old ones and new ones: .* got 1 on both sides"),
+    ],
+)
+def test_new_hashes_are_refused_where_they_contradict_each_other(file, text, error, said):
+    file.write_text(text)
+    with pytest.raises(error, match=said) as raised:
+        read_new_hashes(file, OLD, NEW)
+    assert "secret-id" not in str(raised.value)
