@@ -66,7 +66,7 @@ def _local_builder(master: str, java_options: str):
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.databricks.delta.snapshotPartitions": "2",  # 50 by default: a commit of 1,000 records took 18 s
-        "spark.sql.codegen.cache.maxEntries": "1000",  # 100 by default: Delta's own queries were compiled anew each time
+        "spark.sql.codegen.cache.maxEntries": "1000",  # 100 by default: Delta's own were compiled anew each time
         "spark.sql.shuffle.partitions": parts,
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.maxConcurrentOutputFileWriters": "16",  # else wide records are sorted before partitioned writes
