@@ -90,13 +90,14 @@ def _matches(clicks: DataFrame, candidates: DataFrame, passed: dict[str, Column]
     )
 
 
-def labelled_page_views(page_views: DataFrame, matches: DataFrame) -> DataFrame:
+def labelled_page_views(page_views: DataFrame, matches: DataFrame, few_clicks: bool = False) -> DataFrame:
     """Page views with what was clicked on them.
 
     One record per page view.
 
     Args:
         matches: the records of CLICK_MATCHES.
+        few_clicks: they fit into memory, so that the page views, which are wide, stay where they are.
     """
     first = F.min(F.struct("clicked_at", "position", "row_id")).alias("first")
     labels = (
@@ -104,6 +105,7 @@ def labelled_page_views(page_views: DataFrame, matches: DataFrame) -> DataFrame:
         .groupBy("page_view_id")
         .agg(F.collect_set("row_id").alias("rows"), first)
     )
+    labels = F.broadcast(labels) if few_clicks else labels
     rows = F.coalesce("rows", F.array().cast("array<string>"))
     clicked = F.transform("menu", lambda row: F.array_contains(rows, row["row_id"]).cast("int"))
     return (

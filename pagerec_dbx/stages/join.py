@@ -23,6 +23,7 @@ from pagerec_dbx.stages.join_limits import require_limits
 from pagerec_dbx.tables import Tables, on_days, union_all
 
 _SECONDS_A_DAY = 86_400
+_MOST_CLICKS_IN_MEMORY = 1_000_000  # about 200 bytes each
 Days = set[dt.date]
 
 
@@ -108,9 +109,9 @@ def _rewrite(
         tables.replace_days(CLICK_MATCHES, others.unionByName(matches), days)
     finally:
         matches.unpersist()
-    labelled = joins.labelled_page_views(
-        page_views.where(on_days(days)), tables.read(CLICK_MATCHES).where(on_days(days))
-    )
+    matched = tables.read(CLICK_MATCHES).where(on_days(days))
+    few_clicks = matched.count() <= _MOST_CLICKS_IN_MEMORY
+    labelled = joins.labelled_page_views(page_views.where(on_days(days)), matched, few_clicks)
     tables.replace_days(LABELLED_PAGE_VIEWS, labelled, days)
     measured = (days | _around(click_days, settings.window_seconds, -1)) & known
     refused, of_refused = _quarantined(tables)

@@ -3,14 +3,18 @@
 import datetime as dt
 import json
 
+import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
 from pagerec_dbx.hashing import HashingKey, user_hash
+from pagerec_dbx.pipelines import history_lines, menu_lines
 from pagerec_dbx.pipelines.attribute_lines import attribute_lines
 from pagerec_dbx.pipelines.event_lines import click_log_lines, page_event_lines
 from pagerec_dbx.pipelines.lines import Reading
 from pagerec_dbx.pipelines.page_view_lines import payload_lines, service_log_lines
 from pagerec_dbx.pipelines.parsing import Plausible
+from tests.hostile_lines import spliced
 from tests.log_lines import NOW, START, at, click, event, payload, service
 
 SECRET = "5e" * 32
@@ -292,3 +296,41 @@ def test_no_plan_holds_the_key(spark, reading):
     frame = spark.createDataFrame([("f", "{}")], "file string, value string")
     plan = service_log_lines(frame, reading)._jdf.queryExecution().toString()
     assert "UDF" in plan and SECRET not in plan
+
+
+# --- tidy lines -------------------------------------------------------------------------------------------------------
+
+
+def _tidy_pages(number: int) -> list[bytes]:
+    """Pages as services log them: rows with their pins in order, titles with times in milliseconds."""
+    lines = []
+    for index in range(number):
+        rows = [{"row_id": f"r{place}", "row_title": f"Row {place}", "position": place, "pinned": place == 0}
+                for place in range(2 + index % 5)]  # fmt: skip
+        watched = [{"title_id": f"t{place}", "watched_at": 1_703_000_000_000 + 3_600_000 * place + index}
+                   for place in range(index % 4)]  # fmt: skip
+        lines.append(json.dumps(service(f"q{index}", candidates=rows, watch_history=watched)).encode())
+    return lines
+
+
+def test_tidy_pages_are_read_as_all_others_are(spark, reading, monkeypatch):
+    """Menus and histories are judged as wholes where they are tidy; piece by piece the same lines come out the same."""
+    tidy = _tidy_pages(40)
+    history = b'"watch_history": [{"title_id": "t", "watched_at": %s}]'
+    times = (
+        b"-1", b"0", b"1.5e12", b'"1703000000000"', b"null", b"1703000000000.5", b"9223372036854775807", b"1e400",
+        b"9" * 20, b"true", b"[1703000000000]", b'{"a": 1}', b"1704067200000", b"4102444800000",
+    )  # fmt: skip
+    chosen = [json.dumps(service()).encode()[:-1] + b", " + history % time + b"}" for time in times]
+    lines = tidy + chosen + list(spliced(tidy, 3_000, np.random.default_rng(5)))
+
+    read = lambda: _read(spark, lambda given: service_log_lines(given, reading), lines)  # noqa: E731
+    by_wholes = read()
+    for module in (menu_lines, history_lines):
+        monkeypatch.setattr(module, "_is_tidy", lambda *_: F.lit(False))
+    piece_by_piece = read()
+    assert [row for row, other in zip(by_wholes, piece_by_piece, strict=True) if row != other] == []
+    assert 0.1 < sum(row.refused for row in by_wholes) / len(lines) < 0.9
+
+    monkeypatch.setattr(menu_lines, "_is_tidy", lambda *_: F.lit(True))  # a menu that is not tidy shows
+    assert read() != piece_by_piece

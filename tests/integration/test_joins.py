@@ -83,7 +83,8 @@ def _joined(spark, page_lines, click_records):
     keyed = keyed_matches(pages.where("source = 'service_logs'"), clicks).persist()
     unkeyed = clicks.where("request_id is null")
     matches = keyed.unionByName(windowed_matches(pages.where("source != 'service_logs'"), unkeyed, 120.0)).persist()
-    labelled = labelled_page_views(pages, matches)
+    labelled, in_memory = (labelled_page_views(pages, matches, few_clicks) for few_clicks in (False, True))
+    assert sorted(labelled.collect()) == sorted(in_memory.collect())
     compared = agreement(pages, clicks, keyed, 120.0)
     result = {
         "pages": sorted((row.page_view_id, row.device or "") for row in pages.collect()),
