@@ -43,7 +43,7 @@ class RankerModule(tf.Module):
         self._devices = _table(vocabularies["devices"])
         self._locations = _table(vocabularies["locations"])
 
-    @tf.function(input_signature=[_RAW_SPECS])
+    @tf.function(input_signature=[_RAW_SPECS], autograph=False)
     def rank(self, pages):
         """Rows in falling score, ties in menu order, padding last: row_id [pages, menu], score [pages, menu]."""
         record = {
@@ -62,12 +62,12 @@ class RankerModule(tf.Module):
             "score": tf.gather(scores, order, batch_dims=1),
         }
 
-    @tf.function(input_signature=[record_specs(None, None)])
+    @tf.function(input_signature=[record_specs(None, None)], autograph=False)
     def menu_scores(self, record):
         """[pages, menu] logits of the offered rows, -inf for padding."""
         return self._masked(record)
 
-    @tf.function(input_signature=[record_specs(None, None)])
+    @tf.function(input_signature=[record_specs(None, None)], autograph=False)
     def vocabulary_scores(self, record):
         """[pages, row_count] logits of all rows of the vocabulary."""
         return self._model.vocabulary_scores(record)
