@@ -112,7 +112,7 @@ def test_the_others_keep_all_their_records_but_lines_that_name_the_forgotten(und
 
 def test_the_next_join_measures_the_touched_days_anew(undisturbed):
     """Bob's click on the second day named a page of ann's: its reason is another one now."""
-    ledger = Ledger(undisturbed[0])
+    ledger = Ledger(undisturbed[0].home)
     assert {day: record.revision for day, record in ledger.revisions(PAGE_VIEWS).items()} == {FIRST: 2}
     assert {day: record.revision for day, record in ledger.revisions(CLICKS).items()} == {FIRST: 2, SECOND: 2}
 
