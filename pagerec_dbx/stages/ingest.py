@@ -219,8 +219,9 @@ def _with_passed_over(tables: Tables, run: Run, reading: Reading) -> Kept:
 
 
 def _bronze_tables(run: Run) -> list[Table]:
-    """The tables that hold lines of the run."""
-    return [table for table in bronze.BRONZE_TABLES if table in map(bronze.table_of, run.sources)]
+    """The tables that hold lines of the run; all, if the files of a stopped run are gone and no source is left."""
+    of_sources = set(map(bronze.table_of, run.sources)) or bronze.BRONZE_TABLES
+    return [table for table in bronze.BRONZE_TABLES if table in of_sources]
 
 
 def _by_folder(files: Iterable[LogFile]) -> dict[Path, list[LogFile]]:

@@ -10,7 +10,7 @@ from pagerec_dbx.stages.ingest import ingest
 from pagerec_dbx.stages.ingest_run import NOTE
 from pagerec_dbx.stages.join import join
 from pagerec_dbx.tables import Tables
-from tests.crashes import stopped_at, stopping
+from tests.crashes import Point, stopped_at, stopping
 from tests.log_lines import NOW, click, event, payload, service, write
 
 ALL = (
@@ -24,6 +24,11 @@ QUICK = (
     ("append", "ingested_files", 1),
     ("replace_where", "click_matches", 1),
 )
+# Every file and table that the run of these logs writes to; there is no file of rows in them.
+WRITTEN = {
+    NOTE, "day-ledger.json", "bronze_page_views", "bronze_events", "bronze_attributes", "quarantine", "page_views",
+    "clicks", "titles", "ingested_files", "click_matches", "labelled_page_views", "join_health",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +91,8 @@ def _require_equal(tables, wanted):
 def test_a_run_that_is_stopped_again_and_again_ends_like_an_undisturbed_one(spark, logs, undisturbed, tmp_path):
     """One home, stopped at one point after the other; each attempt goes on where the one before was stopped."""
     wanted, points = undisturbed
-    assert len(points) >= 18 and {point.method for point in points} >= {"note", "append_stream", "replace_where"}
+    assert {point.method for point in points} >= {"note", "append_stream", "append", "replace", "replace_where"}
+    assert {point.place for point in points} == WRITTEN
     tables = _home(spark, tmp_path / "home")
     chosen = [point for point in points if (point.method, point.place, point.number) in QUICK]
     assert len(chosen) == len(QUICK) == 3
@@ -127,3 +133,15 @@ def test_a_write_that_is_not_idempotent_is_noticed(spark, logs, undisturbed, tmp
     _run(tables, logs)
     with pytest.raises(AssertionError, match="page_views"):
         _require_equal(tables, wanted)
+
+
+def test_a_stopped_run_whose_files_are_all_gone_ends_and_the_next_reads_what_came(spark, tmp_path):
+    tables, logs = _home(spark, tmp_path / "home"), tmp_path / "logs"
+    read = lambda: ingest(tables, logs, ensure_key(tables.home)[0], SETTINGS, NOW)  # noqa: E731
+    gone = write(logs, "service_logs", [service("q1")])
+    assert stopped_at(Point("note", NOTE, 1), True, read)
+    gone.unlink()
+    assert read().read == 0
+    assert not (tables.home.folder / NOTE).exists()
+    write(logs, "service_logs", [service("q2")], "later.jsonl")
+    assert read().good == 1
