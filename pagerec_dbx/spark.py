@@ -11,7 +11,8 @@ import psutil
 from pagerec_dbx.errors import PagerecError
 
 # For many short queries: the second Java compiler costs more than it gives (half the processor time of the tests).
-QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+# Without it Java keeps 48 MB of compiled code; a few hundred queries fill them, and then it forgets and interprets.
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"
 
 # Java interprets methods of more than 8,000 bytes for ever unless told otherwise; Spark's generated ones are longer.
 _JAVA_OPTIONS = "-Dio.netty.tryReflectionSetAccessible=true -XX:-DontCompileHugeMethods"
