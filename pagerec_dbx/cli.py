@@ -29,12 +29,13 @@ class Outcome:
     refused: bool = False
 
 
-def _command(name: str, *, writes: bool, example: str):
+def _command(name: str, *, writes: bool, example: str, begins: bool = False):
     """A subcommand with the options that all have; its function takes a Workbench and returns an Outcome.
 
     Args:
-        writes: make the home if need be and hold its lock while the command runs; others change nothing, and with
-            an option `--dry-run` it is as if it did not write.
+        writes: hold the home's lock while the command runs; others change nothing, and with an option `--dry-run` it
+            is as if it did not write.
+        begins: make the home if there is none; other commands that write refuse a home that is not there.
         example: shown at the end of `--help`.
     """
 
@@ -43,7 +44,7 @@ def _command(name: str, *, writes: bool, example: str):
         def run(home, config, overrides, json, debug, **options):
             settings = load_settings(_path(config), overrides)
             changes = writes and not options.get("dry_run", False)
-            bench = Workbench(open_home(home) if changes else Home(home), settings)
+            bench = Workbench(open_home(home, new=begins) if changes else Home(home), settings)
             if changes:
                 with locked(bench.home, name):
                     if name != "rekey":
@@ -89,7 +90,9 @@ def cli() -> None:
     """
 
 
-@_command("simulate", writes=True, example="pagerec simulate --out logs --page-views 60000 --days 4 --seed 17")
+@_command(
+    "simulate", writes=True, begins=True, example="pagerec simulate --out logs --page-views 60000 --days 4 --seed 17"
+)
 @click.option("--out", required=True, type=click.Path(), help="New folder for the logs.")
 @click.option("--page-views", required=True, type=click.IntRange(1), help="Distinct page views.")
 @click.option("--days", required=True, type=click.IntRange(1), help="Days, from 2024-01-01 UTC unless set.")
@@ -115,7 +118,7 @@ def import_metarank(bench: Workbench, file: str, out: str) -> Outcome:
     return Outcome(_plain(result), f"Imported {file} into {out}: {_counts(_plain(result))}")
 
 
-@_command("ingest", writes=True, example="pagerec ingest --logs logs --mapping mapping.yml --dry-run")
+@_command("ingest", writes=True, begins=True, example="pagerec ingest --logs logs --mapping mapping.yml --dry-run")
 @click.option("--logs", required=True, type=click.Path(), help="Folder with service_logs/, click_logs/ and so on.")
 @click.option("--mapping", type=click.Path(dir_okay=False), help="YAML file: where your lines have the fields.")
 @click.option("--new-checkpoints", is_flag=True, help="Begin new streams where one is lost; nothing is read twice.")
@@ -305,8 +308,10 @@ def rekey(bench: Workbench, ids: str, new_key_file: str, drop_refused: bool) -> 
     return Outcome(_plain(result), result.to_text())
 
 
-@_command("demo", writes=True, example="pagerec demo --home demo")
-@click.option("--events", type=click.Path(), help="Metarank-format events instead of a simulated log.")
+@_command("demo", writes=True, begins=True, example="pagerec demo --home demo")
+@click.option(
+    "--events", type=click.Path(exists=True, dir_okay=False), help="Metarank-format events instead of a simulated log."
+)
 @click.option("--page-views", default=60_000, show_default=True, type=click.IntRange(1), help="Simulated page views.")
 @click.option("--days", default=4, show_default=True, type=click.IntRange(1), help="Simulated days.")
 @click.option("--ranks", default=2, show_default=True, type=click.IntRange(1), help="Horovod ranks.")

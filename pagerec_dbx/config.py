@@ -18,7 +18,7 @@ from pagerec_dbx.errors import SettingError
 
 def _require(condition: bool, name: str, wanted: str, got: object) -> None:
     if not condition:
-        raise SettingError(f"setting `{name}` is out of range", wanted=wanted, got=repr(got), fix=f"Set {name}=...")
+        raise SettingError(f"setting `{name}` is out of range", wanted=wanted, got=repr(got), fix=f"Change {name}")
 
 
 def parse_time(name: str, text: object) -> dt.datetime:

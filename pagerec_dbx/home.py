@@ -62,11 +62,14 @@ class Home:
         return f"{self.name}.{table}" if self.in_catalog else str(self.folder / "tables" / table)
 
 
-def open_home(name: str) -> Home:
-    """A home that exists and was written by this layout; a new one is made.
+def open_home(name: str, new: bool = True) -> Home:
+    """A home that exists and was written by this layout.
+
+    Args:
+        new: make one where there is none.
 
     Raises:
-        HomeError: a file stands in its place, or another version of the package wrote it.
+        HomeError: there is none, a file stands in its place, or another version of the package wrote it.
     """
     home = Home(name)
     marker = home.folder / "home.json"
@@ -77,6 +80,12 @@ def open_home(name: str) -> Home:
         return home
     if home.folder.exists() and (home.folder / "tables").exists():
         raise HomeError(f"home {name} has tables but no home.json", fix="Restore home.json or choose another --home")
+    if not new:
+        raise HomeError(
+            f"there is no home {name}",
+            wanted="one that `pagerec ingest` or `pagerec demo` has begun",
+            fix="Check --home, or ingest logs first",
+        )
     try:
         home.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(marker, json.dumps({"layout": LAYOUT}) + "\n")

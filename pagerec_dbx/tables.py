@@ -68,13 +68,9 @@ class Tables:
         self.require(table)
         return str(self._delta(table).detail().select("id").first()[0])
 
-    def append(self, table: Table, frame: DataFrame, batch: tuple[str, int] | None = None) -> None:
-        """Add records; a batch (application, number) that was written before is not written again."""
-        writer = self._writer(table, frame).mode("append")
-        if batch is not None:
-            application, number = batch
-            writer = writer.option("txnAppId", f"{application}/{table.name}").option("txnVersion", number)
-        self._save(writer, table)
+    def append(self, table: Table, frame: DataFrame) -> None:
+        """Add records."""
+        self._save(self._writer(table, frame).mode("append"), table)
 
     def append_stream(self, table: Table, frame: DataFrame, checkpoint: Path) -> StreamingQuery:
         """Start to add what a stream has; the query ends by itself. Each of its batches is written once.

@@ -41,3 +41,20 @@ def test_spark_that_dies_without_a_word_is_still_said(monkeypatch):
     monkeypatch.setattr(spark, "_local_builder", lambda *_: type("Builder", (), {"getOrCreate": dies})())
     with pytest.raises(PagerecError, match="Spark did not start: .* got RuntimeError: no message"):
         spark.spark_session()
+
+
+@pytest.mark.parametrize("command", [["join"], ["train"], ["promote", "--version", "1"], ["report"]])
+def test_a_home_that_is_not_there_is_not_made_by_a_command_that_needs_one(tmp_path, command):
+    home = tmp_path / "mistyped"
+    ran = run(*command, "--home", str(home))
+    assert (ran.code, ran.out) == (1, "")
+    assert f"there is no home {home}: wanted one that `pagerec ingest`" in ran.err
+    assert not home.exists()
+
+
+def test_a_demo_of_events_that_are_not_there_makes_no_home(tmp_path):
+    home = tmp_path / "home"
+    ran = run("demo", "--home", str(home), "--events", str(tmp_path / "none.gz"))
+    assert ran.code == 2
+    assert "none.gz' does not exist" in ran.err
+    assert not home.exists()
