@@ -4,6 +4,7 @@ VENV ?= .venv
 DEMO_HOME ?= $(if $(EVENTS),demo-events,demo)
 EVENTS ?=
 ARGS ?=
+WORKERS ?= 2
 export PYTHON
 
 BIN := $(VENV)/bin
@@ -14,7 +15,8 @@ BIN := $(VENV)/bin
 help:  ## this list
 	@echo "pagerec: learns in which order to show the rows of a home page. Targets:"
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@echo "Variables: VENV=folder of the environment ($(VENV)), PYTHON=a Python 3.11, EVENTS=Metarank-format file for the demo"
+	@echo "Variables: VENV=folder of the environment ($(VENV)), PYTHON=a Python 3.11, EVENTS=Metarank-format file for the demo,"
+	@echo "  WORKERS=test processes, each with a Spark session of its own ($(WORKERS)), ARGS=more for the command"
 
 setup: $(VENV)/.linked  ## the virtual environment with everything in it; the second time it does nothing
 
@@ -30,7 +32,7 @@ demo: setup  ## raw logs to a judged, registered model and a report, in demo/ (E
 	@$(BIN)/pagerec demo --home "$(DEMO_HOME)" $(if $(EVENTS),--events "$(EVENTS)") $(ARGS)
 
 test: setup  ## the tests (under 20 minutes on 2 cores)
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-slow: setup  ## the longer studies
 	@$(BIN)/python -m pytest -m slow $(ARGS)

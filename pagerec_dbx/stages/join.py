@@ -166,8 +166,7 @@ def _health(tables: Tables, days: Days, known: Days, settings: JoinSettings) -> 
     labelled, matches = tables.read(LABELLED_PAGE_VIEWS).where(of_days), tables.read(CLICK_MATCHES)
     return union_all(
         [
-            health.page_view_measures(labelled),
-            health.click_measures(matches.where(of_days), settings.menu_length),
+            health.join_measures(labelled, matches.where(of_days), settings.menu_length),
             health.position_measures(labelled),
             health.reduction_measures(page_views.where(of_days), clicks.where(of_days)),
             health.agreement_measures(_agreement(page_views, clicks, matches, days, known, settings).where(of_days)),
