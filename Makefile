@@ -32,7 +32,7 @@ demo: setup  ## raw logs to a judged, registered model and a report, in demo/ (E
 	@$(BIN)/pagerec demo --home "$(DEMO_HOME)" $(if $(EVENTS),--events "$(EVENTS)") $(ARGS)
 
 test: setup  ## the tests (under 20 minutes on 2 cores)
-	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: setup  ## the longer studies
 	@$(BIN)/python -m pytest -m slow $(ARGS)

@@ -12,6 +12,8 @@ from pagerec_dbx.tables import Tables
 from tests import strange_company as strange
 from tests.log_lines import NOW, at, click, event, payload, service, write
 
+# `test_mapped_lines` holds each form's lines against the default ones; here they go through two whole homes.
+pytestmark = pytest.mark.slow
 RAW_ID = "ann@somewhere.example"
 HISTORY = [{"title_id": "t", "watched_at": at(-9)}, {"title_id": "u", "watched_at": at(3)}, "v"]
 LINES = {
@@ -70,7 +72,6 @@ def test_quarantine_says_the_same_of_lines_of_another_form(ingested):
     assert not [row for row in ingested[1].read(QUARANTINE).collect() if "somewhere" in row.raw]
 
 
-@pytest.mark.slow
 def test_without_its_mapping_no_line_of_another_form_is_good(spark, tables, tmp_path):
     for source, lines in LINES.items():
         write(tmp_path / "logs", source, map(STRANGE[source], lines))
