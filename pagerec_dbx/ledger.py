@@ -36,6 +36,25 @@ class Ledger:
 
     home: Home
 
+    @property
+    def exists(self) -> bool:
+        """False before a day of any table was written, too."""
+        return self._path.exists()
+
+    def require(self) -> None:
+        """Refuse tables that were written day by day and have no ledger any more.
+
+        Raises:
+            HomeError: the file is missing.
+        """
+        if not self.exists:
+            raise HomeError(
+                f"{self._path} is missing beside tables that were made day by day",
+                wanted="the ledger of their days",
+                got="no such file",
+                fix="Run `pagerec ingest` again if it was stopped; else restore the file or start a new home",
+            )
+
     def revisions(self, table: Table) -> dict[dt.date, DayRecord]:
         """The days of a table that were ever written."""
         return self._read().get(table.name, {})

@@ -22,6 +22,7 @@ _PROPERTIES = {
     "delta.columnMapping.mode": "none",
 }
 _SMALL_FILE_BYTES = 16 * 2**20
+_DELTAS_RETENTION_HOURS = 168
 _SHORT_RETENTION = "spark.databricks.delta.retentionDurationCheck.enabled"
 
 
@@ -105,8 +106,12 @@ class Tables:
     def vacuum(self, table: Table, hours: float) -> None:
         """Delete the files that only versions replaced more than `hours` ago need, and what killed runs left.
 
-        Delta refuses less than a week unless it is told that nobody else is at work; the home's lock says so.
+        Delta refuses less than a week unless it is told to: no command is at work here, the home's lock says so, but
+        somebody who reads an old version in a notebook may lose its files.
         """
+        if hours >= _DELTAS_RETENTION_HOURS:
+            self._delta(table).vacuum(hours)
+            return
         before = self.spark.conf.get(_SHORT_RETENTION, "true")
         self.spark.conf.set(_SHORT_RETENTION, "false")
         try:

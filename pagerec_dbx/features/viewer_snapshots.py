@@ -78,5 +78,6 @@ def _held(folder: Path) -> SnapshotError:
         f"snapshot {folder.name} is to be removed and is being read",
         wanted="no lease on it",
         got=f"one in {folder.parent / '.leases'}",
-        fix="Wait until the training or notebook that reads it ends, then run the same command again",
+        fix="Wait until the training or notebook that reads it ends, then run the same command again; "
+        "if its machine is gone, delete its file there",
     )

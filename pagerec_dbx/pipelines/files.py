@@ -92,7 +92,7 @@ def changed_file(file: LogFile, wanted_bytes: int, wanted_modified_ns: int) -> L
         f"{file.path} changed its {what} after it was read",
         wanted=wanted,
         got=got,
-        fix="Restore it as it was, and put new lines into a new file",
+        fix="Restore it as it was and put new lines into a new file; or remove it and give what is left another name",
     )
 
 

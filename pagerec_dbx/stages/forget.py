@@ -5,7 +5,7 @@ because a run that is killed finds in it the ids by which it clears the rest. Ea
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pyspark.sql import functions as F
 
@@ -32,12 +32,17 @@ _UNREADABLE = "user_hash IS NULL AND raw IS NOT NULL"  # refused lines that coul
 
 
 def forget(
-    tables: Tables, hashes: Sequence[str], now: dt.datetime, settings: ForgetSettings, purge_unreadable: bool = False
+    tables: Tables,
+    hashes: Sequence[str],
+    clock: Callable[[], dt.datetime],
+    settings: ForgetSettings,
+    purge_unreadable: bool = False,
 ) -> ForgetResult:
     """Remove viewers from every table and snapshot, prove it, and keep their hashes on the list.
 
     Args:
         hashes: of the viewers, each once.
+        clock: asked when the command begins and when everything is removed: old versions age from then on.
         purge_unreadable: refused lines in which no user could be read go too.
 
     Raises:
@@ -46,11 +51,12 @@ def forget(
     """
     with watch_spark(tables.spark, "forgetting"):
         traces = find_traces(tables, hashes)
-        snapshots, removed = _forget_viewers(tables, traces, now) if hashes else ((), {})
+        snapshots, removed = _forget_viewers(tables, traces, clock()) if hashes else ((), {})
         unreadable = _purge_unreadable(tables) if purge_unreadable else 0
         checked = require_gone(tables, traces) if hashes else 0
+        ended = clock()
         if hashes:
-            _close(tables, hashes, now, removed=any(removed.values()))
+            _close(tables, hashes, ended, removed=any(removed.values()))
     return ForgetResult(
         viewers=len(hashes),
         viewers_known=traces.known,
@@ -59,7 +65,7 @@ def forget(
         snapshots_removed=snapshots,
         tables_checked=checked,
         days_to_join=len(traces.view_days | traces.click_days),
-        old_versions_until=now + dt.timedelta(days=settings.history_days),
+        old_versions_until=ended + dt.timedelta(days=settings.history_days),
     )
 
 

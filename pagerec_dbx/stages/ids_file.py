@@ -1,11 +1,13 @@
 """Files of user ids that a person hands over. No message repeats an id: only the number of its line is told."""
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from pagerec_dbx.errors import IdsFileError, RekeyError
 from pagerec_dbx.hashing import user_hash
+from pagerec_dbx.pipelines.quarantine import HASH
 
 _OLD, _NEW = ("old_id", "old_hash"), ("new_id", "new_hash")
 _FORMS = "`old_id,new_id`, `user_id` alone where the ids stay, or hashes under `old_hash` or `new_hash`"
@@ -86,10 +88,11 @@ def _pairs(file: Path, old_key: bytes, new_key: bytes) -> Iterator[tuple[int, st
                 got = f"{len(values)} values, {sum(not value.strip() for value in values)} of them blank"
                 where = f"line {reader.line_num} of {file} is malformed"
                 raise IdsFileError(where, wanted=f"{len(header)} values", got=got, fix=_FIX)
+            where = f"line {reader.line_num} of {file}"
             yield (
                 reader.line_num,
-                _hash(header[old], values[old].strip(), old_key),
-                _hash(header[new], values[new].strip(), new_key),
+                _hash(where, header[old], values[old].strip(), old_key),
+                _hash(where, header[new], values[new].strip(), new_key),
             )
     except csv.Error as error:
         raise IdsFileError(f"line {reader.line_num} of {file} is malformed", got=str(error), fix=_FIX) from error
@@ -106,5 +109,15 @@ def _columns(file: Path, header: tuple[str, ...]) -> tuple[int, int]:
     return old[0], new[0]
 
 
-def _hash(column: str, value: str, key: bytes) -> str:
-    return value if column.endswith("_hash") else user_hash(key, value)
+def _hash(where: str, column: str, value: str, key: bytes) -> str:
+    """The hash that a line gives or that its id has; what calls itself a hash and is none could be a raw id."""
+    if not column.endswith("_hash"):
+        return user_hash(key, value)
+    if not re.fullmatch(HASH, value):
+        raise IdsFileError(
+            f"{where} has no hash under `{column}`",
+            wanted="64 digits of 0 to 9 and a to f",
+            got=f"{len(value)} other characters",
+            fix=_FIX,
+        )
+    return value

@@ -84,6 +84,7 @@ def ingest(
         new_checkpoints: begin new streams where one is lost; what the tables hold is not read again.
 
     Raises:
+        HomeError: the ledger of days is missing.
         LogsError: no logs, a file that changed after it was read, or lines that were read and are in no table.
         KeyFileError: the tables hold ids that were hashed by another key.
         CheckpointError: the checkpoint of a stream is not the one that read the files of the tables.

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from pyspark.sql import functions as F
 
-from pagerec_dbx.errors import LogsError
-from pagerec_dbx.home import write_atomically
+from pagerec_dbx.errors import ForgetError, LogsError
+from pagerec_dbx.home import Home, write_atomically
+from pagerec_dbx.ledger import Ledger
 from pagerec_dbx.pipelines.files import LogFile, changed_file, inspected
-from pagerec_dbx.schemas import BRONZE_PAGE_VIEWS, INGESTED_FILES
+from pagerec_dbx.schemas import BRONZE_PAGE_VIEWS, INGESTED_FILES, PAGE_VIEWS
 from pagerec_dbx.tables import Tables
 
 NOTE = "ingest-pending.json"
@@ -62,6 +63,7 @@ def recorded(tables: Tables) -> Recorded:
 
     Raises:
         LogsError: the record is missing beside lines that were read.
+        HomeError: the ledger of days is missing beside page views.
     """
     if not tables.exists(INGESTED_FILES) and tables.exists(BRONZE_PAGE_VIEWS) and _note(tables) is None:
         raise LogsError(
@@ -71,6 +73,9 @@ def recorded(tables: Tables) -> Recorded:
     tables.create(INGESTED_FILES)
     records = tables.read(INGESTED_FILES).select("file", "source", "bytes", "modified_ns", "batch", "checkpoint")
     rows = records.orderBy("batch").collect()  # one a file
+    ledger = Ledger(tables.home)
+    if rows and not ledger.exists and _note(tables) is None and not tables.read(PAGE_VIEWS).isEmpty():
+        ledger.require()
     return Recorded(
         files={row["file"]: (row["bytes"], row["modified_ns"]) for row in rows},
         last=max((row["batch"] for row in rows), default=0),
@@ -112,6 +117,21 @@ def planned_run(tables: Tables, listed: Iterable[LogFile], known: Recorded) -> t
     run = Run(known.last + 1, (*begun, *_counted(tables, new)))
     write_atomically(_note_path(tables), _as_json(run.counted))
     return run, bool(begun)
+
+
+def require_no_run(home: Home) -> None:
+    """Refuse to remove lines that a stopped run will hold against its files.
+
+    Raises:
+        ForgetError: a run was stopped and not finished.
+    """
+    if (home.folder / NOTE).exists():
+        raise ForgetError(
+            "an `ingest` of this home was stopped on its way",
+            wanted="each line of its files in bronze before some go",
+            got=f"{NOTE}, which names them",
+            fix="Run `pagerec ingest`, which finishes that run, then this again",
+        )
 
 
 def forget_note(tables: Tables) -> None:

@@ -60,11 +60,13 @@ def join(tables: Tables, settings: JoinSettings, recompute: DayRange | None = No
 
     Raises:
         MissingTableError: nothing was ingested. NoExamplesError: there are no page views.
+        HomeError: the ledger of days is missing.
         HealthError: a measure is past a limit of the settings; everything is written.
     """
     if tables.read(PAGE_VIEWS).isEmpty():
         raise NoExamplesError("there are no page views to label", fix="Ingest service_logs/ or hashed_payloads/")
     ledger = Ledger(tables.home)
+    ledger.require()
     made_from = _made_from(ledger, settings)
     stale = _stale(ledger, made_from, recompute)
     for table in (QUARANTINE, CLICK_MATCHES, LABELLED_PAGE_VIEWS, JOIN_HEALTH):

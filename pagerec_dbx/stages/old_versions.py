@@ -14,7 +14,7 @@ from pagerec_dbx.tables import Tables
 
 def vacuum_old_versions(tables: Tables, now: dt.datetime, settings: ForgetSettings) -> VacuumResult:
     """Delete what only versions need that were replaced `history_days` ago or more, in every table with viewers."""
-    found = [table for table in (*cut_tables(), *id_tables(), *hash_tables()) if tables.exists(table)]
+    found = [table for table in (*cut_tables(), *id_tables(), *hash_tables(), FORGOTTEN) if tables.exists(table)]
     with watch_spark(tables.spark, "deleting old versions"):
         for table in found:
             tables.vacuum(table, 24 * settings.history_days)

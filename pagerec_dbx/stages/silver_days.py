@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.ledger import Ledger
 from pagerec_dbx.pipelines import silver
-from pagerec_dbx.schemas import BRONZE_EVENTS, BRONZE_PAGE_VIEWS, CLICKS, PAGE_VIEWS, Table
+from pagerec_dbx.schemas import BRONZE_EVENTS, BRONZE_PAGE_VIEWS, CLICKS, FORGOTTEN, PAGE_VIEWS, Table
 from pagerec_dbx.tables import Tables, on_days
 
 Days = set[dt.date]
@@ -17,12 +17,21 @@ Days = set[dt.date]
 def rewrite_touched_days(tables: Tables, run: int, repeat_seconds: float) -> None:
     """Bring `page_views` and `clicks` up to date with the lines of a run; repeated, it does the same again."""
     ledger = Ledger(tables.home)
-    views, events = tables.read(BRONZE_PAGE_VIEWS), tables.read(BRONZE_EVENTS)
+    views, events = (_of_the_remembered(tables, table) for table in (BRONZE_PAGE_VIEWS, BRONZE_EVENTS))
     view_days = _days(views.where((F.col("batch") == run) & ~F.col("refused")))
     click_days = _days(silver.click_records(events).where(F.col("batch") == run))
     click_days = with_linked_days(events, click_days, set(ledger.revisions(CLICKS)), repeat_seconds)
     _rewrite(tables, ledger, PAGE_VIEWS, views, view_days, run, silver.page_views)
     _rewrite(tables, ledger, CLICKS, events, click_days, run, lambda lines: silver.clicks(lines, repeat_seconds))
+
+
+def _of_the_remembered(tables: Tables, table: Table) -> DataFrame:
+    """The lines of bronze without those that a stopped `forget` has not come to: it clears bronze last."""
+    lines = tables.read(table)
+    if not tables.exists(FORGOTTEN):
+        return lines
+    begun = tables.read(FORGOTTEN).where(F.col("removed_at").isNull()).select("user_hash")
+    return lines if begun.isEmpty() else lines.join(F.broadcast(begun), "user_hash", how="left_anti")
 
 
 def _rewrite(

@@ -18,6 +18,7 @@ from pagerec_dbx.home import Home, key_fingerprint, replace_fingerprint
 from pagerec_dbx.stages.forget import forget
 from pagerec_dbx.stages.forget_result import ForgetResult, VacuumResult
 from pagerec_dbx.stages.ids_file import read_new_hashes, read_user_ids
+from pagerec_dbx.stages.ingest_run import require_no_run
 from pagerec_dbx.stages.old_versions import vacuum_old_versions
 from pagerec_dbx.stages.rekey import rekey
 from pagerec_dbx.stages.rekey_note import end_move, move_of, pending_move
@@ -32,7 +33,8 @@ def run_forget(
 
     Raises:
         UsageError: nothing was asked for.
-        IdsFileError, KeyFileError, SnapshotError, ForgetError: see `forget`.
+        ForgetError: an `ingest` that was stopped has to be finished first; or see `forget`.
+        IdsFileError, KeyFileError, SnapshotError: see `forget`.
     """
     if ids is None and not purge_unreadable and not vacuum:
         raise UsageError(
@@ -40,10 +42,12 @@ def run_forget(
             wanted="--user-id-file, --purge-unreadable or --vacuum",
             fix="See `pagerec forget --help`",
         )
+    if ids is not None or purge_unreadable:
+        require_no_run(bench.home)
     hashes = _hashes(bench.home, ids) if ids is not None else []
     results: list[ForgetResult | VacuumResult] = []
     if ids is not None or purge_unreadable:
-        results.append(forget(bench.tables, hashes, bench.now(), bench.settings.forget, purge_unreadable))
+        results.append(forget(bench.tables, hashes, bench.now, bench.settings.forget, purge_unreadable))
     if vacuum:
         results.append(vacuum_old_versions(bench.tables, bench.now(), bench.settings.forget))
     return results

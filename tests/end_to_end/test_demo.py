@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx import schemas
 from pagerec_dbx.features.preparation import latest_preparation
-from pagerec_dbx.home import Home
+from pagerec_dbx.home import Home, open_home
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.tables import Tables
 from tests.commands import run
@@ -253,7 +253,7 @@ def test_rank_refuses_what_is_no_page(demo, stdin):
 
 
 def test_an_empty_home_says_what_to_run_first(spark, tmp_path):
-    home = str(tmp_path / "empty")
+    home = open_home(str(tmp_path / "empty")).name
     for command in (["join"], ["prepare"], ["train"], ["report"]):
         ran = run(*command, "--home", home)
         assert ran.code == (0 if command == ["report"] else 1)

@@ -66,7 +66,7 @@ def undisturbed(spark, world, tmp_path_factory):
     shutil.copytree(world.folder, folder)
     tables = Tables(spark, Home(str(folder)))
     with stopping(functions=FUNCTIONS) as points:
-        result = forget(tables, [hash_of(ANN)], NOW, SETTINGS)
+        result = forget(tables, [hash_of(ANN)], lambda: NOW, SETTINGS)
     return tables, points, result
 
 
@@ -92,7 +92,7 @@ def test_a_forgotten_viewer_is_in_none_of_all_tables(spark, home):
     held = naming(before, *traces_of(ANN))
     assert held.keys() == {table.name for table in (*hash_tables(), *id_tables(), *cut_tables())}
     assert len(held) >= 12 and len(before) == len(every_table()) - 1
-    result = forget(tables, [hash_of(ANN)], NOW, SETTINGS)
+    result = forget(tables, [hash_of(ANN)], lambda: NOW, SETTINGS)
     assert naming(content(tables), *traces_of(ANN)) == {"forgotten": 1}
     assert result.removed == held and result.tables_checked == len(before)
 
@@ -121,7 +121,7 @@ def test_the_next_join_measures_the_touched_days_anew(undisturbed):
 def test_forgetting_again_removes_nothing_more(undisturbed):
     tables, _, _ = undisturbed
     removed_at = tables.read(FORGOTTEN).collect()
-    again = forget(tables, [hash_of(ANN)], NOW.replace(year=2025), SETTINGS)
+    again = forget(tables, [hash_of(ANN)], lambda: NOW.replace(year=2025), SETTINGS)
     assert (again.viewers_known, sum(again.removed.values()), again.snapshots_removed) == (0, 0, ())
     assert tables.read(FORGOTTEN).collect() == removed_at
 
@@ -132,13 +132,13 @@ def test_a_table_that_is_left_out_fails_the_proof(copy, monkeypatch):
     real = stage.hash_tables
     monkeypatch.setattr(stage, "hash_tables", lambda: [table for table in real() if table is not CLICKS])
     with pytest.raises(ForgetError, match="still there: wanted no record of them, got 1 records of table `clicks`"):
-        forget(copy, [hash_of(ANN)], NOW, SETTINGS)
+        forget(copy, [hash_of(ANN)], lambda: NOW, SETTINGS)
     assert copy.read(FORGOTTEN).first()["removed_at"] is None  # and is not said to be removed
 
 
 def test_a_snapshot_that_is_being_read_stops_the_command_before_it_changes_anything(copy, before):
     with reading(copy.home.snapshots / TRAIN), pytest.raises(SnapshotError, match=f"{TRAIN} .* is being read"):
-        forget(copy, [hash_of(ANN)], NOW, SETTINGS)
+        forget(copy, [hash_of(ANN)], lambda: NOW, SETTINGS)
     assert not copy.exists(FORGOTTEN)
     assert naming(content(copy), *traces_of(ANN)) == naming(before, *traces_of(ANN))
 
@@ -156,9 +156,9 @@ def test_a_run_that_is_stopped_again_and_again_ends_like_an_undisturbed_one(copy
     chosen = [point for point in points if point.place in ("remove_unread", "click_matches", "bronze_page_views")]
     assert len(chosen) == 3
     for number, point in enumerate(chosen):
-        run_it = lambda: forget(copy, [hash_of(ANN)], NOW, SETTINGS)  # noqa: E731
+        run_it = lambda: forget(copy, [hash_of(ANN)], lambda: NOW, SETTINGS)  # noqa: E731
         assert stopped_at(point, number % 2 == 0, run_it, FUNCTIONS), point
-    forget(copy, [hash_of(ANN)], NOW, SETTINGS)
+    forget(copy, [hash_of(ANN)], lambda: NOW, SETTINGS)
     _require_equal(copy, wanted)
 
 
@@ -172,7 +172,7 @@ def test_a_run_that_is_stopped_once_at_any_point_ends_like_an_undisturbed_one(
     for number, point in enumerate(points):
         shutil.copytree(world.folder, tmp_path / str(number))
         tables = Tables(spark, Home(str(tmp_path / str(number))))
-        run_it = lambda tables=tables: forget(tables, [hash_of(ANN)], NOW, SETTINGS)  # noqa: E731
+        run_it = lambda tables=tables: forget(tables, [hash_of(ANN)], lambda: NOW, SETTINGS)  # noqa: E731
         assert stopped_at(point, after, run_it, FUNCTIONS), point
         run_it()
         _require_equal(tables, wanted)
@@ -184,7 +184,7 @@ def test_bronze_that_is_cleared_first_loses_the_ids_and_is_noticed(copy, undistu
     monkeypatch.setattr(stage, "id_tables", list)
     wanted, points, _ = undisturbed
     point = next(point for point in points if point.place == "bronze_events")
-    run_it = lambda: forget(copy, [hash_of(ANN)], NOW, SETTINGS)  # noqa: E731
+    run_it = lambda: forget(copy, [hash_of(ANN)], lambda: NOW, SETTINGS)  # noqa: E731
     assert stopped_at(point, True, run_it, FUNCTIONS)
     monkeypatch.undo()
     run_it()

@@ -97,7 +97,7 @@ def test_a_home_that_forgot_a_viewer_is_one_that_never_had_them(spark, tmp_path)
     tables = _home(spark, tmp_path / "home", logs, OLD, _lines(OLD))
     ann = user_hash(OLD.encode(), "ann")
     assert _content(tables, SILVER) != wanted  # the control
-    forget(tables, [ann], NOW, ForgetSettings())
+    forget(tables, [ann], lambda: NOW, ForgetSettings())
     assert not any(ann in str(records) for records in _content(tables, ALL).values())
     join(tables, JoinSettings())
     assert _content(tables, SILVER) == wanted

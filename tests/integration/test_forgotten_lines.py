@@ -10,7 +10,7 @@ from pagerec_dbx.pipelines.bronze import typed_lines
 from pagerec_dbx.pipelines.files import list_log_files, read_lines
 from pagerec_dbx.pipelines.lines import Reading
 from pagerec_dbx.pipelines.quarantine import mask_line, without_forgotten
-from pagerec_dbx.schemas import FORGOTTEN, INGESTED_FILES, QUARANTINE
+from pagerec_dbx.schemas import FORGOTTEN, INGESTED_FILES, PAGE_VIEWS, QUARANTINE
 from pagerec_dbx.stages.ingest import _plausible, _typed, ingest
 from pagerec_dbx.stages.viewer_traces import frame_of
 from pagerec_dbx.tables import Tables
@@ -69,6 +69,26 @@ def test_lines_of_every_log_are_kept_or_not_by_the_list(tables, tmp_path, listed
     assert (result.read, result.good, result.quarantined) == ((9, 3, 6) if listed else (9, 7, 2))
     kept = {"bronze_page_views", "bronze_events", "page_views", "clicks", "quarantine"}
     assert naming(content(tables), ann).keys() == ({"forgotten"} if listed else kept)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_stopped_forget_that_has_not_come_to_bronze_does_not_let_silver_have_the_viewer_again(
+    tables, tmp_path, begun
+):
+    """A late line of the day makes silver anew from bronze; without the list it is the control."""
+    key, _ = ensure_key(tables.home, derived_from_seed=1)
+    ann = user_hash(key.read(), "ann")
+    write(tmp_path / "logs", "service_logs", [service("q1", "ann", 0), service("q2", "bob", 5)])
+    ingest(tables, tmp_path / "logs", key, SETTINGS, NOW)
+    tables.delete(PAGE_VIEWS, f"user_hash = '{ann}'")
+    if begun:
+        listed = frame_of(tables.spark, "user_hash", [ann])
+        tables.insert_new(FORGOTTEN, listed.selectExpr("*", "now() forgotten_at", "CAST(NULL AS timestamp) removed_at"))
+    write(tmp_path / "logs", "service_logs", [service("q3", "cat", 9)], "late.jsonl")
+    ingest(tables, tmp_path / "logs", key, SETTINGS, NOW)
+    requests = {row["request_id"] for row in tables.read(PAGE_VIEWS).select("request_id").collect()}
+    assert requests == ({"q2", "q3"} if begun else {"q1", "q2", "q3"})
 
 
 def test_an_empty_list_costs_nothing_in_the_plan(tables, tmp_path):

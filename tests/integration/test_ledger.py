@@ -2,8 +2,15 @@
 
 import datetime as dt
 
-from pagerec_dbx.ledger import DayRecord, Ledger
-from pagerec_dbx.schemas import EXAMPLES, LABELLED_PAGE_VIEWS
+import pytest
+
+from pagerec_dbx.config import JoinSettings
+from pagerec_dbx.errors import HomeError
+from pagerec_dbx.ledger import FILE, DayRecord, Ledger
+from pagerec_dbx.schemas import BRONZE_PAGE_VIEWS, CLICKS, EXAMPLES, INGESTED_FILES, LABELLED_PAGE_VIEWS, PAGE_VIEWS
+from pagerec_dbx.stages.ingest_run import NOTE, recorded
+from pagerec_dbx.stages.join import join
+from tests.viewer_world import make_world
 
 FIRST, SECOND, THIRD = (dt.date(2024, 1, number) for number in (1, 2, 3))
 
@@ -43,3 +50,21 @@ def test_ledger_written_is_begun_and_finished_at_once(tables):
     ledger.written(EXAMPLES, {FIRST: "a"})
     ledger.written(EXAMPLES, {FIRST: "b"})
     assert ledger.revisions(EXAMPLES) == {FIRST: DayRecord(2, "b")}
+
+
+def test_tables_without_their_ledger_are_refused(tables):
+    """With an empty one the next run would take every day but its own for days that never were."""
+    make_world(tables, (PAGE_VIEWS, CLICKS, BRONZE_PAGE_VIEWS, INGESTED_FILES))
+    assert recorded(tables).last == 1
+    (tables.home.folder / FILE).unlink()
+    for command in (lambda: recorded(tables), lambda: join(tables, JoinSettings())):
+        with pytest.raises(HomeError, match=f"{FILE} is missing beside tables"):
+            command()
+    (tables.home.folder / NOTE).write_text("[]")  # a first run that was killed before it wrote one goes on
+    assert recorded(tables).last == 1
+
+
+def test_a_malformed_ledger_is_refused(tables):
+    (tables.home.folder / FILE).write_text('{"examples": {"yesterday": [1, null]}}')
+    with pytest.raises(HomeError, match=f"{FILE} is malformed"):
+        Ledger(tables.home).revisions(EXAMPLES)

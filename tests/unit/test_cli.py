@@ -6,6 +6,8 @@ from pyspark.sql import SparkSession
 from pagerec_dbx import cli, spark
 from pagerec_dbx.errors import PagerecError
 from pagerec_dbx.hashing import VARIABLE
+from pagerec_dbx.home import open_home
+from pagerec_dbx.stages.ingest_run import NOTE
 from tests.commands import run
 
 
@@ -58,3 +60,14 @@ def test_a_demo_of_events_that_are_not_there_makes_no_home(tmp_path):
     assert ran.code == 2
     assert "none.gz' does not exist" in ran.err
     assert not home.exists()
+
+
+def test_nobody_is_forgotten_while_a_stopped_ingest_has_to_be_finished(tmp_path):
+    home = open_home(str(tmp_path / "home"))
+    (home.folder / NOTE).write_text("[]")
+    ran = run("forget", "--home", home.name, "--purge-unreadable")
+    assert ran.code == 1
+    assert (
+        f"was stopped on its way: wanted each line of its files in bronze before some are removed, got {NOTE}"
+        in ran.err
+    )

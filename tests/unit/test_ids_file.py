@@ -7,6 +7,7 @@ from pagerec_dbx.hashing import user_hash
 from pagerec_dbx.stages.ids_file import read_new_hashes, read_user_ids
 
 OLD, NEW = b"old key", b"new key"
+H, N, M = "0a" * 32, "1b" * 32, "2c" * 32
 
 
 @pytest.fixture
@@ -39,8 +40,8 @@ def test_user_ids_file_that_is_missing_is_refused(file):
     [
         ("user_id\nann\n", {user_hash(OLD, "ann"): user_hash(NEW, "ann")}),
         ("old_id,new_id\nann,a1\n\n", {user_hash(OLD, "ann"): user_hash(NEW, "a1")}),
-        ("new_id,old_hash\na1,h\n", {"h": user_hash(NEW, "a1")}),
-        ("old_hash,new_hash\nh,n\nh,n\n", {"h": "n"}),
+        (f"new_id,old_hash\na1,{H}\n", {H: user_hash(NEW, "a1")}),
+        (f"old_hash,new_hash\n{H},{N}\n{H},{N}\n", {H: N}),
         ('old_id,new_id\n"ann, the 1st",a1\n', {user_hash(OLD, "ann, the 1st"): user_hash(NEW, "a1")}),
     ],
 )  # fmt: skip
@@ -58,9 +59,11 @@ def test_new_hashes_come_from_ids_or_hashes(file, text, wanted):
         ("old_id,new_id\nsecret-id\n", IdsFileError, "line 2 of .* is malformed: wanted 2 values, got 1 values"),
         ("old_id,new_id\nsecret-id,\n", IdsFileError, "line 2 .* 1 of them blank"),
         ('user_id\n"secret-id\n', IdsFileError, "line 2 .* is malformed: got unexpected end of data"),
+        (f"old_hash,new_hash\n{H},secret-id\n", IdsFileError, "line 2 of .* has no hash under `new_hash`"),
+        (f"old_hash,new_id\n{H.upper()},secret-id\n", IdsFileError, "no hash under `old_hash`: .* got 64 other"),
         ("old_id,new_id\nsecret-id,a\nsecret-id,b\n", RekeyError, "line 3 .* earlier line with another new id"),
         ("old_id,new_id\nsecret-id,a\nbob,a\n", RekeyError, "line 3 .* the new id of line 2"),
-        ("old_hash,new_hash\na,b\nb,c\n", RekeyError, "old ones and new ones: .* got 1 on both sides"),
+        (f"old_hash,new_hash\n{H},{N}\n{N},{M}\n", RekeyError, "old ones and new ones: .* got 1 on both sides"),
     ],
 )
 def test_new_hashes_are_refused_where_they_contradict_each_other(file, text, error, said):
