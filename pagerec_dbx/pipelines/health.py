@@ -21,7 +21,8 @@ def join_measures(labelled: DataFrame, matches: DataFrame, menu_length: int) -> 
     a distinct count beside other measures takes the engine several times as long.
 
     Args:
-        labelled: the records of LABELLED_PAGE_VIEWS. matches: those of CLICK_MATCHES, of the same days.
+        labelled: the records of LABELLED_PAGE_VIEWS.
+        matches: those of CLICK_MATCHES, of the same days.
         menu_length: rows of a menu that training keeps.
     """
     pages = labelled.select(*_KEY, F.col("clicked_row_id").isNotNull().alias("with_click"))

@@ -20,14 +20,17 @@ class ForgetResult:
 
     def to_json(self) -> dict:
         """The result for programs; times in ISO 8601."""
-        values = dataclasses.asdict(self) | {"removed": dict(self.removed), "records_left": 0}
+        values = dataclasses.asdict(self) | {"removed": dict(self.removed)}
+        values["records_left"] = 0 if self.viewers else None  # without viewers nothing was looked for
         return values | {"old_versions_until": self.old_versions_until.isoformat()}
 
     def to_text(self) -> str:
         """A table of what was removed, the proof, and what to do next."""
-        lines = [f"{self.viewers:,} viewers are forgotten; {self.viewers_known:,} of them had records here."]
+        lines = []
+        if self.viewers:
+            lines.append(f"{self.viewers:,} viewers are forgotten; {self.viewers_known:,} of them had records here.")
         lines += [f"  {name:<22}{count:>12,} records removed" for name, count in self.removed.items() if count]
-        if self.unreadable_removed:
+        if self.unreadable_removed or not self.viewers:
             lines.append(f"  {self.unreadable_removed:,} refused lines without a readable user were removed.")
         if self.snapshots_removed:
             lines.append(f"  snapshots removed: {', '.join(self.snapshots_removed)}")

@@ -7,7 +7,8 @@ import pytest
 from pyspark.sql import functions as F
 
 from pagerec_dbx.config import settings_from
-from pagerec_dbx.errors import RekeyError
+from pagerec_dbx.errors import RekeyError, SnapshotError
+from pagerec_dbx.features.leases import reading
 from pagerec_dbx.hashing import VARIABLE, fingerprint_of
 from pagerec_dbx.home import Home, key_fingerprint, open_home, require_same_key
 from pagerec_dbx.pipelines.lines import PAGE_VIEW_IDENTITY, id_of
@@ -21,7 +22,7 @@ from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
 from tests.commands import run
 from tests.crashes import stopped_at, stopping
-from tests.viewer_world import ANN, BOB, CAT, FEW, SECRET, VIEWERS, content, hash_of, make_world, naming
+from tests.viewer_world import ANN, BOB, CAT, FEW, SECRET, TRAIN, VIEWERS, content, hash_of, make_world, naming
 
 NEW = "9e" * 32
 FUNCTIONS = (
@@ -178,6 +179,23 @@ def test_a_move_that_is_stopped_once_at_any_point_ends_like_an_undisturbed_one(
         _require_equal(bench.tables, wanted)
 
 
+@pytest.mark.slow
+def test_a_snapshot_that_is_being_read_stops_the_move_before_it_begins(bench, files, world, spark):
+    with reading(bench.home.snapshots / TRAIN), pytest.raises(SnapshotError, match=f"{TRAIN} .* is being read"):
+        run_rekey(bench, *files, drop_refused=False)
+    assert content(bench.tables) == content(Tables(spark, world)) and not (bench.home.folder / NOTE).exists()
+
+
+@pytest.mark.slow
+def test_a_table_that_is_left_out_fails_the_proof(bench, files, monkeypatch):
+    """The control: the proof does not follow the list of what was rewritten, and the home keeps its old key."""
+    real = stage.hash_tables
+    monkeypatch.setattr(stage, "hash_tables", lambda: [table for table in real() if table is not CLICKS])
+    with pytest.raises(RekeyError, match="hashes by the old key are left: .* got 4 in `clicks`"):
+        run_rekey(bench, *files, drop_refused=False)
+    assert key_fingerprint(bench.home) == fingerprint_of(SECRET.encode())
+
+
 def test_commands_refuse_a_home_between_two_keys(home, files):
     (home.folder / NOTE).write_text(json.dumps({"old": "a", "new": "b", "pairs": "c"}))
     home.key_file.write_text(SECRET)
@@ -186,6 +204,13 @@ def test_commands_refuse_a_home_between_two_keys(home, files):
     require_same_key(home, fingerprint_of(SECRET.encode()))
     ran = run("rekey", "--home", str(home.folder), "--ids", str(files[0]), "--new-key-file", str(files[1]))
     assert ran.code == 1 and "a stopped `pagerec rekey` was given another key" in ran.err
+    keys = {"old": fingerprint_of(SECRET.encode()), "new": fingerprint_of(NEW.encode())}
+    (home.folder / NOTE).write_text(json.dumps(keys | {"pairs": "of another file"}))
+    ran = run("rekey", "--home", str(home.folder), "--ids", str(files[0]), "--new-key-file", str(files[1]))
+    assert ran.code == 1 and "a stopped `pagerec rekey` was given another file of ids" in ran.err
+    (home.folder / NOTE).write_text(json.dumps(keys))
+    ran = run("rekey", "--home", str(home.folder), "--ids", str(files[0]), "--new-key-file", str(files[1]))
+    assert ran.code == 1 and f"{NOTE} is malformed" in ran.err
     (home.folder / NOTE).unlink()
     require_no_move(home)
 
