@@ -17,7 +17,8 @@ Days = set[dt.date]
 def rewrite_touched_days(tables: Tables, run: int, repeat_seconds: float) -> None:
     """Bring `page_views` and `clicks` up to date with the lines of a run; repeated, it does the same again."""
     ledger = Ledger(tables.home)
-    views, events = (_of_the_remembered(tables, table) for table in (BRONZE_PAGE_VIEWS, BRONZE_EVENTS))
+    half_forgotten = _half_forgotten(tables)
+    views, events = (_without(half_forgotten, tables.read(table)) for table in (BRONZE_PAGE_VIEWS, BRONZE_EVENTS))
     view_days = _days(views.where((F.col("batch") == run) & ~F.col("refused")))
     click_days = _days(silver.click_records(events).where(F.col("batch") == run))
     click_days = with_linked_days(events, click_days, set(ledger.revisions(CLICKS)), repeat_seconds)
@@ -25,13 +26,16 @@ def rewrite_touched_days(tables: Tables, run: int, repeat_seconds: float) -> Non
     _rewrite(tables, ledger, CLICKS, events, click_days, run, lambda lines: silver.clicks(lines, repeat_seconds))
 
 
-def _of_the_remembered(tables: Tables, table: Table) -> DataFrame:
-    """The lines of bronze without those that a stopped `forget` has not come to: it clears bronze last."""
-    lines = tables.read(table)
+def _half_forgotten(tables: Tables) -> DataFrame | None:
+    """Viewers whom a stopped `forget` has not removed to the end: it clears bronze last. None if there are none."""
     if not tables.exists(FORGOTTEN):
-        return lines
+        return None
     begun = tables.read(FORGOTTEN).where(F.col("removed_at").isNull()).select("user_hash")
-    return lines if begun.isEmpty() else lines.join(F.broadcast(begun), "user_hash", how="left_anti")
+    return None if begun.isEmpty() else begun
+
+
+def _without(viewers: DataFrame | None, lines: DataFrame) -> DataFrame:
+    return lines if viewers is None else lines.join(F.broadcast(viewers), "user_hash", how="left_anti")
 
 
 def _rewrite(

@@ -65,8 +65,9 @@ def undisturbed(spark, world, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "home"
     shutil.copytree(world.folder, folder)
     tables = Tables(spark, Home(str(folder)))
+    moments = iter([NOW.replace(hour=0, day=8), NOW])  # it takes a day: what it removed is as old as its end
     with stopping(functions=FUNCTIONS) as points:
-        result = forget(tables, [hash_of(ANN)], lambda: NOW, SETTINGS)
+        result = forget(tables, [hash_of(ANN)], lambda: next(moments), SETTINGS)
     return tables, points, result
 
 
@@ -79,6 +80,11 @@ def test_a_forgotten_viewer_is_in_no_table_and_no_snapshot(undisturbed, before):
     assert result.removed == held
     assert result.viewers_known == 1 and result.tables_checked == len(before)
     assert result.snapshots_removed == (HOLDOUT, TRAIN)
+    assert (
+        result.old_versions_until
+        == NOW.replace(day=16)
+        == tables.read(FORGOTTEN).first()["removed_at"].replace(day=16, tzinfo=NOW.tzinfo)
+    )
     assert [folder.name for folder in tables.home.snapshots.glob("*-v*")] == [OTHERS]
     assert {**result.to_json()}["records_left"] == 0 and "nothing of them is left" in result.to_text()
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from pyspark.sql import functions as F
 
-from pagerec_dbx.config import settings_from
+from pagerec_dbx.config import ForgetSettings, settings_from
 from pagerec_dbx.errors import RekeyError, SnapshotError
 from pagerec_dbx.features.leases import reading
 from pagerec_dbx.hashing import VARIABLE, fingerprint_of
@@ -15,6 +15,7 @@ from pagerec_dbx.pipelines.lines import PAGE_VIEW_IDENTITY, id_of
 from pagerec_dbx.schemas import BRONZE_EVENTS, BRONZE_PAGE_VIEWS, CLICK_MATCHES, CLICKS, FORGOTTEN, PAGE_VIEWS
 from pagerec_dbx.stages import rekey as stage
 from pagerec_dbx.stages import viewer_commands
+from pagerec_dbx.stages.old_versions import vacuum_old_versions
 from pagerec_dbx.stages.rekey_note import NOTE, require_no_move
 from pagerec_dbx.stages.viewer_commands import run_rekey
 from pagerec_dbx.stages.viewer_traces import frame_of
@@ -22,7 +23,21 @@ from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
 from tests.commands import run
 from tests.crashes import stopped_at, stopping
-from tests.viewer_world import ANN, BOB, CAT, FEW, SECRET, TRAIN, VIEWERS, content, hash_of, make_world, naming
+from tests.viewer_world import (
+    ANN,
+    BOB,
+    CAT,
+    FEW,
+    NOW,
+    SECRET,
+    TRAIN,
+    VIEWERS,
+    content,
+    files_naming,
+    hash_of,
+    make_world,
+    naming,
+)
 
 NEW = "9e" * 32
 FUNCTIONS = (
@@ -119,6 +134,17 @@ def test_ids_of_a_moved_home_are_those_that_an_ingest_by_the_new_key_would_give(
     )
     assert {row["click_id"] for row in matches} == clicks
     assert {row[0] for row in tables.read(CLICKS).select("click_id").collect()} == clicks | {2_009}  # of no line
+
+
+@pytest.mark.slow
+def test_old_hashes_leave_the_list_of_the_forgotten_with_its_old_versions(moved, spark, tmp_path):
+    shutil.copytree(moved[0].home.folder, tmp_path / "home")
+    tables = Tables(spark, Home(str(tmp_path / "home")))
+    listed, old = tables.home.folder / "tables" / "forgotten", hash_of("gone@x.example")
+    assert files_naming(listed, old) != []  # the control
+    vacuum_old_versions(tables, NOW, ForgetSettings(history_days=0))
+    assert files_naming(listed, old) == []
+    assert files_naming(listed, _new("gone@x.example")) != []
 
 
 def test_a_viewer_who_is_not_in_the_file_stops_the_move_before_it_begins(bench, files, world, spark, tmp_path):
