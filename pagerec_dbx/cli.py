@@ -317,10 +317,8 @@ def rekey(bench: Workbench, ids: str, new_key_file: str, drop_refused: bool) -> 
 @click.option("--ranks", default=2, show_default=True, type=click.IntRange(1), help="Horovod ranks.")
 def demo(bench: Workbench, events: str | None, page_views: int, days: int, ranks: int) -> Outcome:
     """The whole thread, from raw logs to a judged model and a page of results."""
-    from pagerec_dbx.spark import QUICK_JAVA
     from pagerec_dbx.stages.demo import DemoLog, run_demo
 
-    bench = dataclasses.replace(bench, java_options=QUICK_JAVA)
     result = run_demo(bench, DemoLog(_path(events), page_views, days), ranks)
     return Outcome(result.to_json(), result.to_text())
 

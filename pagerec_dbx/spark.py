@@ -10,10 +10,6 @@ import psutil
 
 from pagerec_dbx.errors import PagerecError
 
-# For many short queries: the second Java compiler costs more than it gives (half the processor time of the tests).
-# Without it Java keeps 48 MB of compiled code; a few hundred queries fill them, and then it forgets and interprets.
-QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"
-
 # Java interprets methods of more than 8,000 bytes for ever unless told otherwise; Spark's generated ones are longer.
 _JAVA_OPTIONS = "-Dio.netty.tryReflectionSetAccessible=true -XX:-DontCompileHugeMethods"
 
@@ -28,7 +24,7 @@ def spark_session(master: str | None = None, log_file: Path | None = None, java_
     Args:
         master: `local[2]` (default: all processors) or `local-cluster[2,1,2048]` for real executor processes.
         log_file: where the Java side writes what it would print on the terminal.
-        java_options: added for driver and executors, e.g. QUICK_JAVA.
+        java_options: added for driver and executors, e.g. `-XX:TieredStopAtLevel=1`.
 
     Raises:
         PagerecError: Java is missing or does not start.

@@ -17,11 +17,10 @@ class Workbench:
 
     home: Home
     settings: Settings
-    java_options: str = ""  # of a Spark session that is started here
 
     @functools.cached_property
     def tables(self) -> Tables:
-        return Tables(spark_session(log_file=self.home.logs / "spark.log", java_options=self.java_options), self.home)
+        return Tables(spark_session(log_file=self.home.logs / "spark.log"), self.home)
 
     @functools.cached_property
     def registry(self) -> Registry:

@@ -8,11 +8,15 @@ import pytest
 from pagerec_dbx.config import settings_from
 from pagerec_dbx.home import Home, open_home
 from pagerec_dbx.schemas import LABELLED_PAGE_VIEWS
-from pagerec_dbx.spark import QUICK_JAVA, spark_session
+from pagerec_dbx.spark import spark_session
 from pagerec_dbx.stages.prepare import prepare
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
 from tests.worlds import labelled_page_views
+
+# Two sessions share two processors and run many short queries, for which Java's second compiler costs more than it
+# gives; a single run of the demo is faster with it. Without it Java keeps 48 MB of compiled code unless told otherwise.
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,11 @@
-"""The whole thread on a few thousand simulated page views, and what its home can do afterwards."""
+"""The whole thread on a few thousand simulated page views, and what its home can do afterwards.
+
+The bundle's job comes last and on the same home (making another would take minutes), so it makes version 2 there.
+"""
 
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.home import Home, open_home
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.tables import Tables
+from tests.bundle import ROOT, load_bundle, task_parameters
 from tests.commands import run
 
 KEYS = {"version", "run_id", "model", "parameters", "ranks", "epochs", "seconds"}
@@ -258,3 +263,50 @@ def test_an_empty_home_says_what_to_run_first(spark, tmp_path):
         ran = run(*command, "--home", home)
         assert ran.code == (0 if command == ["report"] else 1)
         assert "Traceback" not in ran.err
+
+
+TASKS = ("ingest", "join", "prepare", "train", "evaluate", "compare", "promote", "score", "report")
+
+
+@pytest.fixture(scope="module")
+def job(demo) -> dict[str, str]:
+    """Task -> how it ended (`well`, or what it said), each script run with the parameters that the bundle gives it."""
+    (logs,) = (demo.home / "logs-raw").iterdir()
+    # One rank runs in this process; the demo has launched two.
+    chosen = {"home": str(demo.home), "logs": str(logs), "ranks": "1", "epochs": "2", "batch_size": "64"}
+    job = load_bundle().resources("dev")["jobs"]["pagerec"]
+    ends = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for task in job["tasks"]:
+            script = str((ROOT / "bundles" / task["spark_python_task"]["python_file"]).resolve())
+            patch.setattr("sys.argv", [script, *task_parameters(task, job, **chosen)])
+            ends[task["task_key"]] = _ended(script)
+    return ends
+
+
+def _ended(script: str) -> str:
+    """`well` where a runtime would call the task successful: the script returned, without even a `sys.exit(0)`."""
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        return str(end)
+    return "well"
+
+
+def test_the_job_s_tasks_end_well(job, tables):
+    championed = tables.read(schemas.PROMOTIONS).where("promoted").count() > 0
+    assert {**job, "score": "well"} == dict.fromkeys(TASKS, "well")
+    assert job["score"] == "well" if championed else "task `score` failed with exit code 1" in job["score"]
+
+
+def test_the_job_judges_what_it_trained_and_leaves_what_the_notebook_shows(job, tables):
+    stored = tables.read(schemas.COMPARISONS).where("challenger = '2'")
+    baselines = {record["baseline"] for record in stored.select("baseline").distinct().collect()}
+    assert {"floor:random", "floor:page_order", "floor:popularity", "legacy:imported"} <= baselines
+    last = tables.read(schemas.PROMOTIONS).where("version = '2'").collect()
+    assert len(last) == 1 and last[0]["reasons"]
+
+
+def test_the_job_takes_no_line_twice(job, tables):
+    files = tables.read(schemas.INGESTED_FILES)
+    assert files.count() == files.select("file").distinct().count() > 0

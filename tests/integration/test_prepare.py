@@ -199,6 +199,7 @@ def test_snapshot_has_one_version_and_not_what_it_deleted(copy):
     assert 3 in {number for file in files for number in pq.read_table(file)["page_view_id"].to_pylist()}
 
 
+@pytest.mark.slow
 def test_another_training_part_extends_the_vocabulary(copy):
     earlier = load_vocabulary(copy, latest_preparation(copy).vocabulary_version)
     # Training up to minute 155, so that `later` appears on 5 page views; validation 156 to 189.
