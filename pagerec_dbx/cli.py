@@ -57,6 +57,8 @@ def _command(name: str, *, writes: bool, example: str, begins: bool = False):
 
         for decorate in reversed(_SHARED):
             run = decorate(run)
+        # Click reads them from the last to the first; a file that a command takes stands before the settings.
+        run.__click_params__.sort(key=lambda parameter: parameter.name != "overrides")
         return cli.command(name, epilog=f"\b\nExample:\n  {example}")(run)
 
     return register
@@ -135,8 +137,10 @@ def ingest(bench: Workbench, logs: str, mapping: str | None, new_checkpoints: bo
     forms = read_mapping(Path(mapping)) if mapping else Mapping()
     if dry_run:
         return _dry_run(bench, Path(logs), forms)
+    from pagerec_dbx.stages.demo_home import require_no_demo
     from pagerec_dbx.stages.ingest import ingest as stage
 
+    require_no_demo(bench.home, Path(logs))
     result = stage(bench.tables, Path(logs), _key(bench), bench.settings.ingest, bench.now(), forms, new_checkpoints)
     return Outcome(_plain(result), f"Ingested {logs}: {_counts(_plain(result))}")
 
@@ -267,12 +271,13 @@ def doctor(bench: Workbench) -> Outcome:
 def report(bench: Workbench) -> Outcome:
     """One self-contained HTML page of the latest results."""
     from pagerec_dbx.stages.judge import smoothing_of
+    from pagerec_dbx.stages.report import last_compared
     from pagerec_dbx.stages.report import report as stage
-    from pagerec_dbx.stages.report import reported_version
 
-    version = reported_version(bench.tables)
+    version, holdout = last_compared(bench.tables) or (None, None)
     curves = bench.registry.curves(version) if version else ()
-    result = stage(bench.tables, bench.now(), version, curves, smoothing_of(bench, version) if version else None)
+    smoothing = smoothing_of(bench, holdout) if holdout else None
+    result = stage(bench.tables, bench.now(), version, curves, smoothing)
     return Outcome(_plain(result), f"{result.headline}\n{result.path}")
 
 

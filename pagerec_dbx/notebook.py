@@ -125,10 +125,14 @@ def choices(comparisons: pd.DataFrame, column: str, **chosen: str) -> list[str]:
 
 
 def chosen_comparisons(comparisons: pd.DataFrame, baseline: str = ALL, **chosen: str) -> pd.DataFrame:
-    """One record per baseline: of the newest comparison that has the chosen values; largest difference first."""
+    """One record per baseline, all of one holdout: that of the newest comparison with the chosen values.
+
+    The largest difference comes first.
+    """
     for name, value in chosen.items():
         comparisons = comparisons[comparisons[name] == value]
-    newest = comparisons.sort_values("compared_at", ascending=False).drop_duplicates("baseline")
+    newest = comparisons.sort_values("compared_at", ascending=False)
+    newest = newest[newest.holdout.isin(newest.holdout.head(1))].drop_duplicates("baseline")
     if baseline != ALL:
         newest = newest[newest.baseline == baseline]
     return newest.sort_values("difference", ascending=False, ignore_index=True)

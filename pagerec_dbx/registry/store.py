@@ -117,6 +117,23 @@ class Registry(Runs):
         for name, value in tags.items():
             client.set_model_version_tag(self.model_name, version, name, value)
 
+    def tag_model(self, name: str, value: str) -> None:
+        """Tag the registered model, which all versions share."""
+        self._client().set_registered_model_tag(self.model_name, name, value)
+
+    def model_tags(self) -> dict[str, str]:
+        """The tags of the registered model; none before the first version."""
+        from mlflow.exceptions import MlflowException
+
+        if not self._exists():
+            return {}
+        try:
+            return dict(self._client().get_registered_model(self.model_name).tags)
+        except MlflowException as error:
+            if error.error_code not in _ABSENT:
+                raise
+            return {}
+
     # --- what a version's run holds -----------------------------------------------------------------------------------
 
     def log_metrics(self, version: str, metrics: Mapping[str, float]) -> None:

@@ -33,6 +33,8 @@ def compare(
 ) -> CompareResult:
     """Hold the challenger against the champion, if one is given, and every floor; the same comparison is replaced.
 
+    Figures measured elsewhere that stood beside it stay there, unless a new file of them is given.
+
     Args:
         holdout: id of the holdout on which both were evaluated.
         legacy_file: JSON of a legacy run, to be shown beside.
@@ -43,6 +45,8 @@ def compare(
     """
     legacy = None if legacy_file is None else read_legacy(legacy_file)
     result = _compared(tables, challenger, champion, holdout, legacy, settings, now)
+    stored = None if legacy else stored_comparison(tables, challenger, champion, holdout)
+    result = result if stored is None else _with_imported(result, stored)
     _store(tables, result)
     return result
 
@@ -55,16 +59,26 @@ def renewed_comparison(
     Figures measured elsewhere stay beside it.
     """
     fresh = _compared(tables, stored.challenger, champion, stored.holdout, None, settings, now)
-    own = {(row.protocol, row.metric): row.value_challenger for row in fresh.rows}
-    imported = (row for row in stored.rows if row.measured != HERE)
-    beside = tuple(
-        dataclasses.replace(row, value_challenger=own[row.protocol, row.metric], compared_at=now) for row in imported
-    )
-    renewed = dataclasses.replace(fresh, rows=fresh.rows + beside)
+    renewed = _with_imported(fresh, stored)
     if _agree(renewed, stored):
         return stored
     _store(tables, renewed)
     return renewed
+
+
+def _with_imported(fresh: CompareResult, stored: CompareResult) -> CompareResult:
+    """A new comparison, and beside it what was measured elsewhere and stands beside the stored one."""
+    own = {(row.protocol, row.metric): row for row in fresh.rows}
+    beside = tuple(
+        dataclasses.replace(
+            row,
+            value_challenger=own[row.protocol, row.metric].value_challenger,
+            compared_at=fresh.rows[0].compared_at,
+        )
+        for row in stored.rows
+        if row.measured != HERE
+    )
+    return dataclasses.replace(fresh, rows=fresh.rows + beside)
 
 
 def _agree(one: CompareResult, other: CompareResult) -> bool:

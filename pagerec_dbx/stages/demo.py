@@ -15,6 +15,7 @@ from pagerec_dbx.hashing import ensure_key
 from pagerec_dbx.progress import say
 from pagerec_dbx.report.board import boards, terminal_table
 from pagerec_dbx.report.content import ReportContent
+from pagerec_dbx.stages.demo_home import demo_logs, require_demo
 from pagerec_dbx.stages.import_metarank import import_metarank
 from pagerec_dbx.stages.ingest import ingest
 from pagerec_dbx.stages.join import join
@@ -87,9 +88,10 @@ class DemoResult:
 def run_demo(bench: Workbench, log: DemoLog, ranks: int) -> DemoResult:
     """Run every stage in turn on one home; a refused promotion is a result, and then the challenger scores."""
     clock = _Clock()
-    key, _ = ensure_key(bench.home, derived_from_seed=bench.settings.simulate.seed)
     with clock.stage("Spark"):
         tables = bench.tables
+        require_demo(tables)
+    key, _ = ensure_key(bench.home, derived_from_seed=bench.settings.simulate.seed)
     with clock.stage("logs"):
         logs = _logs(bench, log, key)
     with clock.stage("ingest"):
@@ -111,7 +113,9 @@ def run_demo(bench: Workbench, log: DemoLog, ranks: int) -> DemoResult:
         scored = score_version(bench, "champion" if decision.promoted else "challenger")
     with clock.stage("report"):
         curves = bench.registry.curves(trained.version)
-        content = collect_content(tables, bench.now(), trained.version, curves, smoothing_of(bench, trained.version))
+        content = collect_content(
+            tables, bench.now(), trained.version, curves, smoothing_of(bench, latest_preparation(tables).holdout)
+        )
         report = write_report(bench.home, content)
     return DemoResult(
         trained=trained,
@@ -129,7 +133,7 @@ def run_demo(bench: Workbench, log: DemoLog, ranks: int) -> DemoResult:
 def _logs(bench: Workbench, log: DemoLog, key) -> Path:
     """The raw logs in the home; made once, so that a second demo goes on with the same ones."""
     name = _log_name(bench, log)
-    logs = bench.home.folder / "logs-raw" / name
+    logs = demo_logs(bench.home) / name
     others = [other.name for other in logs.parent.glob("[!.]*") if other.name != name]
     if others:
         raise UsageError(
@@ -150,8 +154,9 @@ def _logs(bench: Workbench, log: DemoLog, key) -> Path:
 def _log_name(bench: Workbench, log: DemoLog) -> str:
     """Other events, or another world, have another name."""
     if log.events:
-        size = log.events.stat().st_size if log.events.exists() else 0
-        return f"events-{log.events.name}-{size}"
+        with log.events.open("rb") as events:
+            content = hashlib.file_digest(events, "sha256").hexdigest()[:8]
+        return f"events-{log.events.name}-{content}"
     world = hashlib.sha256(repr(bench.settings.simulate).encode()).hexdigest()[:8]
     return f"simulated-{log.page_views}-{log.days}-{world}"
 

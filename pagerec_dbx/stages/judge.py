@@ -31,7 +31,7 @@ from pagerec_dbx.stages.score import ScoreResult, score
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
 
-SMOOTHING = "popularity_smoothing"  # a version's tag: of the popularity floor that it was last evaluated beside
+SMOOTHING = "popularity_smoothing"  # a tag of the registered model, for each holdout: all versions share its floors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +68,17 @@ def evaluate_version(bench: Workbench, version: str, truth: Path | None = None) 
         truth,
     )
     bench.registry.log_metrics(known.version, _figures(result))
-    bench.registry.tag(known.version, {SMOOTHING: f"{bench.settings.judge.popularity_smoothing:g}"})
+    bench.registry.tag_model(f"{SMOOTHING}.{preparation.holdout}", _wanted_smoothing(bench))
     return result
 
 
-def smoothing_of(bench: Workbench, version: str) -> str | None:
-    """Of the popularity floor that a version was last evaluated beside; None before."""
-    return bench.registry.version(version).tags.get(SMOOTHING)
+def smoothing_of(bench: Workbench, holdout: str) -> str | None:
+    """Of the popularity floor that is stored for a holdout; None where there is none."""
+    return bench.registry.model_tags().get(f"{SMOOTHING}.{holdout}")
+
+
+def _wanted_smoothing(bench: Workbench) -> str:
+    return f"{bench.settings.judge.popularity_smoothing:g}"
 
 
 def _figures(result: EvaluateResult) -> dict[str, float]:
@@ -242,9 +246,7 @@ def rank_latency_ms(ranker: Ranker, menu: int = 40, repeats: int = 50) -> float:
 def _is_evaluated(bench: Workbench, version: str, holdout: str) -> bool:
     if not bench.tables.exists(EVALUATIONS):
         return False
-    if (
-        smoothing_of(bench, version) != f"{bench.settings.judge.popularity_smoothing:g}"
-    ):  # the floors beside it are other ones
+    if smoothing_of(bench, holdout) != _wanted_smoothing(bench):  # the floors beside it are other ones
         return False
     mine = (F.col("holdout") == holdout) & (F.col("version") == version)
     return not bench.tables.read(EVALUATIONS).where(mine).isEmpty()

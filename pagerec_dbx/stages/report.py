@@ -75,10 +75,10 @@ def write_report(home: Home, content: ReportContent) -> ReportResult:
     return ReportResult(str(path), headline(content))
 
 
-def reported_version(tables: Tables) -> str | None:
-    """The challenger of the latest comparison; None where there is none."""
+def last_compared(tables: Tables) -> tuple[str, str] | None:
+    """Challenger and holdout of the latest comparison; None where there is none."""
     rows = _comparison(tables, None)
-    return rows[0]["challenger"] if rows else None
+    return (rows[0]["challenger"], rows[0]["holdout"]) if rows else None
 
 
 def collect_content(
@@ -139,23 +139,24 @@ def _with_smoothing(result: Result, smoothing: str | None) -> Result:
     return dataclasses.replace(result, note=f"smoothing {smoothing}") if known else result
 
 
-def _logs(tables: Tables) -> Path | None:
-    """The folder of the logs that were ingested first."""
+def _log_folders(tables: Tables) -> list[Path]:
+    """The folders of logs that were ingested."""
     files = _read(tables, INGESTED_FILES)
-    first = None if files is None else files.select("file").first()
-    return None if first is None else Path(first["file"]).parents[1]
+    if files is None:
+        return []
+    folders = files.select(F.regexp_extract("file", "^(.*)/[^/]+/[^/]+$", 1).alias("folder")).distinct().collect()
+    return sorted(Path(record["folder"]) for record in folders)
 
 
 def _is_simulated(tables: Tables) -> bool:
-    """Whether the logs came from a simulated world: its description, which is not read, lies beside them."""
-    logs = _logs(tables)
-    return logs is not None and logs.joinpath("truth", "world.json").exists()
+    """Whether any logs came from a simulated world: its description, which is not read, lies beside them."""
+    return any(folder.joinpath("truth", "world.json").exists() for folder in _log_folders(tables))
 
 
 def _source(tables: Tables) -> str | None:
-    """The events file that the logs were imported from, by what the import left beside them."""
-    logs = _logs(tables)
-    return None if logs is None else events_file(logs)
+    """The events files that the logs were imported from, by what the import left beside them."""
+    files = [file for folder in _log_folders(tables) if (file := events_file(folder)) is not None]
+    return ", ".join(files) or None
 
 
 def _decision(tables: Tables, version: str | None) -> Decision | None:

@@ -192,7 +192,7 @@ def _commit() -> str:
     if not (folder / ".git").exists():
         return f"wheel {__version__}"
     asked = subprocess.run(
-        ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty"], capture_output=True, text=True,
-        check=False,
+        ["git", "-C", str(folder), "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty"],
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     return asked.stdout.strip() or "unknown"

@@ -12,12 +12,16 @@ import pytest
 from pyspark.sql import functions as F
 
 from pagerec_dbx import schemas
+from pagerec_dbx.config import settings_from
 from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.home import Home, open_home
 from pagerec_dbx.registry.store import Registry
+from pagerec_dbx.stages.judge import smoothing_of
 from pagerec_dbx.tables import Tables
+from pagerec_dbx.workbench import Workbench
 from tests.bundle import ROOT, load_bundle, task_parameters
 from tests.commands import run
+from tests.log_lines import service, write
 
 KEYS = {"version", "run_id", "model", "parameters", "ranks", "epochs", "seconds"}
 
@@ -263,6 +267,37 @@ def test_an_empty_home_says_what_to_run_first(spark, tmp_path):
         ran = run(*command, "--home", home)
         assert ran.code == (0 if command == ["report"] else 1)
         assert "Traceback" not in ran.err
+
+
+def test_a_demo_s_home_takes_no_other_logs(demo, tables, tmp_path):
+    """Its hashing key is derived from a number in the settings: ids of real people must not be hashed by it."""
+    before = tables.version(schemas.INGESTED_FILES)
+    ran = demo.run("ingest", "--logs", str(tmp_path))
+    assert (ran.code, ran.out) == (2, "")
+    assert "belongs to a demo" in ran.err
+    assert tables.version(schemas.INGESTED_FILES) == before
+
+
+def test_a_home_with_other_logs_takes_no_demo(spark, tmp_path):
+    home, logs = str(tmp_path / "home"), tmp_path / "mine"
+    write(logs, "service_logs", [service("q1", "ann", 0)])
+    assert run("ingest", "--home", home, "--logs", str(logs)).code == 0
+    ran = run("demo", "--home", home)
+    assert (ran.code, ran.out) == (2, "")
+    assert "holds logs that are no demo's" in ran.err
+    assert not (tmp_path / "home" / "logs-raw").exists()
+
+
+def test_all_versions_are_held_against_the_same_popularity_floor(demo, tables):
+    """Floors are stored once a holdout: after an evaluation beside another one, the old one is taken for no other."""
+    holdout = latest_preparation(tables).holdout
+    bench = Workbench(Home(str(demo.home)), settings_from({}))
+    assert smoothing_of(bench, holdout) == "20"
+    assert demo.run("evaluate", "--version", "1", "popularity_smoothing=5").code == 0
+    assert smoothing_of(bench, holdout) == "5"
+    again = demo.run("compare", "--challenger", "1")
+    assert "is evaluated on the latest holdout first" in again.err
+    assert smoothing_of(bench, holdout) == "20"
 
 
 TASKS = ("ingest", "join", "prepare", "train", "evaluate", "compare", "promote", "score", "report")

@@ -334,6 +334,16 @@ def test_a_stored_comparison_is_renewed_when_its_evaluations_or_settings_have_ch
     assert renewed_comparison(tables, stored, "5", SETTINGS, later) is not stored
 
 
+def test_a_comparison_without_a_legacy_file_keeps_the_imported_figures(bench, compared):
+    tables, preparation, _ = bench
+    result, _ = compared
+    again = compare(tables, "7", "5", preparation.holdout, None, SETTINGS, NOW + dt.timedelta(days=2))
+    imported = [row for row in again.rows if row.baseline == LEGACY_IMPORTED]
+    assert imported and len(again.rows) == len(result.rows)
+    kept = stored_comparison(tables, "7", "5", preparation.holdout)
+    assert {row.baseline for row in kept.rows} == {row.baseline for row in result.rows}
+
+
 def test_a_holdout_s_age_counts_to_the_newest_page_view_in_the_home(bench):
     tables, preparation, _ = bench
     later = world.served_at(4) + dt.timedelta(days=2, hours=6)

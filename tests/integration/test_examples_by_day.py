@@ -137,7 +137,6 @@ def _run_killed_at(tables, monkeypatch, point) -> None:
             renew(tables)
 
 
-@pytest.mark.slow
 def test_without_begin_a_killed_run_is_not_noticed(tables, monkeypatch):
     """Control: were the days said to be finished before they are written, the old examples would stay."""
     label(tables, views(0))

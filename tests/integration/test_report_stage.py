@@ -14,7 +14,7 @@ from pagerec_dbx.schemas import (
     PROMOTIONS,
     QUARANTINE,
 )
-from pagerec_dbx.stages.report import collect_content, report, reported_version
+from pagerec_dbx.stages.report import collect_content, last_compared, report
 from pagerec_dbx.tables import spark_schema
 
 NOW = dt.datetime(2024, 1, 5, 12, 30, tzinfo=dt.timezone.utc)
@@ -116,7 +116,7 @@ def test_report_collects_the_version_s_figures_on_its_holdout(filled):
         PositionClicks(0, False, 2, 1), PositionClicks(1, False, 2, 0), PositionClicks(2, False, 1, 1),
         PositionClicks(0, True, 1, 1), PositionClicks(1, True, 1, 0),
     )  # fmt: skip
-    assert reported_version(filled) == "3"
+    assert last_compared(filled)[0] == "3"
     assert collect_content(filled, NOW, "1", []).version == "1"
 
     result = report(filled, NOW)  # in the same home: to fill another takes long
@@ -130,4 +130,4 @@ def test_report_of_an_empty_home_says_what_is_missing(tables):
     result = report(tables, NOW)
     assert result.headline == "No version has been compared yet."
     assert "pagerec compare" in Path(result.path).read_text(encoding="utf-8")
-    assert reported_version(tables) is None
+    assert last_compared(tables) is None

@@ -45,6 +45,13 @@ def test_spark_that_dies_without_a_word_is_still_said(monkeypatch):
         spark.spark_session()
 
 
+def test_a_file_stands_before_the_settings(tmp_path):
+    ran = run("import-metarank", str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "logs"), "epochs=3")
+    assert ran.code == 1 and "none.jsonl" in ran.err and "setting" not in ran.err
+    shown = run("import-metarank", "--help").out
+    assert shown.index(" FILE") < shown.index("[KEY=VALUE]")
+
+
 @pytest.mark.parametrize("command", [["join"], ["train"], ["promote", "--version", "1"], ["report"]])
 def test_a_home_that_is_not_there_is_not_made_by_a_command_that_needs_one(tmp_path, command):
     home = tmp_path / "mistyped"

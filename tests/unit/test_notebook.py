@@ -15,6 +15,7 @@ from pagerec_dbx.schemas import COMPARISONS
 def comparison(**values) -> dict:
     defaults = dict.fromkeys(COMPARISONS.column_names) | {
         "challenger": "2", "baseline": "floor:popularity", "protocol": "menu", "metric": "ndcg", "slice": "all",
+        "holdout": "h",
         "value_challenger": 0.7, "value_baseline": 0.6, "difference": 0.1, "lower": 0.05, "upper": 0.15, "pages": 100,
         "viewers": 40, "measured": "here", "compared_at": dt.datetime(2024, 1, 2),
     }  # fmt: skip
@@ -91,6 +92,16 @@ def test_chosen_comparisons_are_the_newest_one_a_baseline_in_falling_order():
     assert list(chosen.difference) == [0.2, 0.1]
     one = notebook.chosen_comparisons(stored, baseline="floor:random", challenger="2", metric="ndcg")
     assert list(one.baseline) == ["floor:random"]
+
+
+def test_chosen_comparisons_are_all_of_the_newest_holdout():
+    stored = comparisons(
+        comparison(holdout="new", difference=0.1),
+        comparison(holdout="old", baseline="1", compared_at=dt.datetime(2024, 1, 1)),
+    )
+    assert list(notebook.chosen_comparisons(stored, challenger="2").baseline) == ["floor:popularity"]
+    older = notebook.chosen_comparisons(stored, challenger="2", holdout="old")
+    assert list(older.baseline) == ["1"]
 
 
 def test_summary_says_what_the_intervals_say():
