@@ -137,9 +137,11 @@ def ingest(bench: Workbench, logs: str, mapping: str | None, new_checkpoints: bo
     forms = read_mapping(Path(mapping)) if mapping else Mapping()
     if dry_run:
         return _dry_run(bench, Path(logs), forms)
+    from pagerec_dbx.pipelines.files import list_log_files
     from pagerec_dbx.stages.demo_home import require_no_demo
     from pagerec_dbx.stages.ingest import ingest as stage
 
+    list_log_files(Path(logs))  # a mistyped folder is refused before a key is made and Spark started
     require_no_demo(bench.home, Path(logs))
     result = stage(bench.tables, Path(logs), _key(bench), bench.settings.ingest, bench.now(), forms, new_checkpoints)
     return Outcome(_plain(result), f"Ingested {logs}: {_counts(_plain(result))}")
@@ -253,7 +255,7 @@ def rank(bench: Workbench, version: str) -> Outcome:
     """One page as JSON on standard input -> its rows in order with scores."""
     from pagerec_dbx.stages.rank import rank_text
 
-    require_layout(bench.home)
+    open_home(bench.home.name, new=False)
     answer = rank_text(bench.registry, version, sys.stdin.buffer.read())
     return Outcome(answer, jsonlib.dumps(answer))
 

@@ -111,7 +111,12 @@ def require_layout(home: Home) -> None:
     try:
         layout = json.loads(marker.read_text(encoding="utf-8"))["layout"]
     except (ValueError, KeyError, TypeError) as error:
-        raise HomeError(f"{marker} is malformed", wanted=f'{{"layout": {LAYOUT}}}', got=str(error)) from error
+        raise HomeError(
+            f"{marker} is malformed",
+            wanted=f'{{"layout": {LAYOUT}}}',
+            got=str(error),
+            fix="Write that line into it if this version made the home, or choose another --home",
+        ) from error
     if layout != LAYOUT:
         raise HomeError(
             f"home {home.name} was written by another version of pagerec",

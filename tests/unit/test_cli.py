@@ -45,6 +45,13 @@ def test_spark_that_dies_without_a_word_is_still_said(monkeypatch):
         spark.spark_session()
 
 
+def test_a_mistyped_folder_of_logs_makes_no_key(monkeypatch, tmp_path):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    ran = run("ingest", "--home", str(tmp_path / "home"), "--logs", str(tmp_path / "none"))
+    assert (ran.code, ran.out) == (1, "") and "does not exist" in ran.err and "Back it up" not in ran.err
+    assert not (tmp_path / "home" / "hash.key").exists()
+
+
 def test_a_file_stands_before_the_settings(tmp_path):
     ran = run("import-metarank", str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "logs"), "epochs=3")
     assert ran.code == 1 and "none.jsonl" in ran.err and "setting" not in ran.err
@@ -52,7 +59,7 @@ def test_a_file_stands_before_the_settings(tmp_path):
     assert shown.index(" FILE") < shown.index("[KEY=VALUE]")
 
 
-@pytest.mark.parametrize("command", [["join"], ["train"], ["promote", "--version", "1"], ["report"]])
+@pytest.mark.parametrize("command", [["join"], ["train"], ["promote", "--version", "1"], ["report"], ["rank"]])
 def test_a_home_that_is_not_there_is_not_made_by_a_command_that_needs_one(tmp_path, command):
     home = tmp_path / "mistyped"
     ran = run(*command, "--home", str(home))
