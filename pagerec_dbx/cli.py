@@ -141,8 +141,8 @@ def ingest(bench: Workbench, logs: str, mapping: str | None, new_checkpoints: bo
     from pagerec_dbx.stages.demo_home import require_no_demo
     from pagerec_dbx.stages.ingest import ingest as stage
 
-    list_log_files(Path(logs))  # a mistyped folder is refused before a key is made and Spark started
     require_no_demo(bench.home, Path(logs))
+    list_log_files(Path(logs))  # a mistyped folder is refused before a key is made and Spark started
     result = stage(bench.tables, Path(logs), _key(bench), bench.settings.ingest, bench.now(), forms, new_checkpoints)
     return Outcome(_plain(result), f"Ingested {logs}: {_counts(_plain(result))}")
 
