@@ -15,7 +15,8 @@ import click
 from pagerec_dbx import __version__
 from pagerec_dbx.config import flat, load_settings
 from pagerec_dbx.errors import PagerecError
-from pagerec_dbx.home import Home, locked, open_home, require_layout
+from pagerec_dbx.home import Home, open_home, require_layout
+from pagerec_dbx.lock import locked
 from pagerec_dbx.stages.rekey_note import require_no_move
 from pagerec_dbx.workbench import Workbench
 

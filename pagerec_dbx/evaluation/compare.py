@@ -52,14 +52,16 @@ class CompareResult:
     challenger: str
     holdout: str
     rows: tuple[ComparisonRow, ...]
+    simulated: bool = False  # measured in a home with logs of a simulated world
 
     def to_json(self) -> dict:
         rows = [{**dataclasses.asdict(row), "compared_at": row.compared_at.isoformat()} for row in self.rows]
-        return {"comparison_id": self.comparison_id, "rows": rows}
+        return {"comparison_id": self.comparison_id, "simulated": self.simulated, "rows": rows}
 
     def to_text(self) -> str:
         """A table for the terminal, the menu protocol first."""
         head = f"Version {self.challenger} on holdout {self.holdout} (difference, 95 % interval, viewers resampled)"
+        head += ", SIMULATED" if self.simulated else ""
         return "\n".join([head, *(_line(row) for row in self.rows)])
 
 

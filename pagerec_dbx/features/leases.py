@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pagerec_dbx.errors import SnapshotError
-from pagerec_dbx.home import is_alive, this_process, write_atomically
+from pagerec_dbx.home import write_atomically
+from pagerec_dbx.lock import is_alive, this_process
 
 MANIFEST = "manifest.json"
 _ASIDE = "manifest.removed"  # the manifest of a snapshot while it is being removed

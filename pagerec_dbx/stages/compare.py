@@ -17,6 +17,7 @@ from pagerec_dbx.evaluation.compare import (
     viewer_sums,
 )
 from pagerec_dbx.evaluation.legacy import LegacyFigures, read_legacy
+from pagerec_dbx.home import is_simulated
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS
 from pagerec_dbx.tables import Tables, spark_schema
@@ -112,7 +113,8 @@ def _compared(
     with watch_spark(tables.spark, "compare"):
         evaluations = tables.read(EVALUATIONS).where(F.col("holdout") == holdout)
         sides = viewer_sums(evaluations, [challenger, *baselines])
-    return compared(sides, challenger, baselines, holdout, legacy, settings, now)
+    result = compared(sides, challenger, baselines, holdout, legacy, settings, now)
+    return dataclasses.replace(result, simulated=is_simulated(tables.home))
 
 
 def stored_comparison(tables: Tables, challenger: str, champion: str | None, holdout: str) -> CompareResult | None:
@@ -125,7 +127,7 @@ def stored_comparison(tables: Tables, challenger: str, champion: str | None, hol
     for latest in sorted({(row.compared_at, row.comparison_id) for row in rows}, reverse=True):
         own = tuple(row for row in rows if (row.compared_at, row.comparison_id) == latest)
         if {row.baseline for row in own if row.measured == HERE} == wanted:
-            return CompareResult(latest[1], challenger, holdout, own)
+            return CompareResult(latest[1], challenger, holdout, own, is_simulated(tables.home))
     return None
 
 

@@ -16,6 +16,7 @@ from pagerec_dbx.evaluation.protocols import CEILINGS, EXPECTED, MENU, METRICS, 
 from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.preparation import Preparation
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot
+from pagerec_dbx.home import is_simulated, mark_simulated
 from pagerec_dbx.pipelines.cuts import at_or_after
 from pagerec_dbx.pipelines.order import OrderKey
 from pagerec_dbx.progress import watch_spark
@@ -47,16 +48,17 @@ class EvaluateResult:
     """What `pagerec evaluate` answers: the menu protocol first, the others beside it."""
 
     holdout: str
+    simulated: bool  # the home holds logs of a simulated world
     menu: ProtocolResult
     others: tuple[ProtocolResult, ...]
 
     def to_json(self) -> dict:
         others = [dataclasses.asdict(other) for other in self.others]
-        return {**dataclasses.asdict(self.menu), "holdout": self.holdout, "others": others}
+        return {**dataclasses.asdict(self.menu), "holdout": self.holdout, "simulated": self.simulated, "others": others}
 
     def to_text(self) -> str:
         """A table for the terminal: no figure without its protocol, its page views and its split."""
-        return "\n".join(line for result in (self.menu, *self.others) for line in _lines(result))
+        return "\n".join(line for result in (self.menu, *self.others) for line in _lines(result, self.simulated))
 
 
 def evaluate(
@@ -88,12 +90,13 @@ def evaluate(
         examples = tables.read(EXAMPLES, preparation.examples_version).where(at_or_after(preparation.cuts.holdout))
         if truth is not None:
             examples = with_truth(examples, read_truth(tables.spark, truth))
+            mark_simulated(tables.home)
         pages = holdout_pages(tables.spark, holdout, examples)
         judged = Judged(preparation.holdout, preparation.row_count, version, load_ranker, floors)
         mine = _condition(preparation.holdout, (version, *FLOORS, *(CEILINGS if truth is not None else ())))
         with worker_errors():
             tables.replace_where(EVALUATIONS, evaluate_frame(pages, judged), mine)
-        return _result(tables.read(EVALUATIONS).where(mine), version, holdout)
+        return _result(tables.read(EVALUATIONS).where(mine), version, holdout, is_simulated(tables.home))
 
 
 def require_later(version: str, trained_until: OrderKey, holdout: Snapshot) -> None:
@@ -117,7 +120,7 @@ def _condition(holdout: str, versions: tuple[str, ...]) -> str:
     return f"holdout = {sql_text(holdout)} AND version IN ({', '.join(map(sql_text, versions))})"
 
 
-def _result(evaluations: DataFrame, version: str, holdout: Snapshot) -> EvaluateResult:
+def _result(evaluations: DataFrame, version: str, holdout: Snapshot, simulated: bool) -> EvaluateResult:
     means = evaluations.groupBy("version", "protocol").agg(
         F.count("*").alias("pages"),
         F.countDistinct("user_hash").alias("viewers"),
@@ -134,7 +137,7 @@ def _result(evaluations: DataFrame, version: str, holdout: Snapshot) -> Evaluate
             got=f"{menu.pages:,}",
             fix="Run `pagerec prepare` again",
         )
-    return EvaluateResult(holdout.manifest.name, menu, tuple(others))
+    return EvaluateResult(holdout.manifest.name, simulated, menu, tuple(others))
 
 
 def _protocol_result(records: Mapping, version: str, protocol: str, total: int) -> ProtocolResult:
@@ -164,10 +167,10 @@ def _known(record: Mapping, names: tuple[str, ...]) -> dict[str, float]:
     return {name: record[name] for name in names if record[name] is not None}
 
 
-def _lines(result: ProtocolResult) -> list[str]:
+def _lines(result: ProtocolResult, simulated: bool) -> list[str]:
     left_out = f", {result.left_out:,} left out" if result.left_out else ""
     count = f"{result.pages:,} page views of {result.viewers:,} viewers{left_out}"
-    head = f"{result.protocol} protocol, {result.split}: {count}"
+    head = f"{result.protocol} protocol, {result.split}: {count}{', SIMULATED' if simulated else ''}"
     everybody = {f"version {result.version}": result.metrics, **result.floors}
     lines = [head, f"  {'':<24}" + "".join(f"{name:>17}" for name in METRICS)]
     lines += [_line(name, figures, METRICS) for name, figures in everybody.items()]

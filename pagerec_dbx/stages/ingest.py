@@ -17,10 +17,10 @@ from pyspark.sql import functions as F
 from pagerec_dbx.config import IngestSettings, parse_time
 from pagerec_dbx.errors import LogsError, QuarantineError
 from pagerec_dbx.hashing import HashingKey, fingerprint
-from pagerec_dbx.home import require_same_key
+from pagerec_dbx.home import mark_simulated, require_same_key
 from pagerec_dbx.pipelines import bronze, silver, streams
 from pagerec_dbx.pipelines.files import LogFile, list_log_files, read_lines, require_unchanged
-from pagerec_dbx.pipelines.forgotten import forgotten_hashes, refuse_forgotten
+from pagerec_dbx.pipelines.forgotten import REASON, forgotten_hashes, refuse_forgotten
 from pagerec_dbx.pipelines.lines import Reading
 from pagerec_dbx.pipelines.mapping import Mapping
 from pagerec_dbx.pipelines.parsing import Plausible
@@ -64,6 +64,7 @@ class IngestResult:
     good: int
     quarantined: int
     files: int
+    forgotten: int = 0  # of the quarantined: lines of viewers who were forgotten
 
 
 def ingest(
@@ -85,18 +86,21 @@ def ingest(
 
     Raises:
         HomeError: the ledger of days is missing.
-        LogsError: no logs, a file that changed after it was read, or lines that were read and are in no table.
+        LogsError: no logs, a file that changed after it was read, lines that were read and are in no table, or another
+            mapping than the one of a stopped run.
         KeyFileError: the tables hold ids that were hashed by another key.
         CheckpointError: the checkpoint of a stream is not the one that read the files of the tables.
         QuarantineError: too large a share of the lines was refused; everything is written.
     """
     listed = list_log_files(logs)
     require_same_key(tables.home, fingerprint(key))
+    if (logs / "truth" / "world.json").exists():  # not read; it is what tells a simulated world from a service
+        mark_simulated(tables.home)
     known = recorded(tables)
     require_unchanged_files(tables, listed, known)
     for folder in sorted({file.folder for file in listed}):
         _require_checkpoint(tables, folder, known, new_checkpoints)
-    run, begun = planned_run(tables, listed, known)
+    run, begun = planned_run(tables, listed, known, mapping)
     if run is None:
         forget_note(tables)
         return IngestResult(0, 0, 0, 0)
@@ -139,7 +143,14 @@ def _run(
         for table, by in _COMPACTED:
             tables.compact(table, by)
     good, quarantined = sum(record[6] for record in records), sum(record[7] for record in records)
-    return IngestResult(good + quarantined, good, quarantined, len(records))
+    return IngestResult(good + quarantined, good, quarantined, len(records), _forgotten(tables, run, reading))
+
+
+def _forgotten(tables: Tables, run: Run, reading: Reading) -> int:
+    """How many lines of the run were refused for their viewer alone."""
+    if not reading.forgotten:
+        return 0
+    return tables.read(QUARANTINE).where((F.col("batch") == run.number) & (F.col("reason") == REASON)).count()
 
 
 def _require_checkpoint(tables: Tables, folder: Path, known: Recorded, new_ones: bool) -> None:
@@ -294,10 +305,11 @@ def _to_attributes(tables: Tables, run: Run, files: DataFrame) -> None:
 
 
 def _require_few_refused(result: IngestResult, settings: IngestSettings) -> None:
-    share = result.quarantined / max(1, result.read)
+    refused = result.quarantined - result.forgotten
+    share = refused / max(1, result.read)
     if result.read >= settings.min_lines_for_share and share > settings.max_quarantined_share:
         raise QuarantineError(
-            f"{result.quarantined:,} of {result.read:,} lines were refused; all is written, nothing will be read again",
+            f"{refused:,} of {result.read:,} lines were refused; all is written, nothing will be read again",
             wanted=f"at most {settings.max_quarantined_share:.1%}",
             got=f"{share:.1%}",
             fix="Look at table `quarantine`, which holds each line with its reason",

@@ -1,10 +1,11 @@
 """What one run of `ingest` is going to read, written down before it reads, so that the next finishes a killed one.
 
-The note holds each file as it was listed and the lines that it had. A run that finds a note goes on under its number,
-with the files that have come since.
+The note holds each file as it was listed, the lines that it had, and by which mapping they are read. A run that finds a
+note goes on under its number, with the files that have come since.
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from pagerec_dbx.errors import ForgetError, LogsError
 from pagerec_dbx.home import Home, write_atomically
 from pagerec_dbx.ledger import Ledger
 from pagerec_dbx.pipelines.files import LogFile, changed_file, inspected
+from pagerec_dbx.pipelines.mapping import Mapping as Forms
 from pagerec_dbx.schemas import BRONZE_PAGE_VIEWS, INGESTED_FILES, PAGE_VIEWS
 from pagerec_dbx.tables import Tables
 
@@ -107,16 +109,35 @@ def forget_checkpoint(tables: Tables, folder: Path) -> None:
     tables.update(INGESTED_FILES, of_folder & F.col("checkpoint").isNotNull(), {"checkpoint": F.lit(None)})
 
 
-def planned_run(tables: Tables, listed: Iterable[LogFile], known: Recorded) -> tuple[Run | None, bool]:
-    """The run to do, None if there is nothing to read; and whether an earlier run began it."""
+def planned_run(tables: Tables, listed: Iterable[LogFile], known: Recorded, forms: Forms) -> tuple[Run | None, bool]:
+    """The run to do, None if there is nothing to read; and whether an earlier run began it.
+
+    Raises:
+        LogsError: that run read lines by another mapping.
+    """
     begun = [one for one in _note(tables) or () if one.file.path not in known.files]
+    if begun:
+        _require_same_forms(tables, forms)
     seen = known.files.keys() | {one.file.path for one in begun}
     new = [file for file in listed if file.path not in seen]
     if not begun and not new:
         return None, False
     run = Run(known.last + 1, (*begun, *_counted(tables, new)))
-    write_atomically(_note_path(tables), _as_json(run.counted))
+    write_atomically(_note_path(tables), _as_json(run.counted, forms))
     return run, bool(begun)
+
+
+def _require_same_forms(tables: Tables, forms: Forms) -> None:
+    if json.loads(_note_path(tables).read_text(encoding="utf-8"))["mapping"] != _digest(forms):
+        raise LogsError(
+            "an `ingest` that was stopped had another mapping",
+            wanted="the mapping file that it began with, or none where it had none: one run reads by one mapping",
+            fix="Run it again with that --mapping; files that come later may have another",
+        )
+
+
+def _digest(forms: Forms) -> str:
+    return hashlib.sha256(repr(forms).encode("utf-8")).hexdigest()
 
 
 def require_no_run(home: Home) -> None:
@@ -160,9 +181,9 @@ def _note(tables: Tables) -> list[CountedFile] | None:
     path = _note_path(tables)
     if not path.exists():
         return None
-    records = json.loads(path.read_text(encoding="utf-8"))
+    records = json.loads(path.read_text(encoding="utf-8"))["files"]
     return [CountedFile(LogFile(**record["file"]), record["lines"]) for record in records]
 
 
-def _as_json(counted: Iterable[CountedFile]) -> str:
-    return json.dumps([dataclasses.asdict(one) for one in counted])
+def _as_json(counted: Iterable[CountedFile], forms: Forms) -> str:
+    return json.dumps({"mapping": _digest(forms), "files": [dataclasses.asdict(one) for one in counted]})

@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from pagerec_dbx.evaluation.baselines import POPULARITY
-from pagerec_dbx.home import Home, write_atomically
+from pagerec_dbx.home import Home, is_simulated, write_atomically
 from pagerec_dbx.importers.metarank import events_file
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.report.board import results_from_rows
@@ -100,7 +100,7 @@ def collect_content(
         made_at=now,
         version=version,
         holdout=holdout,
-        simulated=_is_simulated(tables) or any(result.role == "ceiling" for result in evaluated),
+        simulated=is_simulated(tables.home),
         source=_source(tables),
         results=tuple(_with_smoothing(result, smoothing) for result in evaluated),
         differences=tuple(differences),
@@ -146,11 +146,6 @@ def _log_folders(tables: Tables) -> list[Path]:
         return []
     folders = files.select(F.regexp_extract("file", "^(.*)/[^/]+/[^/]+$", 1).alias("folder")).distinct().collect()
     return sorted(Path(record["folder"]) for record in folders)
-
-
-def _is_simulated(tables: Tables) -> bool:
-    """Whether any logs came from a simulated world: its description, which is not read, lies beside them."""
-    return any(folder.joinpath("truth", "world.json").exists() for folder in _log_folders(tables))
 
 
 def _source(tables: Tables) -> str | None:

@@ -18,6 +18,7 @@ from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.preparation import Preparation, latest_preparation
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, read_batches
 from pagerec_dbx.features.vocabulary import KINDS, read_vocabulary
+from pagerec_dbx.home import is_simulated
 from pagerec_dbx.models.names import require_model_name
 from pagerec_dbx.progress import say
 from pagerec_dbx.registry.store import Registry
@@ -64,7 +65,7 @@ def train(tables: Tables, registry: Registry, model_name: str, ranks: int, setti
     run_id = registry.start_run(
         f"{model_name} on {preparation.preparation_id}",
         {"model": model_name, "ranks": ranks, **_parameters(preparation, settings)},
-        _environment(),
+        {**_environment(), "simulated": str(is_simulated(registry.home)).lower()},
         {"labelled_page_views": preparation.labelled_version, "examples": preparation.examples_version},
     )
     try:

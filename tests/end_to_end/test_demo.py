@@ -92,6 +92,7 @@ def test_the_run_holds_what_the_version_was_made_of_and_how_it_was_judged(demo, 
 
     tags, parameters, figures = run.data.tags, run.data.params, run.data.metrics
     assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|wheel .+", tags["git_commit"])
+    assert tags["simulated"] == "true"
     assert tags["version.tensorflow"].startswith("2.") and tags["version.horovod"] != "not installed"
     assert (parameters["epochs"], parameters["ranks"], parameters["model"]) == ("8", "2", "two_tower_softmax")
     assert parameters["history_length"] == str(preparation.history_length)

@@ -145,6 +145,19 @@ def test_evaluate_answers_with_the_means_and_the_floors(evaluated):
     assert not any(name.startswith("expected") for name in answer["metrics"])
 
 
+def test_figures_of_a_simulated_world_are_called_so(bench, evaluated, compared):
+    tables, preparation, _ = bench
+    newer, older = evaluated  # the truth is given with the first
+    assert newer.simulated and "menu protocol, holdout: 4 page views of 3 viewers, SIMULATED" in newer.to_text()
+    assert older.simulated and older.to_json()["simulated"] is True
+    assert compared[0].simulated and ", SIMULATED" in compared[0].to_text()
+    real = dataclasses.replace(newer, simulated=False)
+    assert (
+        "SIMULATED" not in real.to_text()
+        and "SIMULATED" not in dataclasses.replace(compared[0], simulated=False).to_text()
+    )
+
+
 def test_expected_figures_weigh_the_true_clicks(evaluated):
     newer, _ = evaluated
     # 1: c b a: .3 + .5/2 + .2/3   2: d c a: .3 + .6/2 + .1/3   3: .5 + .5/2; the truth of 4 is lost

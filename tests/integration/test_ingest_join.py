@@ -15,7 +15,7 @@ from pagerec_dbx.errors import (
     QuarantineError,
 )
 from pagerec_dbx.hashing import HashingKey, ensure_key, user_hash
-from pagerec_dbx.home import open_home
+from pagerec_dbx.home import is_simulated, open_home
 from pagerec_dbx.pipelines.streams import stream_source
 from pagerec_dbx.schemas import (
     BRONZE_ATTRIBUTES,
@@ -177,6 +177,17 @@ def test_ingest_again_changes_nothing(undisturbed):
     versions = {table.name: tables.version(table) for table in ALL_TABLES}
     assert ingest(tables, logs, key, STRICT, NOW) == IngestResult(0, 0, 0, 0)
     assert {table.name: tables.version(table) for table in ALL_TABLES} == versions
+
+
+def test_logs_of_a_simulated_world_mark_the_home_for_good(undisturbed):
+    tables, key, logs, *_ = undisturbed
+    assert not is_simulated(tables.home)
+    (logs / "truth").mkdir()
+    (logs / "truth" / "world.json").write_text("{}")  # all that `simulate` leaves there is for people
+    ingest(tables, logs, key, STRICT, NOW)
+    shutil.rmtree(logs / "truth")
+    ingest(tables, logs, key, STRICT, NOW)
+    assert is_simulated(tables.home)
 
 
 def test_ingest_refuses_a_file_that_changed_after_it_was_read(undisturbed):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pagerec_dbx.home import mark_simulated
 from pagerec_dbx.report.content import Health, PositionClicks, Quarantined
 from pagerec_dbx.schemas import (
     COMPARISONS,
@@ -94,11 +95,9 @@ def filled(tables):
 
 def test_report_collects_the_version_s_figures_on_its_holdout(filled):
     content = collect_content(filled, NOW, None, [{"epoch": 1, "loss": 2.0}])
-    assert (content.version, content.holdout, content.simulated) == (
-        "3",
-        "h1",
-        True,
-    )  # a ceiling: the world is simulated
+    assert (content.version, content.holdout, content.simulated) == ("3", "h1", False)
+    mark_simulated(filled.home)
+    assert collect_content(filled, NOW, None, []).simulated
     assert {(one.name, one.role): one.metrics.get("ndcg") for one in content.results} == {
         ("3", "challenger"): 0.63,
         ("2", "champion"): 0.6,

@@ -11,7 +11,16 @@ import pytest
 
 from pagerec_dbx.errors import HomeError, KeyFileError, LockedHomeError
 from pagerec_dbx.hashing import VARIABLE, ensure_key, user_hash
-from pagerec_dbx.home import Home, locked, open_home
+from pagerec_dbx.home import (
+    Home,
+    is_simulated,
+    key_fingerprint,
+    mark_simulated,
+    open_home,
+    replace_fingerprint,
+    require_same_key,
+)
+from pagerec_dbx.lock import locked
 
 
 def test_catalog_homes_are_told_from_folders(tmp_path, monkeypatch):
@@ -20,6 +29,7 @@ def test_catalog_homes_are_told_from_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
     assert Home("main.pagerec").in_catalog
     assert Home("main.pagerec").table_address("clicks") == "main.pagerec.clicks"
+    assert Home("my-catalog.pagerec").table_address("clicks") == "`my-catalog`.pagerec.clicks"
     assert str(Home("main.pagerec").snapshots) == "/Volumes/main/pagerec/files/snapshots"
     assert not Home("./main.pagerec").in_catalog
     (tmp_path / "main.pagerec").mkdir()
@@ -158,3 +168,12 @@ def test_lock_works_without_hard_links(home, monkeypatch):
         pass
     with locked(home, "join"):
         pass
+
+
+def test_what_is_known_of_a_home_stays_beside_what_is_learnt(home):
+    assert not is_simulated(home) and not is_simulated(Home(str(home.folder / "nowhere")))
+    require_same_key(home, "abc")
+    mark_simulated(home)
+    replace_fingerprint(home, "def")
+    assert is_simulated(home) and key_fingerprint(home) == "def"
+    assert open_home(home.name) == home  # the layout is still there

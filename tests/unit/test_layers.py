@@ -15,6 +15,7 @@ ORDER = [
     ("errors",),
     ("config",),
     ("home",),
+    ("lock",),
     ("hashing",),
     ("progress",),
     ("schemas",),

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from pagerec_dbx.hashing import ensure_key
-from pagerec_dbx.home import Home, locked
+from pagerec_dbx.home import Home
+from pagerec_dbx.lock import locked
 from pagerec_dbx.stages import doctor as doctor_module
 from pagerec_dbx.stages.doctor import FITTING, Check, DoctorResult, doctor
 
