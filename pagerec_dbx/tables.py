@@ -21,6 +21,7 @@ _PROPERTIES = {
     "delta.enableDeletionVectors": "false",
     "delta.columnMapping.mode": "none",
 }
+_CONSTRAINT = "delta.constraints.sound"
 _SMALL_FILE_BYTES = 16 * 2**20
 _DELTAS_RETENTION_HOURS = 168
 _SHORT_RETENTION = "spark.databricks.delta.retentionDurationCheck.enabled"
@@ -144,6 +145,8 @@ class Tables:
     def create(self, table: Table) -> None:
         """Make an empty table, with its constraints, unless it exists."""
         if self.exists(table):
+            if self.home.in_catalog:
+                self._constrain(table)  # a process may have died between the two statements
             return
         builder = DeltaTable.createIfNotExists(self.spark)
         address = self._address(table)
@@ -153,13 +156,17 @@ class Tables:
             builder = builder.property(name, value)
         if table.partition_by:
             builder = builder.partitionedBy(*table.partition_by)
-        sound = " AND ".join(f"({condition})" for condition in table.checks)
-        if sound and not self.home.in_catalog:
+        if table.checks and not self.home.in_catalog:
             # As Delta keeps a constraint; to add it afterwards takes a commit and a look at the table.
-            builder = builder.property("delta.constraints.sound", sound)
+            builder = builder.property(_CONSTRAINT, _sound(table))
         builder.execute()
-        if sound and self.home.in_catalog:  # a catalog may reserve such properties for itself
-            self.spark.sql(f"ALTER TABLE {address} ADD CONSTRAINT sound CHECK ({sound})")
+        if self.home.in_catalog:  # which may reserve such properties for itself
+            self._constrain(table)
+
+    def _constrain(self, table: Table) -> None:
+        """Give a table its constraint unless it has it."""
+        if table.checks and _CONSTRAINT not in self._delta(table).detail().select("properties").first()[0]:
+            self.spark.sql(f"ALTER TABLE {self._address(table)} ADD CONSTRAINT sound CHECK ({_sound(table)})")
 
     def compact(self, table: Table, by: str | None = None, most_files: int = 64) -> bool:
         """Put small files together where there are many; the records stay the same.
@@ -193,6 +200,10 @@ class Tables:
 
     def _address(self, table: Table) -> str:
         return self.home.table_address(table.name)
+
+
+def _sound(table: Table) -> str:
+    return " AND ".join(f"({condition})" for condition in table.checks)
 
 
 @functools.cache

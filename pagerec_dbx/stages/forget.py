@@ -15,7 +15,7 @@ from pagerec_dbx.features.viewer_snapshots import remove_unread, require_unread,
 from pagerec_dbx.ledger import Ledger
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import CLICKS, FORGOTTEN, PAGE_VIEWS, Table
-from pagerec_dbx.stages.forget_result import ForgetResult
+from pagerec_dbx.stages.forget_result import ForgetResult, PurgeResult
 from pagerec_dbx.stages.viewer_tables import (
     ID_NAMES,
     cut_tables,
@@ -36,49 +36,39 @@ def forget(
     hashes: Sequence[str],
     clock: Callable[[], dt.datetime],
     settings: ForgetSettings,
-    purge_unreadable: bool = False,
 ) -> ForgetResult:
     """Remove viewers from every table and snapshot, prove it, and keep their hashes on the list.
 
     Args:
-        hashes: of the viewers, each once.
+        hashes: of the viewers, at least one, each once.
         clock: asked when the command begins and when everything is removed: old versions age from then on.
-        purge_unreadable: refused lines in which no user could be read go too.
 
     Raises:
         SnapshotError: a snapshot that has to go is being read; before anything was changed, if it was by then.
         ForgetError: something of them is left.
     """
     with watch_spark(tables.spark, "forgetting"):
-        traces = find_traces(tables, hashes)
-        snapshots, removed = _forget_viewers(tables, traces, clock()) if hashes else ((), {})
-        unreadable = _purge_unreadable(tables) if purge_unreadable else 0
-        checked = require_gone(tables, traces) if hashes else 0
+        traces, now = find_traces(tables, hashes), clock()
+        folders = snapshots_of(tables.home.snapshots, traces.ids["page_view_id"], traces.hashes)
+        require_unread(folders, now)
+        _list(tables, hashes, now)
+        snapshots = remove_unread(folders, now)
+        found = counted(tables, _holding(), traces.marks())
+        days = _touch_days(tables, traces)
+        _remove(tables, traces, found)
+        checked = require_gone(tables, traces)
+        removed = {name: one.records for name, one in found.items() if one.records}
         ended = clock()
-        if hashes:
-            _close(tables, hashes, ended, removed=any(removed.values()))
+        _close(tables, hashes, ended, removed=bool(removed))
     return ForgetResult(
         viewers=len(hashes),
         viewers_known=traces.known,
         removed=removed,
-        unreadable_removed=unreadable,
         snapshots_removed=snapshots,
         tables_checked=checked,
-        days_to_join=len(traces.view_days | traces.click_days),
+        days_to_join=len(days),
         old_versions_until=ended + dt.timedelta(days=settings.history_days),
     )
-
-
-def _forget_viewers(tables: Tables, traces: Traces, now: dt.datetime) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Remove them from snapshots and tables; the snapshots' names, and how many records each table had of them."""
-    folders = snapshots_of(tables.home.snapshots, traces.ids["page_view_id"], traces.hashes)
-    require_unread(folders, now)
-    _list(tables, traces.hashes, now)
-    snapshots = remove_unread(folders, now)
-    found = counted(tables, _holding(), traces.marks())
-    _touch_days(tables, traces)
-    _remove(tables, traces, found)
-    return snapshots, {name: one.records for name, one in found.items() if one.records}
 
 
 def _holding() -> list[Table]:
@@ -91,11 +81,18 @@ def _list(tables: Tables, hashes: Sequence[str], now: dt.datetime) -> None:
     tables.insert_new(FORGOTTEN, listed.withColumn("removed_at", F.lit(None).cast("timestamp")))
 
 
-def _touch_days(tables: Tables, traces: Traces) -> None:
-    """Let the next `join` measure the days of these viewers anew: clicks of others may have named their pages."""
-    ledger = Ledger(tables.home)
+def _touch_days(tables: Tables, traces: Traces) -> set[dt.date]:
+    """Let the next `join` measure the days of these viewers anew: clicks of others may have named their pages.
+
+    Returns:
+        The days that silver has and that are to be measured.
+    """
+    ledger, touched = Ledger(tables.home), set()
     for table, days in ((PAGE_VIEWS, traces.view_days), (CLICKS, traces.click_days)):
-        ledger.written(table, dict.fromkeys(days & ledger.revisions(table).keys(), "forgotten viewers"))
+        held = days & ledger.revisions(table).keys()
+        ledger.written(table, dict.fromkeys(held, "forgotten viewers"))
+        touched |= held
+    return touched
 
 
 def _remove(tables: Tables, traces: Traces, found: Mapping[str, Found]) -> None:
@@ -121,20 +118,22 @@ def _any(found: Mapping[str, Found], table: Table) -> bool:
     return table.name in found and found[table.name].records > 0
 
 
-def _purge_unreadable(tables: Tables) -> int:
-    """Remove the refused lines in which no user could be read; how many there were in the quarantine and in bronze."""
+def purge_unreadable(tables: Tables) -> PurgeResult:
+    """Remove the refused lines in which no user could be read, from the quarantine and from bronze."""
     existing = [table for table in text_tables() if tables.exists(table)]
     if not existing:
-        return 0
-    counts = [
-        tables.read(table).where(_UNREADABLE).agg(F.count("*").alias("lines")).withColumn("name", F.lit(table.name))
-        for table in existing
-    ]
-    found = {row["name"]: row["lines"] for row in union_all(counts).collect()}
-    for table in existing:
-        if found[table.name]:
-            tables.delete(table, _UNREADABLE)
-    return max(found.values(), default=0)
+        return PurgeResult(0)
+    with watch_spark(tables.spark, "purging"):
+        counts = [
+            tables.read(table).where(_UNREADABLE).agg(F.count("*").alias("lines")).withColumn("name", F.lit(table.name))
+            for table in existing
+        ]
+        found = {row["name"]: row["lines"] for row in union_all(counts).collect()}
+        for table in existing:
+            if found[table.name]:
+                tables.delete(table, _UNREADABLE)
+    # A line stands in bronze and in the quarantine, or, of a file that cannot be decompressed, in the quarantine alone.
+    return PurgeResult(max(found.values()))
 
 
 def require_gone(tables: Tables, traces: Traces) -> int:

@@ -12,31 +12,24 @@ class ForgetResult:
     viewers: int
     viewers_known: int  # named by a record when the command began
     removed: Mapping[str, int]  # records by table
-    unreadable_removed: int  # refused lines without a user
     snapshots_removed: tuple[str, ...]
     tables_checked: int  # in which nothing of them is left
-    days_to_join: int  # to be measured anew
+    days_to_join: int  # of silver, to be measured anew
     old_versions_until: dt.datetime
 
     def to_json(self) -> dict:
         """The result for programs; times in ISO 8601."""
         values = dataclasses.asdict(self) | {"removed": dict(self.removed)}
-        values["records_left"] = 0 if self.viewers else None  # without viewers nothing was looked for
-        return values | {"old_versions_until": self.old_versions_until.isoformat()}
+        return values | {"records_left": 0, "old_versions_until": self.old_versions_until.isoformat()}
 
     def to_text(self) -> str:
         """A table of what was removed, the proof, and what to do next."""
-        lines = []
-        if self.viewers:
-            lines.append(f"{self.viewers:,} viewers are forgotten; {self.viewers_known:,} of them had records here.")
+        lines = [f"{self.viewers:,} viewers are forgotten; {self.viewers_known:,} of them had records here."]
         lines += [f"  {name:<22}{count:>12,} records removed" for name, count in self.removed.items() if count]
-        if self.unreadable_removed or not self.viewers:
-            lines.append(f"  {self.unreadable_removed:,} refused lines without a readable user were removed.")
         if self.snapshots_removed:
             lines.append(f"  snapshots removed: {', '.join(self.snapshots_removed)}")
-        if self.viewers:
-            lines.append(f"Looked through {self.tables_checked} tables and all snapshots: nothing of them is left.")
-        if any(self.removed.values()) or self.unreadable_removed:
+        lines.append(f"Looked through {self.tables_checked} tables and all snapshots: nothing of them is left.")
+        if self.removed:
             lines.append(
                 "Old versions of the tables still hold what was removed: after "
                 f"{self.old_versions_until:%Y-%m-%d %H:%M} UTC run `pagerec forget --vacuum`, which deletes them."
@@ -47,6 +40,19 @@ class ForgetResult:
                 "a model that was trained on their page views knows them until it is trained again."
             )
         return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class PurgeResult:
+    """What `pagerec forget --purge-unreadable` answers."""
+
+    unreadable_removed: int  # refused lines without a user
+
+    def to_json(self) -> dict:
+        return dataclasses.asdict(self)
+
+    def to_text(self) -> str:
+        return f"{self.unreadable_removed:,} refused lines without a readable user were removed."
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,12 +15,13 @@ _FIX = "Give a UTF-8 file with a header and one viewer a line (docs/forgetting.m
 
 
 def read_user_ids(file: Path) -> list[str]:
-    """The ids of a file, one a line, each once; blank lines and spaces around an id do not count.
+    """The ids of a file, one a line, each once, to the letter, as `ingest` takes them; blank lines do not count.
 
     Raises:
         IdsFileError: it cannot be read, is no UTF-8, or has no id.
     """
-    ids = list(dict.fromkeys(line.strip() for line in _text(file).splitlines() if line.strip()))
+    lines = _text(file).split("\n")  # not splitlines(), for which an id may hold the end of a line
+    ids = list(dict.fromkeys(line.removesuffix("\r") for line in lines if line.strip()))
     if not ids:
         raise IdsFileError(
             f"{file} names no viewer", wanted="one user id a line", got="nothing but blank lines", fix="Check the file"

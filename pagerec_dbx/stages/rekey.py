@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pagerec_dbx.errors import RekeyError
 from pagerec_dbx.features.viewer_snapshots import all_snapshots, remove_unread, require_unread
 from pagerec_dbx.progress import watch_spark
-from pagerec_dbx.schemas import FORGOTTEN
+from pagerec_dbx.schemas import FORGOTTEN, Table
 from pagerec_dbx.stages.rekey_cover import drop_uncovered, forgotten_not_covered, require_covered
 from pagerec_dbx.stages.rekey_note import Move, begin_move, pending_move
 from pagerec_dbx.stages.rekey_result import RekeyResult
@@ -47,12 +47,17 @@ def rekey(
             begin_move(tables.home, move)
             snapshots = remove_unread(all_snapshots(tables.home.snapshots), now)
             dropped = drop_uncovered(tables, uncovered)
-            rewritten = _rewrite(tables, mapped)
+            _rewrite(tables, mapped)
             left_over = forgotten_not_covered(tables, mapped)
             _require_no_old(tables, hashes)
         finally:
             mapped.unpersist()
-    return RekeyResult(move.new, len(hashes), rewritten, snapshots, dropped, left_over)
+    return RekeyResult(move.new, len(hashes), len(rekeyed_tables(tables)), snapshots, dropped, left_over)
+
+
+def rekeyed_tables(tables: Tables) -> list[Table]:
+    """The home's tables that hold user hashes or ids made of them, in the order in which they are rewritten."""
+    return [table for table in (FORGOTTEN, *id_tables(), *hash_tables()) if tables.exists(table)]  # bronze last
 
 
 def _other_move(begun: Move, move: Move) -> RekeyError:
@@ -65,30 +70,22 @@ def _other_move(begun: Move, move: Move) -> RekeyError:
     )
 
 
-def _rewrite(tables: Tables, mapped: DataFrame) -> int:
-    """Bring all tables to the new hashes; how many there are."""
-    found = [table for table in every_table() if tables.exists(table)]
+def _rewrite(tables: Tables, mapped: DataFrame) -> None:
+    """Bring all tables to the new hashes."""
     for table in cut_tables():
-        if table in found:
+        if tables.exists(table):
             tables.delete(table, "true")  # they name page views by their old ids, and snapshots that are gone
-    if FORGOTTEN in found:
-        rewrite_users(tables, FORGOTTEN, mapped)
     ids = new_ids(tables, mapped)
     try:
-        for table in id_tables():
-            if table in found:
-                rewrite_ids(tables, table, ids)
-        for table in hash_tables():  # bronze last
-            if table not in found:
-                continue
+        for table in rekeyed_tables(tables):
             if table in text_tables():
                 rewrite_raw(tables, table, mapped)
             rewrite_ids(tables, table, ids)
-            rewrite_users(tables, table, mapped)
+            if table not in id_tables():
+                rewrite_users(tables, table, mapped)
     finally:
         for frame in ids.values():
             frame.unpersist()
-    return sum(table in found for table in (FORGOTTEN, *id_tables(), *hash_tables()))
 
 
 def _require_no_old(tables: Tables, hashes: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ class Move:
     old: str
     new: str
     pairs: str  # digest of old and new hashes
+    viewers: int
 
 
 def move_of(old: str, new: str, hashes: Mapping[str, str]) -> Move:
@@ -25,7 +26,7 @@ def move_of(old: str, new: str, hashes: Mapping[str, str]) -> Move:
     digest = hashlib.sha256()
     for pair in sorted(hashes.items()):
         digest.update("".join(pair).encode("utf-8"))
-    return Move(old, new, digest.hexdigest())
+    return Move(old, new, digest.hexdigest(), len(hashes))
 
 
 def pending_move(home: Home) -> Move | None:

@@ -16,11 +16,12 @@ from pagerec_dbx.hashing import (
 )
 from pagerec_dbx.home import Home, key_fingerprint, replace_fingerprint
 from pagerec_dbx.stages.forget import forget
-from pagerec_dbx.stages.forget_result import ForgetResult, VacuumResult
+from pagerec_dbx.stages.forget import purge_unreadable as purge
+from pagerec_dbx.stages.forget_result import ForgetResult, PurgeResult, VacuumResult
 from pagerec_dbx.stages.ids_file import read_new_hashes, read_user_ids
 from pagerec_dbx.stages.ingest_run import require_no_run
 from pagerec_dbx.stages.old_versions import vacuum_old_versions
-from pagerec_dbx.stages.rekey import rekey
+from pagerec_dbx.stages.rekey import rekey, rekeyed_tables
 from pagerec_dbx.stages.rekey_note import end_move, move_of, pending_move
 from pagerec_dbx.stages.rekey_result import RekeyResult
 from pagerec_dbx.workbench import Workbench
@@ -28,7 +29,7 @@ from pagerec_dbx.workbench import Workbench
 
 def run_forget(
     bench: Workbench, ids: Path | None, purge_unreadable: bool, vacuum: bool
-) -> list[ForgetResult | VacuumResult]:
+) -> list[ForgetResult | PurgeResult | VacuumResult]:
     """Forget the viewers of a file, then delete old versions; only what was asked for.
 
     Raises:
@@ -44,10 +45,12 @@ def run_forget(
         )
     if ids is not None or purge_unreadable:
         require_no_run(bench.home)
-    hashes = _hashes(bench.home, ids) if ids is not None else []
-    results: list[ForgetResult | VacuumResult] = []
-    if ids is not None or purge_unreadable:
-        results.append(forget(bench.tables, hashes, bench.now, bench.settings.forget, purge_unreadable))
+    results: list[ForgetResult | PurgeResult | VacuumResult] = []
+    if ids is not None:
+        hashes = _hashes(bench.home, ids)
+        results.append(forget(bench.tables, hashes, bench.now, bench.settings.forget))
+    if purge_unreadable:
+        results.append(purge(bench.tables))
     if vacuum:
         results.append(vacuum_old_versions(bench.tables, bench.now(), bench.settings.forget))
     return results
@@ -70,7 +73,7 @@ def run_rekey(bench: Workbench, ids: Path, new_key_file: Path, drop_refused: boo
     new = fingerprint_of(new_key)
     begun = pending_move(home)
     if begun is not None and begun.new == new == key_fingerprint(home):  # stopped when all tables were done
-        result = RekeyResult(new, 0, 0)
+        result = RekeyResult(new, begun.viewers, len(rekeyed_tables(bench.tables)))
     else:
         old_key = required_key(home)
         old = fingerprint(old_key)

@@ -4,8 +4,10 @@ import pytest
 
 from pagerec_dbx import schemas
 from pagerec_dbx.config import IngestSettings, JoinSettings
+from pagerec_dbx.errors import LogsError
 from pagerec_dbx.hashing import ensure_key
 from pagerec_dbx.home import open_home
+from pagerec_dbx.pipelines.mapping import Form, Mapping, Place
 from pagerec_dbx.stages.ingest import ingest
 from pagerec_dbx.stages.ingest_run import NOTE
 from pagerec_dbx.stages.join import join
@@ -132,6 +134,18 @@ def test_a_write_that_is_not_idempotent_is_noticed(spark, logs, undisturbed, tmp
     _run(tables, logs)
     with pytest.raises(AssertionError, match="page_views"):
         _require_equal(tables, wanted)
+
+
+def test_a_stopped_run_goes_on_by_its_own_mapping_alone(spark, tmp_path):
+    tables, logs = _home(spark, tmp_path / "home"), tmp_path / "logs"
+    other = Mapping((Form("service_logs", (("request_id", Place(("rid",))),)),))
+    read = lambda *mapping: ingest(tables, logs, ensure_key(tables.home)[0], SETTINGS, NOW, *mapping)  # noqa: E731
+    write(logs, "service_logs", [service("q1")])
+    assert stopped_at(Point("note", NOTE, 1), True, read)
+    with pytest.raises(LogsError, match="was stopped had another mapping.*Run it again with that --mapping"):
+        read(other)
+    assert read().good == 1
+    assert read(other).read == 0  # the next run may have another
 
 
 def test_a_stopped_run_whose_files_are_all_gone_ends_and_the_next_reads_what_came(spark, tmp_path):

@@ -60,7 +60,7 @@ def test_tables_without_their_ledger_are_refused(tables):
     for command in (lambda: recorded(tables), lambda: join(tables, JoinSettings())):
         with pytest.raises(HomeError, match=f"{FILE} is missing beside tables"):
             command()
-    (tables.home.folder / NOTE).write_text("[]")  # a first run that was killed before it wrote one goes on
+    (tables.home.folder / NOTE).write_text('{"files": []}')  # a first run that was killed before it wrote one goes on
     assert recorded(tables).last == 1
 
 

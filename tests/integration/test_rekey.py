@@ -15,8 +15,9 @@ from pagerec_dbx.pipelines.lines import PAGE_VIEW_IDENTITY, id_of
 from pagerec_dbx.schemas import BRONZE_EVENTS, BRONZE_PAGE_VIEWS, CLICK_MATCHES, CLICKS, FORGOTTEN, PAGE_VIEWS
 from pagerec_dbx.stages import rekey as stage
 from pagerec_dbx.stages import viewer_commands
+from pagerec_dbx.stages.ids_file import read_new_hashes
 from pagerec_dbx.stages.old_versions import vacuum_old_versions
-from pagerec_dbx.stages.rekey_note import NOTE, require_no_move
+from pagerec_dbx.stages.rekey_note import NOTE, begin_move, move_of, require_no_move
 from pagerec_dbx.stages.viewer_commands import run_rekey
 from pagerec_dbx.stages.viewer_traces import frame_of
 from pagerec_dbx.tables import Tables
@@ -205,6 +206,17 @@ def test_a_move_that_is_stopped_once_at_any_point_ends_like_an_undisturbed_one(
         _require_equal(bench.tables, wanted)
 
 
+def test_a_move_that_is_stopped_before_its_last_step_still_tells_what_it_did(spark, moved, files, tmp_path):
+    wanted, _, result = moved
+    shutil.copytree(wanted.home.folder, tmp_path / "home")
+    bench = _bench(spark, Home(str(tmp_path / "home")))
+    hashes = read_new_hashes(files[0], SECRET.encode(), NEW.encode())
+    begin_move(bench.home, move_of(fingerprint_of(SECRET.encode()), fingerprint_of(NEW.encode()), hashes))
+    resumed = run_rekey(bench, *files, drop_refused=False)
+    assert (resumed.key, resumed.viewers, resumed.tables) == (result.key, len(VIEWERS) + 1, result.tables)
+    assert not (bench.home.folder / NOTE).exists()
+
+
 @pytest.mark.slow
 def test_a_snapshot_that_is_being_read_stops_the_move_before_it_begins(bench, files, world, spark):
     with reading(bench.home.snapshots / TRAIN), pytest.raises(SnapshotError, match=f"{TRAIN} .* is being read"):
@@ -223,7 +235,7 @@ def test_a_table_that_is_left_out_fails_the_proof(bench, files, monkeypatch):
 
 
 def test_commands_refuse_a_home_between_two_keys(home, files):
-    (home.folder / NOTE).write_text(json.dumps({"old": "a", "new": "b", "pairs": "c"}))
+    (home.folder / NOTE).write_text(json.dumps({"old": "a", "new": "b", "pairs": "c", "viewers": 1}))
     home.key_file.write_text(SECRET)
     ran = run("join", "--home", str(home.folder))
     assert (ran.code, ran.out) == (1, "") and "Run the same `pagerec rekey` again" in ran.err
@@ -231,7 +243,7 @@ def test_commands_refuse_a_home_between_two_keys(home, files):
     ran = run("rekey", "--home", str(home.folder), "--ids", str(files[0]), "--new-key-file", str(files[1]))
     assert ran.code == 1 and "a stopped `pagerec rekey` was given another key" in ran.err
     keys = {"old": fingerprint_of(SECRET.encode()), "new": fingerprint_of(NEW.encode())}
-    (home.folder / NOTE).write_text(json.dumps(keys | {"pairs": "of another file"}))
+    (home.folder / NOTE).write_text(json.dumps(keys | {"pairs": "of another file", "viewers": 1}))
     ran = run("rekey", "--home", str(home.folder), "--ids", str(files[0]), "--new-key-file", str(files[1]))
     assert ran.code == 1 and "a stopped `pagerec rekey` was given another file of ids" in ran.err
     (home.folder / NOTE).write_text(json.dumps(keys))

@@ -1,11 +1,14 @@
 """The door to Delta: types, grain, versions."""
 
+import dataclasses
+
 import pytest
 from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import GrainError, MissingTableError, SchemaError
+from pagerec_dbx.home import Home
 from pagerec_dbx.schemas import CLICKS, Column, Table
-from pagerec_dbx.tables import conform, require_unique, spark_schema
+from pagerec_dbx.tables import Tables, conform, require_unique, spark_schema
 
 COUNTS = Table("counts", "name", (Column("name", "string", required=True), Column("count", "bigint")), key=("name",))
 
@@ -117,3 +120,42 @@ def test_one_day_is_read_from_that_day_s_files(tables, spark):
 
 def _scanned(frame) -> set[str]:
     return {row["file"] for row in frame.selectExpr("_metadata.file_path AS file").distinct().collect()}
+
+
+class TwoLevels(Home):
+    """A home in Spark's own catalog: names of three levels are understood by Databricks' Delta alone."""
+
+    def table_address(self, table: str) -> str:
+        return super().table_address(table).removeprefix("spark_catalog.")
+
+
+@pytest.fixture
+def catalog(spark, tmp_path, monkeypatch):
+    """The tables of a schema of Spark's own catalog, which is asked the same way as Unity Catalog."""
+    spark.sql(f"CREATE DATABASE made_here LOCATION '{tmp_path}'")
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
+    yield Tables(spark, TwoLevels("spark_catalog.made_here"))
+    spark.sql("DROP DATABASE made_here CASCADE")
+
+
+def test_tables_of_a_catalog_are_made_read_and_replaced(catalog, spark):
+    assert not catalog.exists(COUNTS)
+    catalog.append(COUNTS, counts(spark, a=1, b=2))
+    catalog.replace_where(COUNTS, counts(spark, b=20), "name = 'b'")
+    assert catalog.exists(COUNTS) and stored(catalog) == {"a": 1, "b": 20}
+    first = catalog.version(COUNTS) - 1
+    assert {row["name"]: row["count"] for row in catalog.read(COUNTS, first).collect()} == {"a": 1, "b": 2}
+    catalog.delete(COUNTS, "name = 'a'")
+    assert stored(catalog) == {"b": 20}
+
+
+def test_a_table_of_a_catalog_gets_the_constraint_that_a_killed_process_did_not_add(catalog, spark, monkeypatch):
+    table = dataclasses.replace(COUNTS, name="shares", checks=("count > 0",))
+    with monkeypatch.context() as patch:
+        patch.setattr(Tables, "_constrain", lambda *_: None)
+        catalog.append(table, counts(spark, a=1))
+    catalog.create(table)
+    version = catalog.version(table)
+    with pytest.raises(Exception, match="(?i)constraint sound"):
+        catalog.append(table, counts(spark, b=0))
+    assert catalog.version(table) == version  # it has the constraint, so that it is not added a second time

@@ -78,7 +78,7 @@ def test_a_demo_of_events_that_are_not_there_makes_no_home(tmp_path):
 
 def test_nobody_is_forgotten_while_a_stopped_ingest_has_to_be_finished(tmp_path):
     home = open_home(str(tmp_path / "home"))
-    (home.folder / NOTE).write_text("[]")
+    (home.folder / NOTE).write_text("{}")
     ran = run("forget", "--home", home.name, "--purge-unreadable")
     assert ran.code == 1
     assert f"was stopped on its way: wanted each line of its files in bronze before some go, got {NOTE}" in ran.err

@@ -15,9 +15,10 @@ def file(tmp_path):
     return tmp_path / "ids.txt"
 
 
-def test_user_ids_are_read_one_a_line_and_each_once(file):
-    file.write_bytes("﻿ann\r\n\n  bob \nann\nzoë, the 2nd\n".encode())
-    assert read_user_ids(file) == ["ann", "bob", "zoë, the 2nd"]
+def test_user_ids_are_read_one_a_line_each_once_and_to_the_letter(file):
+    # Spaces belong to an id, as they do in a log; so do U+2028 and form feeds, at which Python's splitlines() cuts.
+    file.write_bytes("﻿ann\r\n\n  bob \nann\nzoë,\u2028the\f2nd\n".encode())
+    assert read_user_ids(file) == ["ann", "  bob ", "zoë,\u2028the\f2nd"]
 
 
 @pytest.mark.parametrize(
