@@ -14,7 +14,7 @@ import click
 
 from pagerec_dbx import __version__
 from pagerec_dbx.config import flat, load_settings
-from pagerec_dbx.errors import PagerecError
+from pagerec_dbx.errors import PagerecError, UsageError, full_disk
 from pagerec_dbx.home import Home, open_home, require_layout
 from pagerec_dbx.lock import locked
 from pagerec_dbx.stages.rekey_note import require_no_move
@@ -169,6 +169,8 @@ def join(bench: Workbench, from_: dt.datetime | None, to: dt.datetime | None) ->
     from pagerec_dbx.stages.join import DayRange
     from pagerec_dbx.stages.join import join as stage
 
+    if from_ is not None and to is not None and from_ > to:
+        raise UsageError("the range has no day", wanted="--from before or at --to", got=f"{from_.date()}, {to.date()}")
     named = from_ is not None or to is not None
     recompute = DayRange(from_ and from_.date(), to and to.date()) if named else None
     result = _plain(stage(bench.tables, bench.settings.join, recompute))
@@ -381,6 +383,9 @@ def run_command(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _failed("stopped", 1, debug)
     except Exception as error:  # anything not foreseen still ends in one line
+        full = full_disk(error)
+        if full is not None:
+            return _failed(str(full), full.exit_code, debug)
         first = (str(error).strip().splitlines() or [""])[0][:300]
         return _failed(f"unexpected {type(error).__name__}: {first} (run again with --debug for the trace)", 1, debug)
 

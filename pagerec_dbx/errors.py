@@ -1,5 +1,7 @@
 """Errors that a user can act on: each says what happened, what was wanted, what came, and the next step."""
 
+import errno
+
 
 class PagerecError(Exception):
     """Base of all errors raised on purpose.
@@ -152,3 +154,31 @@ class RekeyError(PagerecError):
 
 class HealthError(PagerecError):
     """A measure of the joins is past its limit."""
+
+
+class DiskFullError(PagerecError):
+    """No room for what was to be written."""
+
+
+def full_disk(error: BaseException) -> DiskFullError | None:
+    """The error to tell where this one, or one behind it, says that a disk is full; None where none does.
+
+    Java's come as texts: Spark hands its traces over in the message.
+    """
+    seen: list[BaseException] = []
+    behind: BaseException | None = error
+    while behind is not None and behind not in seen:
+        seen.append(behind)
+        behind = behind.__cause__ or behind.__context__
+    full = (errno.ENOSPC, errno.EDQUOT)
+    said = ("No space left on device", "Disk quota exceeded")
+    for one in seen:
+        if (isinstance(one, OSError) and one.errno in full) or any(text in str(one) for text in said):
+            where = getattr(one, "filename", None)
+            return DiskFullError(
+                "the disk is full",
+                got=f"no room for {where}" if where else "",
+                fix="Free some space, in the home and in Spark's own folder (SPARK_LOCAL_DIRS or the temporary one), "
+                "and run the same command again: what was written before is untouched",
+            )
+    return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pagerec_dbx.errors import KeyFileError
-from pagerec_dbx.home import Home, require_same_key
+from pagerec_dbx.home import Home, key_fingerprint, require_same_key
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -119,10 +119,20 @@ def ensure_key(home: Home, derived_from_seed: int | None = None) -> tuple[Hashin
 
     Args:
         derived_from_seed: for demos and benchmarks, whose figures must repeat: derive a new key from this.
+
+    Raises:
+        KeyFileError: the key file is malformed, or is gone although ids were hashed by it.
     """
     existing = existing_key(home)
     if existing is not None:
         return existing, False
+    lost = key_fingerprint(home)
+    if lost is not None:
+        raise KeyFileError(
+            f"home {home.name} has lost its hashing key",
+            wanted=f"{home.key_file} or {VARIABLE}, the key with the fingerprint {lost}",
+            fix="Restore it from its backup: by a new key every viewer of this home would become another one",
+        )
     write_key_file(home, secrets.token_hex(32) if derived_from_seed is None else _derived(derived_from_seed))
     return HashingKey(str(home.key_file)), True
 

@@ -112,7 +112,8 @@ def time(text: Column, unit: str) -> Column:
     with_seconds = F.regexp_replace(with_zone, r"^(.{11}\d{2}:\d{2})(?!:)", "$1:00")  # Spark wants them before a zone
     whole = F.when(F.length(with_zone) < 25, with_seconds).otherwise(with_zone)
     digits = F.when(F.length(text) <= _MOST_DIGITS[unit], text.cast("bigint") * MICROS[unit])
-    scaled = F.when(F.length(text) <= 30, text.cast("decimal(38,6)") * MICROS[unit])
+    # Twelve digits after the point: with six, which the unit `s` needs, the cast would round them and not cut the rest.
+    scaled = F.when(F.length(text) <= 30, text.cast("decimal(38,12)") * MICROS[unit])
     decimal = F.when(F.abs(scaled) < _MOST_MICROS, scaled.cast("bigint"))
     return (
         F.when(text.rlike("^[0-9]+$"), F.timestamp_micros(digits))

@@ -18,6 +18,7 @@ from pagerec_dbx.config import IngestSettings, parse_time
 from pagerec_dbx.errors import LogsError, QuarantineError
 from pagerec_dbx.hashing import HashingKey, fingerprint
 from pagerec_dbx.home import mark_simulated, require_same_key
+from pagerec_dbx.ledger import Ledger
 from pagerec_dbx.pipelines import bronze, silver, streams
 from pagerec_dbx.pipelines.files import LogFile, list_log_files, read_lines, require_unchanged
 from pagerec_dbx.pipelines.forgotten import REASON, forgotten_hashes, refuse_forgotten
@@ -49,10 +50,11 @@ from pagerec_dbx.stages.ingest_run import (
     without_vanished,
 )
 from pagerec_dbx.stages.silver_days import rewrite_touched_days
-from pagerec_dbx.tables import Tables, spark_schema, union_all
+from pagerec_dbx.tables import Tables, on_days, spark_schema, union_all
 
 _RUNS_TO_COMPACT = 8  # to ask a table for its files takes a second or more
 _COMPACTED = ((BRONZE_PAGE_VIEWS, "day"), (BRONZE_EVENTS, "day"), (QUARANTINE, None), (INGESTED_FILES, None))
+_KEPT = "refused lines"  # what the ledger says of a day whose refused lines are still there
 Kept = dict[str, tuple[int, int]]  # path -> good and quarantined lines that bronze holds of it
 
 
@@ -103,6 +105,7 @@ def ingest(
     run, begun = planned_run(tables, listed, known, mapping)
     if run is None:
         forget_note(tables)
+        _expire_quarantine(tables, settings, now)
         return IngestResult(0, 0, 0, 0)
     if begun:
         say(f"Finishing run {run.number}, which was stopped")
@@ -123,7 +126,7 @@ def _run(
     now: dt.datetime,
 ) -> IngestResult:
     with watch_spark(tables.spark, "reading logs"):
-        for table in bronze.BRONZE_TABLES:
+        for table in (*bronze.BRONZE_TABLES, QUARANTINE):
             tables.create(table)
         held = _held(tables, run) if begun else {}
         run = without_vanished(run, held)
@@ -277,20 +280,25 @@ def _to_quarantine(tables: Tables, run: Run, now: dt.datetime) -> None:
         refused.append(bronze.unreadable(tables.spark, run.unreadable, run.number))
     stamped = union_all(refused).withColumn("ingested_at", F.lit(now))
     tables.replace_where(QUARANTINE, stamped.coalesce(1), f"batch = {run.number}")
+    Ledger(tables.home).written(QUARANTINE, {now.date(): _KEPT})
 
 
 def _expire_quarantine(tables: Tables, settings: IngestSettings, now: dt.datetime) -> None:
-    """Refused lines that have been kept long enough go, from bronze too."""
-    if not tables.exists(QUARANTINE):
-        tables.create(QUARANTINE)
+    """Refused lines of days that have been kept long enough go, from bronze too."""
+    first = (now - dt.timedelta(days=settings.quarantine_days)).date()
+    ledger = Ledger(tables.home)
+    held = ledger.revisions(QUARANTINE)
+    expired = [day for day, record in held.items() if record.made_from == _KEPT and day < first]
+    if not expired:
         return
-    expired = f"ingested_at < TIMESTAMP'{(now - dt.timedelta(days=settings.quarantine_days)).isoformat()}'"
-    batches = [row["batch"] for row in tables.read(QUARANTINE).where(expired).select("batch").distinct().collect()]
+    of_days = on_days(expired, "to_date(ingested_at)")
+    batches = [row["batch"] for row in tables.read(QUARANTINE).where(of_days).select("batch").distinct().collect()]
     if batches:
         listed = ", ".join(map(str, batches))
         for table in bronze.BRONZE_TABLES:
             tables.delete(table, f"refused AND batch IN ({listed})")
         tables.delete(QUARANTINE, f"batch IN ({listed})")
+    ledger.finish(QUARANTINE, dict.fromkeys(expired, "expired"))
 
 
 def _to_attributes(tables: Tables, run: Run, files: DataFrame) -> None:

@@ -23,6 +23,7 @@ from pagerec_dbx.stages.join_limits import require_limits
 from pagerec_dbx.tables import Tables, on_days, union_all
 
 _SECONDS_A_DAY = 86_400
+_REFUSED = "quarantined"  # how the measures of refused lines begin
 _MOST_CLICKS_IN_MEMORY = 1_000_000  # about 200 bytes each
 Days = set[dt.date]
 
@@ -56,7 +57,7 @@ def join(tables: Tables, settings: JoinSettings, recompute: DayRange | None = No
     """Label the page views of the days that changed, and measure the joins of those days.
 
     Args:
-        recompute: label these days, whether they changed or not, and no others.
+        recompute: label these days, whether they changed or not; of the others only those to which their clicks reach.
 
     Raises:
         MissingTableError: nothing was ingested. NoExamplesError: there are no page views.
@@ -73,6 +74,7 @@ def join(tables: Tables, settings: JoinSettings, recompute: DayRange | None = No
         tables.create(table)
     with watch_spark(tables.spark, "joining"):
         days = _rewrite(tables, ledger, made_from, stale, settings) if stale else set()
+        _measure_refused(tables, ledger)
     require_limits(tables.read(JOIN_HEALTH), settings.health_limits)
     return _result(tables, len(days))
 
@@ -106,6 +108,11 @@ def _rewrite(
     try:
         rematched = old.where(on_days(click_days, "to_date(clicked_at)"))
         days = stale | _days(matches) | _days(rematched)
+        # Days outside of a named range that wait for a join of their own: written without it they would be said to be
+        # up to date, and lack the clicks that nobody has matched anew.
+        waiting = (days & _stale(ledger, made_from, None)) - stale
+        if waiting:
+            return _rewrite(tables, ledger, made_from, stale | waiting, settings)
         ledger.begin(LABELLED_PAGE_VIEWS, days)
         others = old.where(on_days(days)).where(f"NOT {on_days(click_days, 'to_date(clicked_at)')}")
         tables.replace_days(CLICK_MATCHES, others.unionByName(matches), days)
@@ -116,9 +123,8 @@ def _rewrite(
     labelled = joins.labelled_page_views(page_views.where(on_days(days)), matched, few_clicks)
     tables.replace_days(LABELLED_PAGE_VIEWS, labelled, days)
     measured = (days | _around(click_days, settings.window_seconds, -1)) & known
-    refused, of_refused = _quarantined(tables)
-    condition = f"({on_days(measured)} AND measure NOT LIKE 'quarantined%') OR ({of_refused})"
-    tables.replace_where(JOIN_HEALTH, _health(tables, measured, known, settings).unionByName(refused), condition)
+    condition = f"{on_days(measured)} AND measure NOT LIKE '{_REFUSED}%'"
+    tables.replace_where(JOIN_HEALTH, _health(tables, measured, known, settings), condition)
     ledger.finish(LABELLED_PAGE_VIEWS, {day: made_from.get(day, "nothing") for day in days})
     return days
 
@@ -193,10 +199,18 @@ def _agreement(
     return crosscheck.agreement(page_views.where(on_days(near)), of_clicks, concerned, settings.window_seconds)
 
 
-def _quarantined(tables: Tables) -> tuple[DataFrame, str]:
-    """Refused lines by day of ingestion: of the days whose lines are still kept."""
-    measures = health.quarantine_measures(tables.read(QUARANTINE))
-    return measures, f"{on_days(_days(measures))} AND measure LIKE 'quarantined%'"
+def _measure_refused(tables: Tables, ledger: Ledger) -> None:
+    """Count the refused lines of the days on which `ingest` has refused some since they were counted.
+
+    Days whose lines are too old to be kept stay as they were counted.
+    """
+    counted = {day: record.made_from for day, record in ledger.revisions(JOIN_HEALTH).items()}
+    now = {day: f"quarantine {record.revision}" for day, record in ledger.revisions(QUARANTINE).items()}
+    days = {day for day, source in now.items() if counted.get(day) != source}
+    if days:
+        measures = health.quarantine_measures(tables.read(QUARANTINE).where(on_days(days, "to_date(ingested_at)")))
+        tables.replace_where(JOIN_HEALTH, measures, f"{on_days(days)} AND measure LIKE '{_REFUSED}%'")
+        ledger.written(JOIN_HEALTH, {day: now[day] for day in days})
 
 
 def _result(tables: Tables, days: int) -> JoinResult:

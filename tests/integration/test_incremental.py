@@ -81,7 +81,7 @@ def at_once(spark, world, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bit_by_bit(spark, world, tmp_path_factory):
-    """The same lines in two deliveries by chance, joined after each."""
+    """The same lines in two deliveries by chance, joined after each; after the last one first a single day."""
     folder = tmp_path_factory.mktemp("bit-by-bit")
     tables = _home(spark, folder / "home")
     chance = random.Random(5)
@@ -90,6 +90,8 @@ def bit_by_bit(spark, world, tmp_path_factory):
         deliveries[chance.randrange(RUNS)].append(line)
     for number, lines in enumerate(deliveries):
         _deliver(tables, folder / "logs", lines, f"part-{number}")
+        if number == RUNS - 1:  # other days wait for a join of their own, and clicks of this one reach into them
+            join(tables, JOINING, DayRange(DAYS[1], DAYS[1]))
         join(tables, JOINING)
     return tables, folder / "logs"
 

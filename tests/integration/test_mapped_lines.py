@@ -186,12 +186,13 @@ _START_US = int(START.timestamp()) * 1_000_000
 
 
 def _spellings(micros: int) -> dict[str, list]:
-    """The ways to write an instant in each unit: number, text, and ISO 8601 in any."""
+    """The ways to write an instant in each unit: number, text, ISO 8601 in any, and digits finer than a microsecond."""
     iso = (dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=micros)).isoformat(timespec="microseconds") + "Z"
     whole = {"s": micros // 1_000_000, "ms": micros // 1_000, "us": micros}
     seconds, millis = f"{micros // 1_000_000}.{micros % 1_000_000:06}", f"{micros // 1_000}.{micros % 1_000:03}"
     exact = {"s": [seconds, float(seconds)], "ms": [millis, float(millis)], "us": [str(micros), micros]}
-    return {unit: [whole[unit], *exact[unit], iso] for unit in exact}
+    finer = {"s": f"{seconds}9", "ms": f"{millis}9", "us": f"{micros}.9"}  # they are cut and not rounded
+    return {unit: [whole[unit], *exact[unit], iso, finer[unit]] for unit in exact}
 
 
 @pytest.mark.parametrize("unit", ["ms", "s", "us"])
@@ -200,7 +201,7 @@ def test_times_are_read_in_their_unit_to_the_microsecond(spark, default, unit):
     instants = [_START_US + chance.randrange(8 * 86_400_000_000) for _ in range(200)] + [_START_US]
     size = {"s": 1_000_000, "ms": 1_000, "us": 1}[unit]
     cases = [(time, micros) for micros in instants for time in _spellings(micros)[unit]]
-    cases = [(time, micros if place % 4 else micros // size * size) for place, (time, micros) in enumerate(cases)]
+    cases = [(time, micros if place % 5 else micros // size * size) for place, (time, micros) in enumerate(cases)]
     history = [{"title_id": "t", "watched_at": time} for time, _ in cases[:8]]
     content = {"timestamp": {"unit": unit}, "watch_history": {"watched_at": {"unit": unit}}}
     reading = dataclasses.replace(default, mapping=mapping_from({"service_logs": content}))

@@ -1,5 +1,6 @@
 """Errors: one sentence of what, wanted, got, and what to do; they survive the way between processes."""
 
+import errno
 import pickle
 
 import pytest
@@ -27,3 +28,34 @@ def test_only_wrong_calls_exit_with_2():
     assert {kind.__name__ for kind in KINDS if kind.exit_code == 2} == {
         kind.__name__ for kind in KINDS if issubclass(kind, errors.UsageError)
     }
+
+
+def _wrapped(cause: Exception) -> Exception:
+    try:
+        try:
+            raise cause
+        except Exception as error:
+            raise RuntimeError("a job failed") from error
+    except RuntimeError as wrapped:
+        return wrapped
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/home/tables"),
+        OSError(errno.EDQUOT, "over"),
+        ValueError("Caused by: java.io.IOException: No space left on device"),
+    ],
+)
+def test_a_full_disk_is_found_behind_what_was_raised(cause):
+    for error in (cause, _wrapped(cause)):
+        told = errors.full_disk(error)
+        assert isinstance(told, errors.DiskFullError) and "run the same command again" in str(told)
+    assert ("no room for /home/tables" in str(errors.full_disk(cause))) == (
+        getattr(cause, "filename", None) is not None
+    )
+
+
+def test_another_failure_is_no_full_disk():
+    assert errors.full_disk(_wrapped(OSError(errno.EACCES, "Permission denied"))) is None

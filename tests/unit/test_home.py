@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from pagerec_dbx.errors import HomeError, KeyFileError, LockedHomeError
-from pagerec_dbx.hashing import VARIABLE, ensure_key, user_hash
+from pagerec_dbx.hashing import VARIABLE, ensure_key, fingerprint, user_hash
 from pagerec_dbx.home import (
     Home,
     is_simulated,
@@ -104,6 +104,16 @@ def test_key_comes_from_the_environment_first(home, monkeypatch):
     monkeypatch.setenv(VARIABLE, "secret")
     key, made = ensure_key(home)
     assert key.read() == b"secret" and not made and not home.key_file.exists()
+
+
+def test_a_lost_key_is_not_replaced_by_a_new_one(home, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    key, _ = ensure_key(home)
+    require_same_key(home, fingerprint(key))  # as `ingest` does
+    home.key_file.unlink()
+    with pytest.raises(KeyFileError, match="has lost its hashing key: wanted .*hash.key.*Restore it from its backup"):
+        ensure_key(home)
+    assert not home.key_file.exists()
 
 
 def test_demo_keys_follow_the_seed_and_others_do_not(tmp_path, monkeypatch):
