@@ -1,8 +1,9 @@
 """Labelled page views -> examples: what a ranker may know of a page view, and what was clicked."""
 
 import dataclasses
+from collections.abc import Sequence
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import LeakageError, NoExamplesError
@@ -79,25 +80,48 @@ def count_splits(labelled: DataFrame, cuts: Cuts) -> dict[str, SplitCounts]:
     """Page views of each part, with and without a click, after a look for what a ranker must not know.
 
     Raises:
-        LeakageError: a history holds what was watched at or after its page view.
+        LeakageError: a history holds what was watched at or after its page view, or a click came before its page view.
         NoExamplesError: a part without a single click.
     """
     late = F.array_max("history.watched_at") >= F.col("served_at")  # entries without a time are trusted
+    early = F.col("clicked_at") < F.col("served_at")
     records = (
         with_split(labelled, cuts)
         .groupBy("split")
-        .agg(F.count("*").alias("all"), F.count_if(has_click()).alias("clicked"), F.count_if(late).alias("late"))
+        .agg(
+            F.count("*").alias("all"),
+            F.count_if(has_click()).alias("clicked"),
+            F.count_if(late).alias("late"),
+            F.count_if(early).alias("early"),
+        )
         .collect()  # at most one record a split
     )
-    leaking = sum(record["late"] for record in records)
-    if leaking:
-        raise LeakageError(
-            f"{leaking:,} labelled page views have a history entry watched at or after the page was served",
-            wanted="only entries watched strictly before",
-            fix="Run `pagerec ingest` and `pagerec join` again; silver drops such entries",
-        )
+    _require_none(
+        records,
+        "late",
+        "have a history entry watched at or after the page was served",
+        "only entries watched strictly before",
+        "silver drops such entries",
+    )
+    _require_none(
+        records,
+        "early",
+        "are labelled with a click from before the page was served",
+        "only clicks on the page itself",
+        "the joins look at no such page view",
+    )
     counts = {record["split"]: SplitCounts(record["all"], record["clicked"]) for record in records}
     return {split: _require_clicks(split, counts.get(split, SplitCounts(0, 0))) for split in SPLITS}
+
+
+def _require_none(records: Sequence[Row], name: str, what: str, wanted: str, why_not: str) -> None:
+    leaking = sum(record[name] for record in records)
+    if leaking:
+        raise LeakageError(
+            f"{leaking:,} labelled page views {what}",
+            wanted=wanted,
+            fix=f"Run `pagerec ingest` and `pagerec join --from --to` again: {why_not}",
+        )
 
 
 def _require_clicks(split: str, counts: SplitCounts) -> SplitCounts:

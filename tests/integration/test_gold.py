@@ -4,6 +4,7 @@ import datetime as dt
 import random
 
 import pytest
+from pyspark.sql import functions as F
 
 from pagerec_dbx.config import PrepareSettings
 from pagerec_dbx.errors import LeakageError, NoExamplesError
@@ -126,3 +127,12 @@ def test_count_splits_refuses_a_history_that_knows_the_future(spark, age):
         count_splits(labelled_page_views(spark, views), cuts_between(views))
     views[1] = page_view(1, 1, titles=[("t", 0.000001), ("u", None)])  # just before, and trusted
     count_splits(labelled_page_views(spark, views), cuts_between(views))
+
+
+def test_count_splits_refuses_a_click_from_before_its_page_view(spark):
+    views = [page_view(0, 0), page_view(1, 1), page_view(2, 2)]
+    labelled = labelled_page_views(spark, views)
+    count_splits(labelled, cuts_between(views))  # at the same moment is fine
+    before = F.expr("IF(page_view_id = 1, served_at - INTERVAL 1 MICROSECOND, served_at)")
+    with pytest.raises(LeakageError, match="^1 labelled page views are labelled with a click from before"):
+        count_splits(labelled.withColumn("clicked_at", before), cuts_between(views))
