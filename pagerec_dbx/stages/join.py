@@ -118,15 +118,36 @@ def _rewrite(
         tables.replace_days(CLICK_MATCHES, others.unionByName(matches), days)
     finally:
         matches.unpersist()
-    matched = tables.read(CLICK_MATCHES).where(on_days(days))
-    few_clicks = matched.count() <= _MOST_CLICKS_IN_MEMORY
-    labelled = joins.labelled_page_views(page_views.where(on_days(days)), matched, few_clicks)
-    tables.replace_days(LABELLED_PAGE_VIEWS, labelled, days)
+    _label(tables, page_views, days)
     measured = (days | _around(click_days, settings.window_seconds, -1)) & known
     condition = f"{on_days(measured)} AND measure NOT LIKE '{_REFUSED}%'"
     tables.replace_where(JOIN_HEALTH, _health(tables, measured, known, settings), condition)
     ledger.finish(LABELLED_PAGE_VIEWS, {day: made_from.get(day, "nothing") for day in days})
     return days
+
+
+def _label(tables: Tables, page_views: DataFrame, days: Days) -> None:
+    """Write the labelled page views of these days, as many days at a time as their clicks fit into memory."""
+    matched = tables.read(CLICK_MATCHES).where(on_days(days)).where(F.col("page_view_id").isNotNull())
+    clicks = dict.fromkeys(days, 0) | {row["day"]: row["count"] for row in matched.groupBy("day").count().collect()}
+    for group in grouped_days(clicks, _MOST_CLICKS_IN_MEMORY):
+        few_clicks = sum(clicks[day] for day in group) <= _MOST_CLICKS_IN_MEMORY
+        of_days = on_days(group)
+        labelled = joins.labelled_page_views(page_views.where(of_days), matched.where(of_days), few_clicks)
+        tables.replace_days(LABELLED_PAGE_VIEWS, labelled, group)
+
+
+def grouped_days(clicks: Mapping[dt.date, int], most: int) -> list[list[dt.date]]:
+    """The days in order, in as few groups as hold at most `most` clicks each; a day that has more is alone."""
+    groups: list[list[dt.date]] = []
+    held = 0
+    for day in sorted(clicks):
+        held += clicks[day]
+        if not groups or held > most:
+            groups.append([])
+            held = clicks[day]
+        groups[-1].append(day)
+    return groups
 
 
 def _click_days(page_views: DataFrame, clicks: DataFrame, stale: Days, known: Days, window_seconds: float) -> Days:

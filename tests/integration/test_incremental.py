@@ -10,6 +10,7 @@ from pagerec_dbx.hashing import ensure_key
 from pagerec_dbx.home import open_home
 from pagerec_dbx.ledger import Ledger
 from pagerec_dbx.schemas import CLICK_MATCHES, CLICKS, JOIN_HEALTH, LABELLED_PAGE_VIEWS, PAGE_VIEWS
+from pagerec_dbx.stages import join as stage
 from pagerec_dbx.stages.ingest import ingest
 from pagerec_dbx.stages.join import DayRange, join
 from pagerec_dbx.tables import Tables
@@ -92,7 +93,9 @@ def bit_by_bit(spark, world, tmp_path_factory):
         _deliver(tables, folder / "logs", lines, f"part-{number}")
         if number == RUNS - 1:  # other days wait for a join of their own, and clicks of this one reach into them
             join(tables, JOINING, DayRange(DAYS[1], DAYS[1]))
-        join(tables, JOINING)
+        with pytest.MonkeyPatch.context() as patch:  # days by themselves, their clicks in memory or not
+            patch.setattr(stage, "_MOST_CLICKS_IN_MEMORY", 20)
+            join(tables, JOINING)
     return tables, folder / "logs"
 
 
