@@ -82,7 +82,7 @@ def at_once(spark, world, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bit_by_bit(spark, world, tmp_path_factory):
-    """The same lines in two deliveries by chance, joined after each; after the last one first a single day."""
+    """The same lines in two deliveries by chance, joined after each."""
     folder = tmp_path_factory.mktemp("bit-by-bit")
     tables = _home(spark, folder / "home")
     chance = random.Random(5)
@@ -91,8 +91,6 @@ def bit_by_bit(spark, world, tmp_path_factory):
         deliveries[chance.randrange(RUNS)].append(line)
     for number, lines in enumerate(deliveries):
         _deliver(tables, folder / "logs", lines, f"part-{number}")
-        if number == RUNS - 1:  # other days wait for a join of their own, and clicks of this one reach into them
-            join(tables, JOINING, DayRange(DAYS[1], DAYS[1]))
         with pytest.MonkeyPatch.context() as patch:  # days by themselves, their clicks in memory or not
             patch.setattr(stage, "_MOST_CLICKS_IN_MEMORY", 20)
             join(tables, JOINING)
@@ -157,3 +155,15 @@ def _labels(tables) -> dict[str, list[int]]:
 def _files(tables) -> dict[dt.date, set[str]]:
     rows = tables.read(LABELLED_PAGE_VIEWS).selectExpr("day", "_metadata.file_name AS file").distinct().collect()
     return {day: {row["file"] for row in rows if row["day"] == day} for day in DAYS}
+
+
+def test_join_of_a_range_leaves_no_clicks_behind_on_the_days_that_it_reaches(spark, tmp_path):
+    """A click after midnight takes the day before along, whose own clicks have not been looked at."""
+    tables, logs = _home(spark, tmp_path / "home"), tmp_path / "logs"
+    pages = [service("q1", "ann", MIDNIGHT - 60, "ab"), service("q2", "bob", MIDNIGHT - 60, "ab")]
+    clicks = [click("a", "q1", "ann", MIDNIGHT + 1), click("b", "q2", "bob", MIDNIGHT - 1)]
+    lines = [*(("service_logs", page) for page in pages), *(("click_logs", one) for one in clicks)]
+    _deliver(tables, logs, lines, "all")
+    join(tables, JOINING, DayRange(DAYS[1], DAYS[1]))
+    join(tables, JOINING)
+    assert _labels(tables) == {"q1": [1, 0], "q2": [0, 1]}
