@@ -110,18 +110,6 @@ def test_compact_puts_small_files_together_and_changes_no_record(tables, spark):
     assert len(tables.read(COUNTS).inputFiles()) == 1 and stored(tables) == before
 
 
-def test_one_day_is_read_from_that_day_s_files(tables, spark):
-    days = spark.sql("SELECT CAST(id AS INT) n, DATE'2024-01-01' + CAST(id % 4 AS INT) day FROM range(40)")
-    table = Table("by_day", "n", (Column("n", "int"), Column("day", "date")), partition_by=("day",))
-    tables.append(table, days)
-    one = tables.read(table).where("day = DATE'2024-01-02'")
-    assert one.inputFiles() and all("day=2024-01-02" in file for file in _scanned(one))
-
-
-def _scanned(frame) -> set[str]:
-    return {row["file"] for row in frame.selectExpr("_metadata.file_path AS file").distinct().collect()}
-
-
 class TwoLevels(Home):
     """A home in Spark's own catalog: names of three levels are understood by Databricks' Delta alone."""
 
