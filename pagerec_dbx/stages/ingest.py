@@ -18,10 +18,9 @@ from pagerec_dbx.config import IngestSettings, parse_time
 from pagerec_dbx.errors import LogsError, QuarantineError
 from pagerec_dbx.hashing import HashingKey, fingerprint
 from pagerec_dbx.home import mark_simulated, require_same_key
-from pagerec_dbx.ledger import Ledger
 from pagerec_dbx.pipelines import bronze, silver, streams
 from pagerec_dbx.pipelines.files import LogFile, list_log_files, read_lines, require_unchanged
-from pagerec_dbx.pipelines.forgotten import REASON, forgotten_hashes, refuse_forgotten
+from pagerec_dbx.pipelines.forgotten import forgotten_hashes, refuse_forgotten
 from pagerec_dbx.pipelines.lines import Reading
 from pagerec_dbx.pipelines.mapping import Mapping
 from pagerec_dbx.pipelines.parsing import Plausible
@@ -35,7 +34,6 @@ from pagerec_dbx.schemas import (
     QUARANTINE,
     ROWS,
     TITLES,
-    Table,
 )
 from pagerec_dbx.spark import on_databricks
 from pagerec_dbx.stages.ingest_run import (
@@ -49,12 +47,12 @@ from pagerec_dbx.stages.ingest_run import (
     require_unchanged_files,
     without_vanished,
 )
+from pagerec_dbx.stages.refused_lines import expire_quarantine, forgotten_lines, to_quarantine
 from pagerec_dbx.stages.silver_days import rewrite_touched_days
-from pagerec_dbx.tables import Tables, on_days, spark_schema, union_all
+from pagerec_dbx.tables import Tables, spark_schema, union_all
 
 _RUNS_TO_COMPACT = 8  # to ask a table for its files takes a second or more
 _COMPACTED = ((BRONZE_PAGE_VIEWS, "day"), (BRONZE_EVENTS, "day"), (QUARANTINE, None), (INGESTED_FILES, None))
-_KEPT = "refused lines"  # what the ledger says of a day whose refused lines are still there
 Kept = dict[str, tuple[int, int]]  # path -> good and quarantined lines that bronze holds of it
 
 
@@ -105,7 +103,7 @@ def ingest(
     run, begun = planned_run(tables, listed, known, mapping)
     if run is None:
         forget_note(tables)
-        _expire_quarantine(tables, settings, now)
+        expire_quarantine(tables, settings, now)
         return IngestResult(0, 0, 0, 0)
     if begun:
         say(f"Finishing run {run.number}, which was stopped")
@@ -134,8 +132,8 @@ def _run(
         kept = _with_passed_over(tables, run, reading)
         records = [_record(tables, one, kept, run.number, now) for one in run.counted]
         if begun or any(record[7] for record in records):
-            _to_quarantine(tables, run, now)
-        _expire_quarantine(tables, settings, now)
+            to_quarantine(tables, run, now)
+        expire_quarantine(tables, settings, now)
     with watch_spark(tables.spark, "reducing repeats"):
         rewrite_touched_days(tables, run.number, settings.repeat_seconds)
         files = tables.spark.createDataFrame(records, spark_schema(INGESTED_FILES)).coalesce(1)
@@ -145,15 +143,9 @@ def _run(
     if run.number % _RUNS_TO_COMPACT == 0:
         for table, by in _COMPACTED:
             tables.compact(table, by)
+    forgotten = forgotten_lines(tables, run) if reading.forgotten else 0
     good, quarantined = sum(record[6] for record in records), sum(record[7] for record in records)
-    return IngestResult(good + quarantined, good, quarantined, len(records), _forgotten(tables, run, reading))
-
-
-def _forgotten(tables: Tables, run: Run, reading: Reading) -> int:
-    """How many lines of the run were refused for their viewer alone."""
-    if not reading.forgotten:
-        return 0
-    return tables.read(QUARANTINE).where((F.col("batch") == run.number) & (F.col("reason") == REASON)).count()
+    return IngestResult(good + quarantined, good, quarantined, len(records), forgotten)
 
 
 def _require_checkpoint(tables: Tables, folder: Path, known: Recorded, new_ones: bool) -> None:
@@ -233,12 +225,6 @@ def _with_passed_over(tables: Tables, run: Run, reading: Reading) -> Kept:
     return _held(tables, run) if wrong else kept
 
 
-def _bronze_tables(run: Run) -> list[Table]:
-    """The tables that hold lines of the run; all, if the files of a stopped run are gone and no source is left."""
-    of_sources = set(map(bronze.table_of, run.sources)) or bronze.BRONZE_TABLES
-    return [table for table in bronze.BRONZE_TABLES if table in of_sources]
-
-
 def _by_folder(files: Iterable[LogFile]) -> dict[Path, list[LogFile]]:
     found: dict[Path, list[LogFile]] = {}
     for file in files:
@@ -248,7 +234,7 @@ def _by_folder(files: Iterable[LogFile]) -> dict[Path, list[LogFile]]:
 
 def _held(tables: Tables, run: Run) -> Kept:
     """What bronze holds of this run's files."""
-    counts = union_all([bronze.counted(tables.read(table), run.number) for table in _bronze_tables(run)])
+    counts = union_all([bronze.counted(tables.read(table), run.number) for table in run.bronze_tables])
     return {row["file"]: (row["good"], row["quarantined"]) for row in counts.collect()}  # one a file
 
 
@@ -270,35 +256,7 @@ def _record(tables: Tables, one: CountedFile, kept: Kept, batch: int, now: dt.da
     return file.path, file.source, file.bytes, file.modified_ns, batch, read, good, quarantined, checkpoint, now
 
 
-# --- quarantine and attributes ----------------------------------------------------------------------------------------
-
-
-def _to_quarantine(tables: Tables, run: Run, now: dt.datetime) -> None:
-    """The run's refused lines."""
-    refused = [bronze.refused(tables.read(table), run.number) for table in _bronze_tables(run)]
-    if run.unreadable:
-        refused.append(bronze.unreadable(tables.spark, run.unreadable, run.number))
-    stamped = union_all(refused).withColumn("ingested_at", F.lit(now))
-    tables.replace_where(QUARANTINE, stamped.coalesce(1), f"batch = {run.number}")
-    Ledger(tables.home).written(QUARANTINE, {now.date(): _KEPT})
-
-
-def _expire_quarantine(tables: Tables, settings: IngestSettings, now: dt.datetime) -> None:
-    """Refused lines of days that have been kept long enough go, from bronze too."""
-    first = (now - dt.timedelta(days=settings.quarantine_days)).date()
-    ledger = Ledger(tables.home)
-    held = ledger.revisions(QUARANTINE)
-    expired = [day for day, record in held.items() if record.made_from == _KEPT and day < first]
-    if not expired:
-        return
-    of_days = on_days(expired, "to_date(ingested_at)")
-    batches = [row["batch"] for row in tables.read(QUARANTINE).where(of_days).select("batch").distinct().collect()]
-    if batches:
-        listed = ", ".join(map(str, batches))
-        for table in bronze.BRONZE_TABLES:
-            tables.delete(table, f"refused AND batch IN ({listed})")
-        tables.delete(QUARANTINE, f"batch IN ({listed})")
-    ledger.finish(QUARANTINE, dict.fromkeys(expired, "expired"))
+# --- attributes and the result ----------------------------------------------------------------------------------------
 
 
 def _to_attributes(tables: Tables, run: Run, files: DataFrame) -> None:

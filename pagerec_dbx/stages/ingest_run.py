@@ -15,9 +15,10 @@ from pyspark.sql import functions as F
 from pagerec_dbx.errors import ForgetError, LogsError
 from pagerec_dbx.home import Home, write_atomically
 from pagerec_dbx.ledger import Ledger
+from pagerec_dbx.pipelines import bronze
 from pagerec_dbx.pipelines.files import LogFile, changed_file, inspected
 from pagerec_dbx.pipelines.mapping import Mapping as Forms
-from pagerec_dbx.schemas import BRONZE_PAGE_VIEWS, INGESTED_FILES, PAGE_VIEWS
+from pagerec_dbx.schemas import BRONZE_PAGE_VIEWS, INGESTED_FILES, PAGE_VIEWS, Table
 from pagerec_dbx.tables import Tables
 
 NOTE = "ingest-pending.json"
@@ -49,6 +50,12 @@ class Run:
     @property
     def sources(self) -> set[str]:
         return {one.file.source for one in self.counted}
+
+    @property
+    def bronze_tables(self) -> list[Table]:
+        """The tables that hold its lines; all, if the files of a stopped run are gone and no source is left."""
+        of_sources = set(map(bronze.table_of, self.sources)) or bronze.BRONZE_TABLES
+        return [table for table in bronze.BRONZE_TABLES if table in of_sources]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,11 +19,11 @@ from pagerec_dbx.ledger import Ledger
 from pagerec_dbx.pipelines import crosscheck, health, joins
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import CLICK_MATCHES, CLICKS, JOIN_HEALTH, LABELLED_PAGE_VIEWS, PAGE_VIEWS, QUARANTINE
-from pagerec_dbx.stages.join_limits import require_limits
+from pagerec_dbx.stages.join_limits import parse_limits, require_limits
+from pagerec_dbx.stages.refused_lines import REFUSED, measure_refused
 from pagerec_dbx.tables import Tables, on_days, union_all
 
 _SECONDS_A_DAY = 86_400
-_REFUSED = "quarantined"  # how the measures of refused lines begin
 _MOST_CLICKS_IN_MEMORY = 1_000_000  # about 200 bytes each
 Days = set[dt.date]
 
@@ -62,8 +62,9 @@ def join(tables: Tables, settings: JoinSettings, recompute: DayRange | None = No
     Raises:
         MissingTableError: nothing was ingested. NoExamplesError: there are no page views.
         HomeError: the ledger of days is missing.
-        HealthError: a measure is past a limit of the settings; everything is written.
+        SettingError: a limit is malformed. HealthError: a measure is past its limit; everything is written.
     """
+    parse_limits(settings.health_limits)  # a malformed one is refused before the work and not after it
     if tables.read(PAGE_VIEWS).isEmpty():
         raise NoExamplesError("there are no page views to label", fix="Ingest service_logs/ or hashed_payloads/")
     ledger = Ledger(tables.home)
@@ -74,7 +75,7 @@ def join(tables: Tables, settings: JoinSettings, recompute: DayRange | None = No
         tables.create(table)
     with watch_spark(tables.spark, "joining"):
         days = _rewrite(tables, ledger, made_from, stale, settings) if stale else set()
-        _measure_refused(tables, ledger)
+        measure_refused(tables, ledger)
     require_limits(tables.read(JOIN_HEALTH), settings.health_limits)
     return _result(tables, len(days))
 
@@ -120,7 +121,7 @@ def _rewrite(
         matches.unpersist()
     _label(tables, page_views, days)
     measured = (days | _around(click_days, settings.window_seconds, -1)) & known
-    condition = f"{on_days(measured)} AND measure NOT LIKE '{_REFUSED}%'"
+    condition = f"{on_days(measured)} AND measure NOT LIKE '{REFUSED}%'"
     tables.replace_where(JOIN_HEALTH, _health(tables, measured, known, settings), condition)
     ledger.finish(LABELLED_PAGE_VIEWS, {day: made_from.get(day, "nothing") for day in days})
     return days
@@ -218,20 +219,6 @@ def _agreement(
     of_clicks = clicks.where(on_days(click_days)).join(concerned.select("click_id"), "click_id", how="left_semi")
     near = _around(days | click_days, settings.window_seconds, -1) & known
     return crosscheck.agreement(page_views.where(on_days(near)), of_clicks, concerned, settings.window_seconds)
-
-
-def _measure_refused(tables: Tables, ledger: Ledger) -> None:
-    """Count the refused lines of the days on which `ingest` has refused some since they were counted.
-
-    Days whose lines are too old to be kept stay as they were counted.
-    """
-    counted = {day: record.made_from for day, record in ledger.revisions(JOIN_HEALTH).items()}
-    now = {day: f"quarantine {record.revision}" for day, record in ledger.revisions(QUARANTINE).items()}
-    days = {day for day, source in now.items() if counted.get(day) != source}
-    if days:
-        measures = health.quarantine_measures(tables.read(QUARANTINE).where(on_days(days, "to_date(ingested_at)")))
-        tables.replace_where(JOIN_HEALTH, measures, f"{on_days(days)} AND measure LIKE '{_REFUSED}%'")
-        ledger.written(JOIN_HEALTH, {day: now[day] for day in days})
 
 
 def _result(tables: Tables, days: int) -> JoinResult:

@@ -45,9 +45,14 @@ def parse_limit(text: str) -> Limit:
     return Limit(method or "all", measure, comparison, float(bound))
 
 
+def parse_limits(texts: Iterable[str]) -> list[Limit]:
+    """All of them; SettingError for the first that is malformed."""
+    return [parse_limit(text) for text in texts]
+
+
 def require_limits(join_health: DataFrame, limits: Iterable[str]) -> None:
     """Raise HealthError for the first measure and day that is past its limit, or a measure that no day has."""
-    for limit in map(parse_limit, limits):
+    for limit in parse_limits(limits):
         of_measure = (F.col("join_method") == limit.join_method) & (F.col("measure") == limit.measure)
         days = join_health.where(of_measure & F.col("value").isNotNull()).orderBy("day").collect()  # one a day
         name = f"{limit.join_method}.{limit.measure}"
