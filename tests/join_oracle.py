@@ -5,6 +5,8 @@ import json
 from collections import defaultdict
 
 GAP, WINDOW = 2_000_000, 120_000_000
+# What lines of one page view may differ in, in the order of the alphabet.
+OTHER_FIELDS = ("device", "history", "location", "randomized", "utc_offset_minutes")
 
 
 def reduced_pages(lines):
@@ -12,8 +14,13 @@ def reduced_pages(lines):
     best = {}
     for line in lines:
         key = (line["source"], line["user"], line["request"], line["time"], line["menu"])
-        best[key] = min(best.get(key, line), line, key=lambda one: json.dumps({"device": one["device"]}))
+        best[key] = min(best.get(key, line), line, key=_canonical)
     return list(best.values())
+
+
+def _canonical(line):
+    fields = {name: line[name] for name in OTHER_FIELDS}
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
 
 
 def reduced_clicks(records):
@@ -68,17 +75,32 @@ def windowed(pages, click, source="hashed_payloads"):
     return (_latest(with_row), None) if with_row else (None, "row_not_offered" if pages else "no_page")
 
 
+def placed(pages, clicks):
+    """Every click with its page, or the reason why it has none."""
+    of_request, of_user = _grouped(pages, "request"), _grouped(pages, "user")
+    for click in clicks:
+        if click["request"]:
+            yield click, *keyed(of_request[click["request"]], click)
+        else:
+            yield click, *windowed(of_user[click["user"]], click)
+
+
+def _grouped(records, name):
+    groups = defaultdict(list)
+    for record in records:
+        groups[record[name]].append(record)
+    return groups
+
+
 def matched(pages, clicks):
     """Every click with its page's id and the reason, by click id."""
-    found = {click["id"]: (keyed if click["request"] else windowed)(pages, click) for click in clicks}
-    return {one: (page and page["id"], reason) for one, (page, reason) in found.items()}
+    return {click["id"]: (page and page["id"], reason) for click, page, reason in placed(pages, clicks)}
 
 
 def labels(pages, clicks):
     """Every page's clicked array, and its first click's row and time, by page id."""
     by_page = defaultdict(list)
-    for click in clicks:
-        page, _ = (keyed if click["request"] else windowed)(pages, click)
+    for click, page, _ in placed(pages, clicks):
         if page:
             by_page[page["id"]].append((click["time"], page["menu"].index(click["row"]), click["row"]))
     labelled = {}
@@ -94,8 +116,9 @@ def agreement(pages, clicks):
     """Of service-log pages with a click by either join: the number labelled alike, and causes of the others."""
     by_join = {"keyed": defaultdict(set), "windowed": defaultdict(set)}
     causes = defaultdict(list)
-    for click in (click for click in clicks if click["request"]):
-        one, other = keyed(pages, click)[0], windowed(pages, click, "service_logs")[0]
+    of_user, requested = _grouped(pages, "user"), [click for click in clicks if click["request"]]
+    for click, one, _ in placed(pages, requested):
+        other = windowed(of_user[click["user"]], click, "service_logs")[0]
         for join, page in (("keyed", one), ("windowed", other)):
             if page:
                 by_join[join][page["id"]].add(click["row"])
