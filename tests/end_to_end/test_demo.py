@@ -205,7 +205,7 @@ def test_a_second_ingest_changes_nothing(demo, tables):
         "good": 0,
         "quarantined": 0,
         "files": 0,
-            "forgotten": 0,
+        "forgotten": 0,
     }
     assert before == {table: tables.version(table) for table in before}
 
