@@ -24,7 +24,7 @@ from pagerec_dbx.stages.ingest import IngestResult, ingest
 from pagerec_dbx.stages.join import join
 from pagerec_dbx.stages.simulate import simulate
 from pagerec_dbx.tables import Tables
-from tests.integration.simulation_worlds import read_line, time_of
+from tests.simulation_worlds import read_line, time_of
 
 NOW = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
 ANY_SHARE = IngestSettings(max_quarantined_share=1.0)

@@ -4,7 +4,6 @@ import collections
 import dataclasses
 
 import pytest
-from simulation_worlds import SETTINGS
 
 from pagerec_dbx.schemas import CLICK_MATCHES, JOIN_HEALTH, LABELLED_PAGE_VIEWS, QUARANTINE
 from tests import join_oracle
@@ -19,6 +18,7 @@ from tests.simulated_home import (
     true_outcomes,
     unexplained,
 )
+from tests.simulation_worlds import SETTINGS
 
 PAGE_VIEWS, DAYS = 500, 2
 ROUGH = dataclasses.replace(SETTINGS, broken_rate=0.1, hostile_rate=0.1)

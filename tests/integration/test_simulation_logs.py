@@ -5,13 +5,13 @@ import json
 from datetime import date, timedelta
 
 import pytest
-from simulation_worlds import DAYS, PAGE_VIEWS, SETTINGS, day_of, good_lines, raw_lines, read_line, time_of
 
 from pagerec_dbx.hashing import ensure_key, user_hash
 from pagerec_dbx.home import open_home
 from pagerec_dbx.simulation import pages as simulation_pages
 from pagerec_dbx.simulation.lines import LOGS
 from pagerec_dbx.stages.simulate import simulate
+from tests.simulation_worlds import DAYS, PAGE_VIEWS, SETTINGS, day_of, good_lines, raw_lines, read_line, time_of
 
 WINDOW, REPEAT = timedelta(seconds=120), timedelta(seconds=2)
 

@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from simulation_worlds import SETTINGS
 
 from pagerec_dbx.hashing import ensure_key
 from pagerec_dbx.home import open_home
 from pagerec_dbx.simulation.pages import simulated_pages
 from pagerec_dbx.simulation.world import DAYPART_SIGNS, DEVICE_SIGNS, make_world
+from tests.simulation_worlds import SETTINGS
 
 PAGE_VIEWS = 2_000
 DAY_MS = 86_400_000
