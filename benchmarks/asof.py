@@ -20,7 +20,7 @@ REPEATS = 3
 # ASOF takes the latest page view not after the click; for "whose menu holds the row" each row is a record of its own.
 _ASOF = """
 WITH pages AS (
-  SELECT user_hash, served_at, unnest(list_transform(menu, row -> row.row_id)) AS row_id
+  SELECT user_hash, served_at, unnest(list_transform(menu, lambda row: row.row_id)) AS row_id
   FROM read_parquet({pages}) WHERE source <> 'service_logs'
 ), clicks AS (
   SELECT user_hash, clicked_at, row_id FROM read_parquet({clicks}) WHERE request_id IS NULL

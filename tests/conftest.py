@@ -16,7 +16,7 @@ from tests.worlds import labelled_page_views
 
 # Two sessions share two processors and run many short queries, for which Java's second compiler costs more than it
 # gives; a single run of the demo is faster with it. Without it Java keeps 48 MB of compiled code unless told otherwise.
-QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:-UseParallelGC -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"
 
 
 @pytest.fixture(scope="session")
