@@ -106,8 +106,9 @@ def labelled_page_views(page_views: DataFrame, matches: DataFrame, few_clicks: b
         .agg(F.collect_set("row_id").alias("rows"), first)
     )
     labels = F.broadcast(labels) if few_clicks else labels
-    rows = F.coalesce("rows", F.array().cast("array<string>"))
-    clicked = F.transform("menu", lambda row: F.array_contains(rows, row["row_id"]).cast("int"))
+    none = F.array_repeat(F.lit(0), F.size("menu"))  # a look at each row is what costs, and most pages have no click
+    labels_of_rows = F.transform("menu", lambda row: F.array_contains("rows", row["row_id"]).cast("int"))
+    clicked = F.when(F.col("rows").isNull(), none).otherwise(labels_of_rows)
     return (
         page_views.join(labels, "page_view_id", how="left")
         .withColumn("join_method", F.when(F.col("source") == "service_logs", "keyed").otherwise("windowed"))
