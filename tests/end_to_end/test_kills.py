@@ -1,5 +1,7 @@
 """SIGKILLs at random moments of `ingest`, `join` and `prepare`, then the command again: the tables of a quiet run."""
 
+import collections
+import dataclasses
 import gzip
 import os
 import random
@@ -12,6 +14,8 @@ import time
 from pathlib import Path
 
 import pytest
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from pagerec_dbx import schemas
 from pagerec_dbx.config import settings_from
@@ -19,13 +23,24 @@ from pagerec_dbx.hashing import VARIABLE, ensure_key, user_hash
 from pagerec_dbx.home import Home, open_home
 from pagerec_dbx.stages.simulate import simulate
 from pagerec_dbx.tables import Tables
+from tests.prepared_content import preparations, prepared_content
 
 KILLS = int(os.environ.get("PAGEREC_KILLS", "50"))
 TABLES = (
-    schemas.PAGE_VIEWS, schemas.CLICKS, schemas.QUARANTINE, schemas.TITLES, schemas.CLICK_MATCHES,
-    schemas.LABELLED_PAGE_VIEWS, schemas.JOIN_HEALTH, schemas.EXAMPLES,
+    schemas.BRONZE_PAGE_VIEWS, schemas.BRONZE_EVENTS, schemas.BRONZE_ATTRIBUTES, schemas.INGESTED_FILES,
+    schemas.PAGE_VIEWS, schemas.CLICKS, schemas.QUARANTINE, schemas.TITLES, schemas.ROWS, schemas.CLICK_MATCHES,
+    schemas.LABELLED_PAGE_VIEWS, schemas.JOIN_HEALTH, schemas.VOCABULARIES, schemas.EXAMPLES,
 )  # fmt: skip
-OF_ITS_CLOCK = ("ingested_at",)  # each home is ingested at another moment
+OF_ITS_HOME = ("ingested_at", "checkpoint")  # each home is ingested at another moment, by streams of its own
+STEPS = ("ingest", "join", "prepare")
+
+
+@dataclasses.dataclass(frozen=True)
+class Quiet:
+    """A home in which every command ran once, and how long each took."""
+
+    home: Path
+    seconds: dict[str, float]
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +52,15 @@ def logs(spark, tmp_path_factory) -> Path:
     return folder / "logs"
 
 
-def _commands(home: Path, logs: Path) -> list[list[str]]:
-    start = [sys.executable, "-m", "pagerec_dbx.cli"]
-    steps = (["ingest", "--logs", str(logs)], ["join"], ["prepare"])
-    return [[*start, *step, "--home", str(home), "--json"] for step in steps]
+@pytest.fixture(scope="module")
+def quiet(logs) -> Quiet:
+    home, environment = logs.parent / "quiet", _environment(logs)
+    return Quiet(home, {step: _finish(_command(step, home, logs), environment) for step in STEPS})
+
+
+def _command(step: str, home: Path, logs: Path) -> list[str]:
+    start = [sys.executable, "-m", "pagerec_dbx.cli", step]
+    return [*start, *(["--logs", str(logs)] if step == "ingest" else []), "--home", str(home), "--json"]
 
 
 def _environment(logs: Path) -> dict[str, str]:
@@ -69,45 +89,78 @@ def _kill(command: list[str], environment: dict[str, str], seconds: float) -> bo
 
 
 def _content(spark, home: Path) -> dict[str, list[str]]:
+    """Every table as sorted text, without what is each home's own."""
     tables = Tables(spark, Home(str(home)))
-    frames = {table.name: tables.read(table).drop(*OF_ITS_CLOCK) for table in TABLES}
-    return {name: sorted(map(str, frame.collect())) for name, frame in frames.items()}
+    frames = {table.name: _comparable(tables, table) for table in TABLES}
+    found = {name: sorted(map(str, frame.collect())) for name, frame in frames.items()}
+    return found | {"preparations": preparations(tables)}
+
+
+def _comparable(tables: Tables, table: schemas.Table) -> DataFrame:
+    frame = tables.read(table).drop(*OF_ITS_HOME)
+    if table is not schemas.JOIN_HEALTH:
+        return frame
+    # Refused lines are counted by the day of their ingestion; all other measures by the day of the logs.
+    return frame.withColumn("day", F.when(~F.col("measure").startswith("quarantined"), F.col("day")))
+
+
+def _require_equal(got: dict[str, list[str]], wanted: dict[str, list[str]], moment: object = "") -> None:
+    assert got.keys() == wanted.keys()
+    for name, records in wanted.items():
+        assert got[name] == records, (name, moment)
+
+
+def _with_snapshots(spark, home: Path) -> dict[str, list[str]]:
+    return _content(spark, home) | prepared_content(Tables(spark, Home(str(home))))
 
 
 @pytest.mark.slow
-def test_commands_that_are_killed_again_and_again_leave_the_tables_of_a_quiet_run(spark, logs, tmp_path):
-    environment = _environment(logs)
-    lengths = [_finish(command, environment) for command in _commands(tmp_path / "quiet", logs)]
-    wanted = {name: records for name, records in _content(spark, tmp_path / "quiet").items() if name != "join_health"}
-    chance, kills, number = random.Random(11), 0, 0
-    while kills < KILLS:
+def test_commands_that_are_killed_again_and_again_leave_the_tables_of_a_quiet_run(spark, logs, quiet, tmp_path):
+    environment, wanted = _environment(logs), _with_snapshots(spark, quiet.home)
+    assert not [name for name, records in wanted.items() if not records]  # there is something to compare in each
+    chance, kills, number = random.Random(11), collections.Counter(), 0
+    while kills.total() < KILLS:
         home, number = tmp_path / f"killed-{number}", number + 1
-        for command, length in zip(_commands(home, logs), lengths, strict=True):
-            kills += sum(_kill(command, environment, chance.uniform(0.2, 1.0) * length) for _ in range(3))
+        for step, seconds in quiet.seconds.items():
+            command = _command(step, home, logs)
+            for _ in range(3):
+                if kills.total() < KILLS:
+                    kills[step] += _kill(command, environment, chance.uniform(0.2, 1.0) * seconds)
             _finish(command, environment)
-        got = _content(spark, home)
-        for name, records in wanted.items():
-            assert got[name] == records, (name, number)
-    print(f"{kills} kills in {number} homes")
+        _require_equal(_with_snapshots(spark, home), wanted, number)
+        assert not (home / "lock.json").exists()
+        print(f"{dict(kills)} kills in {number} homes", flush=True)
+        shutil.rmtree(home)
 
 
 @pytest.mark.slow
-def test_forget_that_is_killed_again_and_again_leaves_the_tables_of_a_quiet_one(spark, logs, tmp_path):
+@pytest.mark.parametrize("table", [schemas.BRONZE_EVENTS, schemas.INGESTED_FILES, schemas.JOIN_HEALTH])
+def test_one_doubled_record_is_noticed(spark, quiet, tmp_path, table):
+    """The negative control; what is each home's own does not hide it."""
+    shutil.copytree(quiet.home, tmp_path / "home")
+    tables = Tables(spark, Home(str(tmp_path / "home")))
+    wanted = _content(spark, quiet.home)
+    _require_equal(_content(spark, tmp_path / "home"), wanted)
+    tables.append(table, tables.read(table).limit(1))
+    with pytest.raises(AssertionError, match=table.name):
+        _require_equal(_content(spark, tmp_path / "home"), wanted)
+
+
+@pytest.mark.slow
+def test_forget_that_is_killed_again_and_again_leaves_the_tables_of_a_quiet_one(spark, logs, quiet, tmp_path):
     """Five viewers of a prepared home; the kills come at any moment, not at chosen points."""
     environment = _environment(logs)
-    for command in _commands(tmp_path / "quiet", logs):
-        _finish(command, environment)
     ids = _some_ids(logs, 5)
     (tmp_path / "ids.txt").write_text("\n".join(ids) + "\n")
-    shutil.copytree(tmp_path / "quiet", tmp_path / "killed")
+    for home in ("quiet", "killed"):
+        shutil.copytree(quiet.home, tmp_path / home)
     commands = {home: _forget_command(tmp_path / home, tmp_path / "ids.txt") for home in ("quiet", "killed")}
     length = _finish(commands["quiet"], environment)
     chance = random.Random(13)
     kills = sum(_kill(commands["killed"], environment, chance.uniform(0.2, 1.0) * length) for _ in range(4))
     _finish(commands["killed"], environment)
     wanted, got = _content(spark, tmp_path / "quiet"), _content(spark, tmp_path / "killed")
-    for name, records in wanted.items():
-        assert got[name] == records, name
+    _require_equal(got, wanted)
     secret = environment[VARIABLE].encode()
     assert not any(user_hash(secret, one) in str(records) for records in got.values() for one in ids)
     assert _snapshots(tmp_path / "killed") == _snapshots(tmp_path / "quiet")

@@ -1,18 +1,22 @@
 """A failure at every write point of `ingest` and `join`, then the command again: the tables of an undisturbed run."""
 
+import shutil
+
 import pytest
 
 from pagerec_dbx import schemas
 from pagerec_dbx.config import IngestSettings, JoinSettings
 from pagerec_dbx.errors import LogsError
 from pagerec_dbx.hashing import ensure_key
-from pagerec_dbx.home import open_home
+from pagerec_dbx.home import Home, open_home
+from pagerec_dbx.ledger import Ledger
 from pagerec_dbx.pipelines.mapping import Form, Mapping, Place
+from pagerec_dbx.stages import ingest as stage
 from pagerec_dbx.stages.ingest import ingest
 from pagerec_dbx.stages.ingest_run import NOTE
 from pagerec_dbx.stages.join import join
 from pagerec_dbx.tables import Tables
-from tests.crashes import Point, stopped_at, stopping
+from tests.crashes import Point, imaging, places, stopped_at, stopping
 from tests.log_lines import NOW, click, event, payload, service, write
 
 ALL = (
@@ -25,10 +29,18 @@ QUICK = (
     ("append_stream", "bronze_page_views", 1),
     ("replace_where", "click_matches", 1),
 )
-# Every file and table that the run of these logs writes to; there is no file of rows in them.
+FUNCTIONS = ((stage, "forget_note"),)  # removes the note
+# Where the run of these logs writes; there is no file of rows in them.
 WRITTEN = {
-    NOTE, "day-ledger.json", "bronze_page_views", "bronze_events", "bronze_attributes", "quarantine", "page_views",
-    "clicks", "titles", "ingested_files", "click_matches", "labelled_page_views", "join_health",
+    "note": {"home.json", NOTE, "day-ledger.json"},
+    "create": {table.name for table in ALL},
+    "append_stream": {"bronze_page_views", "bronze_events", "bronze_attributes"},
+    "append": {"bronze_events", "ingested_files"},
+    "replace": {"titles"},
+    "replace_where": {
+        "quarantine", "page_views", "clicks", "click_matches", "labelled_page_views", "join_health",
+    },
+    "call": {"forget_note"},
 }  # fmt: skip
 
 
@@ -61,7 +73,7 @@ def logs(tmp_path_factory):
 def undisturbed(spark, logs, tmp_path_factory):
     """What the tables hold after a run that nothing stopped, and the points at which it wrote."""
     tables = _home(spark, tmp_path_factory.mktemp("undisturbed") / "home")
-    with stopping() as points:
+    with stopping(functions=FUNCTIONS) as points:
         _run(tables, logs)
     return _content(tables), points
 
@@ -72,28 +84,43 @@ def _home(spark, folder) -> Tables:
     return tables
 
 
+def _commands(logs):
+    return (
+        lambda tables: ingest(tables, logs, ensure_key(tables.home)[0], SETTINGS, NOW),
+        lambda tables: join(tables, JoinSettings()),
+    )
+
+
 def _run(tables, logs):
-    ingest(tables, logs, ensure_key(tables.home)[0], SETTINGS, NOW)
-    join(tables, JoinSettings())
+    for command in _commands(logs):
+        command(tables)
 
 
 def _content(tables) -> dict[str, list[str]]:
-    frames = {table.name: tables.read(table).drop("checkpoint") for table in ALL}
+    frames = {table.name: tables.read(table).drop("checkpoint") for table in ALL if tables.exists(table)}
     return {name: sorted(map(str, frame.collect())) for name, frame in frames.items()}
 
 
-def _require_equal(tables, wanted):
-    got = _content(tables)
+def _ledger(tables) -> dict[str, list[str]]:
+    """What each day was made from; how often it was begun is another number after a kill."""
+    ledger = Ledger(tables.home)
+    return {
+        f"ledger of {table.name}": sorted(f"{day} {one.made_from}" for day, one in ledger.revisions(table).items())
+        for table in ALL
+    }
+
+
+def _require_equal(tables, wanted, moment=""):
+    got = _content(tables) | _ledger(tables)
     for name, records in wanted.items():
-        assert got[name] == records, name
+        assert got[name] == records, (name, moment)
     assert not (tables.home.folder / NOTE).exists()
 
 
 def test_a_run_that_is_stopped_again_and_again_ends_like_an_undisturbed_one(spark, logs, undisturbed, tmp_path):
     """One home, stopped at one point after the other; each attempt goes on where the one before was stopped."""
     wanted, points = undisturbed
-    assert {point.method for point in points} >= {"note", "append_stream", "append", "replace", "replace_where"}
-    assert {point.place for point in points} == WRITTEN
+    assert places(points) == WRITTEN
     tables = _home(spark, tmp_path / "home")
     chosen = [point for point in points if (point.method, point.place, point.number) in QUICK]
     assert len(chosen) == len(QUICK) == 2
@@ -104,22 +131,33 @@ def test_a_run_that_is_stopped_again_and_again_ends_like_an_undisturbed_one(spar
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [False, True])
-def test_a_run_that_is_stopped_once_at_any_point_ends_like_an_undisturbed_one(
-    spark, logs, undisturbed, tmp_path, after
-):
+def test_a_run_that_is_killed_once_at_any_point_ends_like_an_undisturbed_one(spark, logs, undisturbed, tmp_path):
+    """Before and after every write the home is kept as a kill would leave it; the command that was at work goes on.
+
+    It must leave what it left undisturbed, the ledger of days too, which is all that `join` goes by.
+    """
     wanted, points = undisturbed
-    for number, point in enumerate(points):
-        tables = _home(spark, tmp_path / str(number))
-        assert stopped_at(point, after, lambda tables=tables: _run(tables, logs)), point
-        _run(tables, logs)
-        _require_equal(tables, wanted)
+    tables = _home(spark, tmp_path / "home")
+    images = []
+    for number, command in enumerate(_commands(logs)):
+        with imaging(tables.home.folder, tmp_path / str(number), FUNCTIONS) as recorded:
+            command(tables)
+        afterwards = _content(tables) | _ledger(tables)
+        images += [(image, command, afterwards) for image in recorded.images]
+    _require_equal(tables, wanted)
+    assert len(images) >= len(points)  # each point has written something
+    print(f"{len(points)} points of ingest and join, {len(images)} images")
+    for image, command, afterwards in images:
+        killed = Tables(spark, Home(str(image.folder)))
+        command(killed)
+        _require_equal(killed, afterwards, image.moment)
+        shutil.rmtree(image.folder)
 
 
 @pytest.mark.slow
 def test_a_write_that_is_not_idempotent_is_noticed(spark, logs, undisturbed, tmp_path, monkeypatch):
     """The negative control: page views that are added where they should be replaced."""
-    wanted, points = undisturbed
+    wanted, _ = undisturbed
     tables = _home(spark, tmp_path / "home")
     real = Tables.replace_where
 
@@ -129,8 +167,7 @@ def test_a_write_that_is_not_idempotent_is_noticed(spark, logs, undisturbed, tmp
         return real(self, table, frame, condition)
 
     monkeypatch.setattr(Tables, "replace_where", replace_where)
-    point = next(point for point in points if point.place == "page_views")
-    assert stopped_at(point, True, lambda: _run(tables, logs))
+    assert stopped_at(Point("replace_where", "page_views", 1), True, lambda: _run(tables, logs))
     _run(tables, logs)
     with pytest.raises(AssertionError, match="page_views"):
         _require_equal(tables, wanted)
