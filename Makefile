@@ -10,11 +10,11 @@ export PYTHON
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench-data wheel lock clean
+.PHONY: help setup demo test test-slow lint format bench-data bench-verdict wheel lock clean
 
 help:  ## this list
 	@echo "pagerec: learns in which order to show the rows of a home page. Targets:"
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 	@echo "Variables: VENV=folder of the environment ($(VENV)), PYTHON=a Python 3.11, EVENTS=Metarank-format file for the demo,"
 	@echo "  WORKERS=test processes, each with a Spark session of its own ($(WORKERS)), ARGS=more for the command"
 
@@ -48,6 +48,9 @@ format: setup  ## let ruff put the files in order
 
 bench-data: setup  ## raw lines to snapshots at several sizes, as one table; hours (ARGS="--sizes 250000" for one)
 	@$(BIN)/python -m benchmarks.data $(ARGS)
+
+bench-verdict: setup  ## how often intervals and verdicts are right, on samples whose truth is known
+	@$(BIN)/python -m benchmarks.verdict $(ARGS)
 
 wheel: setup  ## dist/pagerec_dbx-*.whl, without network
 	@rm -rf build dist

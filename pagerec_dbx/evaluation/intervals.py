@@ -24,6 +24,7 @@ class Intervals:
     upper: np.ndarray
     pages: np.ndarray  # page views behind each
     viewers: np.ndarray  # viewers with such a page view
+    effective_viewers: np.ndarray  # as many viewers of equal activity would say as much, see `effective_viewers`
 
 
 def paired_intervals(sums, counts, resamples: int, seed: int, level: float = LEVEL) -> Intervals:
@@ -54,7 +55,20 @@ def paired_intervals(sums, counts, resamples: int, seed: int, level: float = LEV
         upper=upper,
         pages=counts.sum(axis=0).astype(np.int64),
         viewers=(counts > 0).sum(axis=0),
+        effective_viewers=effective_viewers(counts),
     )
+
+
+def effective_viewers(counts: np.ndarray) -> np.ndarray:
+    """[columns] the square of the page views' sum by the sum of their squares (Kish, Survey Sampling, 1965).
+
+    With equal activity it is the number of viewers; one viewer with nearly all page views makes it nearly 1, and an
+    interval over so few independent voices says too much.
+
+    Args:
+        counts: [viewers, columns] page views; each column has some.
+    """
+    return counts.sum(axis=0) ** 2 / (counts**2).sum(axis=0)
 
 
 def viewer_weights(viewers: int, resamples: int, seed: int) -> Iterator[np.ndarray]:

@@ -1,9 +1,12 @@
 """What the benchmarks compute from their measurements."""
 
+import numpy as np
 import pytest
 
 from benchmarks.data import growth_exponent, step_table
+from benchmarks.paired_samples import paired_sample
 from benchmarks.processes import Measured
+from benchmarks.verdict import Sample, World, line, split_into_pages
 
 
 def test_growth_exponent_is_the_slope_on_logarithmic_axes():
@@ -19,3 +22,21 @@ def test_step_table_gives_shares_of_the_pipeline_and_leaves_the_simulation_out()
     assert lines[2] == "| 1,000 | simulate | 90 | 11 | - | 2.0 |"
     assert lines[3] == "| 1,000 | ingest | 6 | 167 | 60% | 2.0 |"
     assert lines[-1] == "| 1,000 | raw lines to snapshots | 10 | 100 | 100% | - |"
+
+
+def test_the_page_views_of_a_sample_add_up_to_their_viewers():
+    generator = np.random.default_rng(2)
+    sums, counts = paired_sample(generator, 5_000, 0.01)
+    assert counts.sum() == 5_000 and counts.min() >= 1
+    pages, ones = split_into_pages(generator, sums, counts)
+    ends = np.cumsum(counts)
+    np.testing.assert_allclose(np.add.reduceat(pages, ends - counts), sums, atol=1e-9)
+    assert ones.sum() == len(ones) == 5_000
+
+
+def test_verdict_line_counts_what_the_intervals_say():
+    # covers 0: the first two; above 0: the third; moved by .005 above 0: -.004 and .001
+    samples = [Sample(-0.004, 0.01, 10.0), Sample(-0.006, 0.01, 30.0), Sample(0.001, 0.01, 20.0)]
+    cells = line(World("how", 1_000), samples).split(" | ")
+    assert cells[:4] == ["| how", "3", "1,000", "20"]
+    assert [cell.split()[0] for cell in cells[4:]] == ["66.7%", "33.3%", "66.7%"]

@@ -53,6 +53,13 @@ def test_viewers_without_a_page_view_count_neither_as_viewers_nor_in_the_mean():
     assert (result.lower[1], result.upper[1]) == (1.0, 1.0)  # resamples of nobody but viewer 2 have no mean
 
 
+def test_effective_viewers_by_hand():
+    # (6 + 1 + 1)^2 / (36 + 1 + 1) = 64 / 38; with equal activity all of them count
+    result = intervals([0.0, 0.0, 0.0], [6, 1, 1])
+    assert result.effective_viewers[0] == pytest.approx(64 / 38)
+    assert intervals([0.0] * 4, [2] * 4).effective_viewers[0] == 4.0
+
+
 def test_nothing_to_compare_is_an_error():
     with pytest.raises(NoExamplesError, match="no page views to compare on.*got 2 viewers"):
         intervals([0.0, 0.0], [0, 0])

@@ -1,0 +1,84 @@
+"""The stage `power`: stored evaluations -> how many page views a verdict needs."""
+
+import dataclasses
+
+from pyspark.sql import functions as F
+
+from pagerec_dbx.config import JudgeSettings
+from pagerec_dbx.errors import ComparisonError
+from pagerec_dbx.evaluation.compare import viewer_sums
+from pagerec_dbx.evaluation.power import POWER, Needed, Spread, measured_spread, needed
+from pagerec_dbx.evaluation.protocols import MENU, METRICS
+from pagerec_dbx.home import is_simulated
+from pagerec_dbx.progress import watch_spark
+from pagerec_dbx.schemas import EVALUATIONS
+from pagerec_dbx.tables import Tables
+
+
+@dataclasses.dataclass(frozen=True)
+class PowerResult:
+    """How many page views of the holdout a verdict needs, by the spread between two sides that were measured."""
+
+    challenger: str
+    baseline: str
+    holdout: str
+    protocol: str
+    metric: str
+    minimum_gain: float
+    power: float
+    spread: Spread
+    needed: Needed
+    simulated: bool
+
+    def to_text(self) -> str:
+        """Two sentences."""
+        spread, wanted = self.spread, self.needed
+        above = f" above the minimum gain of {self.minimum_gain:g}" if self.minimum_gain else ""
+        return (
+            f"To see a gain of {wanted.gain:g} in {self.metric}{above} in {self.power:.0%} of verdicts, a holdout "
+            f"needs {wanted.page_views:,} page views with a click, of about {wanted.viewers:,} viewers.\n"
+            f"Holdout {self.holdout} has {spread.pages:,} of {spread.viewers:,} viewers"
+            f"{', SIMULATED' if self.simulated else ''}: it shows gains from {wanted.smallest_gain:.4f} on. Measured "
+            f"on the difference of {self.challenger} and {self.baseline}, {self.protocol} protocol "
+            f"({spread.difference:+.4f}, standard error {spread.standard_error:.4f})."
+        )
+
+
+def power(
+    tables: Tables, challenger: str, baseline: str, holdout: str, gain: float, settings: JudgeSettings
+) -> PowerResult:
+    """How many page views it takes to see a gain of the verdict's metric.
+
+    Args:
+        challenger, baseline: two who were evaluated on the holdout; their difference gives the spread between viewers.
+        gain: the true gain that should be seen.
+
+    Raises:
+        MissingTableError, ComparisonError: one of them was not evaluated on this holdout.
+        UsageError: the gain is not above the minimum gain.
+    """
+    with watch_spark(tables.spark, "power"):
+        evaluations = tables.read(EVALUATIONS).where(F.col("holdout") == holdout)
+        sides = viewer_sums(evaluations, [challenger, baseline])
+    for side in (challenger, baseline):
+        if (side, MENU) not in sides:
+            raise ComparisonError(
+                f"{side} was not evaluated on holdout {holdout}",
+                wanted=f"its records in `evaluations` under the {MENU} protocol",
+                fix="Run `pagerec evaluate --version`, or name another one",
+            )
+    own, other = sides[challenger, MENU], sides[baseline, MENU]
+    at = METRICS.index(settings.verdict_metric)
+    spread = measured_spread(own.sums[:, at] - other.sums[:, at], own.pages)
+    return PowerResult(
+        challenger=challenger,
+        baseline=baseline,
+        holdout=holdout,
+        protocol=MENU,
+        metric=settings.verdict_metric,
+        minimum_gain=settings.minimum_gain,
+        power=POWER,
+        spread=spread,
+        needed=needed(spread, gain, settings.minimum_gain),
+        simulated=is_simulated(tables.home),
+    )
