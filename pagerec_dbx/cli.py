@@ -230,6 +230,19 @@ def promote(bench: Workbench, version: str) -> Outcome:
     return Outcome(_plain(result), result.to_text(), refused=not result.promoted)
 
 
+@_command("power", writes=False, example="pagerec power --gain .005")
+@click.option("--gain", required=True, type=float, help="True gain of the verdict's metric that should be seen.")
+@click.option("--challenger", default="challenger", show_default=True, help="Number or alias.")
+@click.option("--against", help="Number, alias or floor; by itself the champion, or popularity where nobody serves.")
+def power(bench: Workbench, gain: float, challenger: str, against: str | None) -> Outcome:
+    """How many page views a verdict needs to see a gain."""
+    from pagerec_dbx.stages.judge import power_of
+
+    open_home(bench.home.name, new=False)
+    result = power_of(bench, gain, challenger, against)
+    return Outcome(_plain(result), result.to_text())
+
+
 @_command("rollback", writes=True, example="pagerec rollback")
 def rollback(bench: Workbench) -> Outcome:
     """Swap champion and previous."""

@@ -143,6 +143,9 @@ class ModelSettings:
         _require(all(size >= 1 for size in self.hidden_sizes), "hidden_sizes", "sizes of at least 1", self.hidden_sizes)
 
 
+STANDARD_SLICES = ("menu size", "history", "popularity", "position", "hour", "device", "location")
+
+
 @dataclasses.dataclass(frozen=True)
 class JudgeSettings:
     """Settings of `evaluate`, `compare` and the verdict."""
@@ -154,12 +157,22 @@ class JudgeSettings:
     minimum_gain: float = 0.0  # the lower end of the interval must lie above it
     max_rank_latency_ms: float = 50.0  # median time to rank one page with the exported model
     max_holdout_age_days: float = 7.0  # from the holdout's end to the newest page view in the home
+    slice_columns: tuple[str, ...] = ()  # columns of the examples to slice by, beside the standard ones
+    least_slice_page_views: int = 100  # smaller slices are not compared
+    guarded_slices: tuple[str, ...] = ("history", "device", "hour")  # in none of these may a version lose too much
+    max_slice_loss: float = 0.01  # of the verdict's metric, beyond what chance explains
+    alarm_below_effective_viewers: float = 100.0  # an interval over so few independent voices says too much
     signature_change_declared: bool = False  # the exported model may take or give something else than the champion's
 
     def __post_init__(self):
         metrics = ("ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1")
         _require(self.verdict_metric in metrics, "verdict_metric", "one of " + ", ".join(metrics), self.verdict_metric)
         _require(self.popularity_smoothing >= 0, "popularity_smoothing", "at least 0", self.popularity_smoothing)
+        _require(self.least_slice_page_views >= 1, "least_slice_page_views", "at least 1", self.least_slice_page_views)
+        _require(self.max_slice_loss >= 0, "max_slice_loss", "at least 0", self.max_slice_loss)
+        known = (*STANDARD_SLICES, *self.slice_columns)
+        unknown = [name for name in self.guarded_slices if name not in known]
+        _require(not unknown, "guarded_slices", "some of " + ", ".join(known), unknown)
         _require(self.resamples >= 100, "resamples", "at least 100", self.resamples)
         _require(self.max_holdout_age_days >= 0, "max_holdout_age_days", "at least 0", self.max_holdout_age_days)
 

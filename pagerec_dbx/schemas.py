@@ -380,6 +380,7 @@ EVALUATIONS = Table(
         expected_ndcg_at_10      double
         expected_reciprocal_rank double
         expected_hit_at_1        double
+        slices                   array<string>
     """),
     key=("version", "protocol", "holdout", "page_view_id"),
     partition_by=("holdout", "version"),
@@ -389,22 +390,24 @@ COMPARISONS = Table(
     "comparisons",
     "comparison, metric, slice",
     _columns("""
-        comparison_id    string!
-        holdout          string!
-        challenger       string!
-        baseline         string!
-        protocol         string!
-        metric           string!
-        slice            string!
-        value_challenger double
-        value_baseline   double
-        difference       double
-        lower            double
-        upper            double
-        pages            bigint
-        viewers          bigint
-        measured         string!
-        compared_at      timestamp!
+        comparison_id     string!
+        holdout           string!
+        challenger        string!
+        baseline          string!
+        protocol          string!
+        metric            string!
+        slice             string!
+        value_challenger  double
+        value_baseline    double
+        difference        double
+        lower             double
+        upper             double
+        pages             bigint
+        viewers           bigint
+        effective_viewers double
+        p_adjusted        double
+        measured          string!
+        compared_at       timestamp!
     """),
     key=("comparison_id", "baseline", "protocol", "metric", "slice"),
 )

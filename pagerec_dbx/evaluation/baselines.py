@@ -78,22 +78,22 @@ class PopularityFloor:
 Floor = RandomFloor | PageOrderFloor | PopularityFloor
 
 
-def all_floors(labelled_before: DataFrame, smoothing: float) -> tuple[Floor, ...]:
+def all_floors(rows_before: DataFrame, smoothing: float) -> tuple[Floor, ...]:
     """Every floor; see `popularity_floor` for the arguments."""
-    return RandomFloor(), PageOrderFloor(), popularity_floor(labelled_before, smoothing)
+    return RandomFloor(), PageOrderFloor(), popularity_floor(rows_before, smoothing)
 
 
-def popularity_floor(labelled_before: DataFrame, smoothing: float) -> PopularityFloor:
+def popularity_floor(rows_before: DataFrame, smoothing: float) -> PopularityFloor:
     """Popularity over page views, clicked or not.
 
     Args:
-        labelled_before: all labelled page views before the holdout, validation included: `menu` and `clicked`.
+        rows_before: `row_counts` of all labelled page views before the holdout, validation included.
         smoothing: impressions at the overall rate that are added to each row's own.
 
     Raises:
         NoExamplesError: there are none.
     """
-    counts = row_counts(labelled_before).orderBy("row_id").toPandas()  # one record per row, as a vocabulary
+    counts = rows_before.orderBy("row_id").toPandas()  # one record per row, as a vocabulary
     if counts.empty:
         raise NoExamplesError("there are no labelled page views before the holdout", fix="Choose a later holdout_from")
     clicks, impressions = counts["clicks"].to_numpy(np.float64), counts["impressions"].to_numpy(np.float64)

@@ -13,56 +13,12 @@ from pyspark.sql import functions as F
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.errors import ComparisonError
 from pagerec_dbx.evaluation.baselines import POPULARITY
+from pagerec_dbx.evaluation.comparison import ELSEWHERE, HERE, LEGACY_IMPORTED, CompareResult, ComparisonRow
 from pagerec_dbx.evaluation.intervals import Intervals, paired_intervals
 from pagerec_dbx.evaluation.legacy import LegacyFigures
 from pagerec_dbx.evaluation.protocols import ALL, MENU, METRICS, PROTOCOLS
 
-HERE, ELSEWHERE = "here", "elsewhere"
-LEGACY_IMPORTED = "legacy:imported"
 _LEGACY_NAMES = {"ndcg": "val_ndcg", "reciprocal_rank": "val_mrr"}
-
-
-@dataclasses.dataclass(frozen=True)
-class ComparisonRow:
-    """One record of `comparisons`; the difference is the challenger's mean minus the baseline's, with its interval."""
-
-    comparison_id: str
-    holdout: str
-    challenger: str
-    baseline: str
-    protocol: str
-    metric: str
-    slice: str
-    value_challenger: float
-    value_baseline: float
-    difference: float | None  # None where the baseline was measured elsewhere: on other data there is no difference
-    lower: float | None
-    upper: float | None
-    pages: int | None
-    viewers: int | None
-    measured: str  # here or elsewhere
-    compared_at: dt.datetime
-
-
-@dataclasses.dataclass(frozen=True)
-class CompareResult:
-    """One comparison; `rows` hold each baseline, protocol and metric."""
-
-    comparison_id: str
-    challenger: str
-    holdout: str
-    rows: tuple[ComparisonRow, ...]
-    simulated: bool = False  # measured in a home with logs of a simulated world
-
-    def to_json(self) -> dict:
-        rows = [{**dataclasses.asdict(row), "compared_at": row.compared_at.isoformat()} for row in self.rows]
-        return {"comparison_id": self.comparison_id, "simulated": self.simulated, "rows": rows}
-
-    def to_text(self) -> str:
-        """A table for the terminal, the menu protocol first."""
-        head = f"Version {self.challenger} on holdout {self.holdout} (difference, 95 % interval, viewers resampled)"
-        head += ", SIMULATED" if self.simulated else ""
-        return "\n".join([head, *(_line(row) for row in self.rows)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +84,7 @@ def compared(
     """
     for version in (challenger, *baselines):
         _require_evaluated(sides, version, holdout)
-    common: dict = {"holdout": holdout, "challenger": challenger, "slice": ALL, "compared_at": now}
+    common: dict = {"holdout": holdout, "challenger": challenger, "slice": ALL, "p_adjusted": None, "compared_at": now}
     common["comparison_id"] = comparison_id_of(challenger, holdout, baselines)
     pairs = [
         (baseline, protocol)
@@ -148,7 +104,8 @@ def compared(
 
 def legacy_named(result: CompareResult) -> dict[str, float]:
     """The challenger against popularity, ranking the menu, under the names of the legacy's results file."""
-    rows = {row.metric: row for row in result.rows if (row.baseline, row.protocol) == (POPULARITY, MENU)}
+    whole = (POPULARITY, MENU, ALL)
+    rows = {row.metric: row for row in result.rows if (row.baseline, row.protocol, row.slice) == whole}
     figures = {}
     for short, metric in (("mrr", "reciprocal_rank"), ("ndcg", "ndcg")):
         own, popular = rows[metric].value_challenger, rows[metric].value_baseline
@@ -188,13 +145,14 @@ def _figures(sides, challenger: str, pair: tuple[str, str], metric: str, interva
         "upper": float(intervals.upper[number]),
         "pages": int(intervals.pages[number]),
         "viewers": int(intervals.viewers[number]),
+        "effective_viewers": float(intervals.effective_viewers[number]),
         "measured": HERE,
     }
 
 
 def _imported(legacy: LegacyFigures, own: Side) -> list[dict]:
     """The legacy's own figures beside ours: other data, so no difference, no interval, no count."""
-    nothing = dict.fromkeys(("difference", "lower", "upper", "pages", "viewers"))
+    nothing = dict.fromkeys(("difference", "lower", "upper", "pages", "viewers", "effective_viewers"))
     return [
         {
             **nothing,
@@ -216,12 +174,3 @@ def _require_evaluated(sides, version: str, holdout: str) -> None:
             wanted=f"its records in `evaluations` under the {MENU} protocol",
             fix=f"Run `pagerec evaluate --version {version}`",
         )
-
-
-def _line(row: ComparisonRow) -> str:
-    figures = f"{row.value_challenger:.4f} against {row.value_baseline:.4f}"
-    start = f"  {row.protocol:<13} {row.metric:<15} {row.baseline:<16} {figures}"
-    if row.measured == ELSEWHERE:
-        return f"{start}  measured elsewhere, on other data"
-    gain = f"{row.difference:+.4f}  {row.lower:+.4f} to {row.upper:+.4f}"
-    return f"{start}  {gain}  {row.pages:,} page views of {row.viewers:,} viewers"

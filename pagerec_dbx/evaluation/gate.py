@@ -5,8 +5,12 @@ import dataclasses
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.errors import ComparisonError
 from pagerec_dbx.evaluation.baselines import FLOORS, POPULARITY
-from pagerec_dbx.evaluation.compare import HERE, CompareResult, ComparisonRow
+from pagerec_dbx.evaluation.comparison import HERE, CompareResult, ComparisonRow
+from pagerec_dbx.evaluation.multiplicity import below, holm
+from pagerec_dbx.evaluation.power import normal_width
 from pagerec_dbx.evaluation.protocols import ALL, MENU
+
+_FALSE = 0.05  # the chance of refusing for a slice that does not lose too much
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +54,11 @@ def judge(comparison: CompareResult, facts: Facts, settings: JudgeSettings) -> V
         _same_holdout(comparison, facts),
         _gain(comparison, facts, settings),
         *(_floor_beaten(_row(comparison, floor, metric)) for floor in FLOORS),
+        _no_slice_lost(comparison, _decisive(comparison, facts, settings), settings),
         _fast_enough(facts.rank_latency_ms, settings.max_rank_latency_ms),
         _signature_kept(facts, settings.signature_change_declared),
         _fresh(facts.holdout_age_days, settings.max_holdout_age_days),
+        _enough_viewers(_decisive(comparison, facts, settings), settings.alarm_below_effective_viewers),
     ]
     return Verdict(
         version=comparison.challenger,
@@ -88,8 +94,47 @@ def _same_holdout(comparison: CompareResult, facts: Facts) -> _Limit:
 def _gain(comparison: CompareResult, facts: Facts, settings: JudgeSettings) -> _Limit:
     if facts.champion == comparison.challenger:
         return _Limit(False, f"Failed: version {comparison.challenger} is the champion already.")
-    decisive = POPULARITY if facts.champion is None else facts.champion
-    return _enough_gain(_row(comparison, decisive, settings.verdict_metric), settings.minimum_gain)
+    return _enough_gain(_decisive(comparison, facts, settings), settings.minimum_gain)
+
+
+def _decisive(comparison: CompareResult, facts: Facts, settings: JudgeSettings) -> ComparisonRow:
+    """The difference that the gain is read off: over the champion, and over popularity where nobody else serves."""
+    nobody_else = facts.champion in (None, comparison.challenger)
+    return _row(comparison, POPULARITY if nobody_else else facts.champion, settings.verdict_metric)
+
+
+def _no_slice_lost(comparison: CompareResult, decisive: ComparisonRow, settings: JudgeSettings) -> _Limit:
+    """No guarded slice is worse than allowed, beyond what chance explains over all of them (Holm, one-sided)."""
+    guarded = [
+        row
+        for row in comparison.rows
+        if row.slice.partition(": ")[0] in settings.guarded_slices
+        and (row.baseline, row.protocol, row.metric, row.measured) == (decisive.baseline, MENU, decisive.metric, HERE)
+    ]
+    errors = [(row.upper - row.lower) / normal_width(2.0) for row in guarded]
+    beyond = [row.difference + settings.max_slice_loss for row in guarded]
+    chances = holm([below(loss, error) for loss, error in zip(beyond, errors, strict=True)])
+    found = [row for row, chance in zip(guarded, chances, strict=True) if chance < _FALSE]
+    lost = [f"{row.slice} {row.difference:+.4f}" for row in found]
+    names, allowed = ", ".join(settings.guarded_slices) or "none", f"{settings.max_slice_loss:g} {decisive.metric}"
+    if lost:
+        return _Limit(False, f"Failed: loses more than {allowed} against {decisive.baseline} in {'; '.join(lost)}.")
+    return _Limit(
+        True,
+        f"Passed: in none of {len(guarded)} guarded slices ({names}) is a loss of more than {allowed} against "
+        f"{decisive.baseline} shown.",
+    )
+
+
+def _enough_viewers(row: ComparisonRow, alarm_below: float) -> _Limit:
+    """Says when the interval stands on few viewers; it refuses nothing, since the interval is wider for it too."""
+    few = not row.effective_viewers >= alarm_below
+    word, compared = ("Alarm", "fewer than") if few else ("Passed", "at least")
+    return _Limit(
+        True,
+        f"{word}: the page views say as much as those of {row.effective_viewers:,.0f} viewers of equal activity, "
+        f"{compared} {alarm_below:,.0f}{': intervals over so few are too narrow' if few else ''}.",
+    )
 
 
 def _enough_gain(row: ComparisonRow, minimum: float) -> _Limit:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.evaluation import metrics
 from pagerec_dbx.evaluation.baselines import Floor
-from pagerec_dbx.evaluation.pages import LISTS, SINGLE, TRUE, World, pages_from_arrow, width, world_from_arrow
+from pagerec_dbx.evaluation.pages import LISTS, SINGLE, SLICES, TRUE, World, pages_from_arrow, width, world_from_arrow
 from pagerec_dbx.evaluation.protocols import (
     EXPECTED,
     MENU,
@@ -57,7 +57,7 @@ class Judged:
 
 
 def evaluate_frame(pages: DataFrame, judged: Judged) -> DataFrame:
-    """The metrics of a version and of the floors under every protocol.
+    """The metrics of a version and of the floors under every protocol, and under `menu` the slices of the page view.
 
     One record per page view, protocol, and version, floor or (with the truth) ceiling, in the columns of `evaluations`.
     A page view whose clicked rows are all pinned has no record under `menu_unpinned`; one that was not ordered at
@@ -71,14 +71,15 @@ def evaluate_frame(pages: DataFrame, judged: Judged) -> DataFrame:
     """
     step = functools.partial(_evaluate_batches, judged=judged, ranker=once_a_process(judged.load))
     needed = ["page_view_id", "user_hash", "randomized", "pinned", "clicked", "row_ids", *LISTS, *SINGLE]
-    needed += [name for name in TRUE if name in pages.columns]
+    needed += [name for name in (*TRUE, SLICES) if name in pages.columns]
     frame = pages.select(*needed).mapInArrow(step, _SCHEMA)
     return conform(frame.withColumn("holdout", F.lit(judged.holdout)), EVALUATIONS)
 
 
 _FIGURES = (*METRICS, "auc", "log_loss", *EXPECTED)
-_SCHEMA = "version string, protocol string, page_view_id bigint, user_hash string, " + ", ".join(
-    f"{name} double" for name in _FIGURES
+_SCHEMA = ", ".join(
+    ["version string, protocol string, page_view_id bigint, user_hash string", f"{SLICES} array<string>"]
+    + [f"{name} double" for name in _FIGURES]
 )
 
 
@@ -164,6 +165,16 @@ def _records(batch: pa.RecordBatch, entry: _Entry, figures: dict[str, np.ndarray
         "protocol": pa.repeat(entry.protocol, count),
         "page_view_id": batch.column("page_view_id").take(places),
         "user_hash": batch.column("user_hash").take(places),
+        SLICES: _slices(batch, entry, places),
         **{name: pa.array(figures.get(name, missing)[kept], from_pandas=True) for name in _FIGURES},  # NaN: null
     }
     return pa.RecordBatch.from_pydict(columns)
+
+
+def _slices(batch: pa.RecordBatch, entry: _Entry, places: pa.Array) -> pa.Array:
+    """Slices are compared under the menu protocol; elsewhere they would only take space."""
+    if SLICES not in batch.schema.names:
+        return pa.nulls(len(places), pa.list_(pa.string()))
+    if entry.protocol != MENU:
+        return pa.nulls(len(places), batch.schema.field(SLICES).type)  # batches of one stream have one schema
+    return batch.column(SLICES).take(places)

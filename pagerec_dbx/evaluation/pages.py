@@ -16,18 +16,19 @@ from pagerec_dbx.tables import require_unique
 SINGLE = ("hour", "weekday", "device", "location")  # what a model reads, one value a page view
 LISTS = ("history", "history_age", "menu")  # and in lists of one length
 TRUE = ("click_probabilities", "utilities")
+SLICES = "slices"
 
 
 def holdout_pages(spark: SparkSession, holdout: Snapshot, examples: DataFrame) -> DataFrame:
     """The page views of the holdout with what its snapshot does not hold.
 
     One record per page view: the snapshot's columns and `row_ids`, aligned with the menu; in a simulated world
-    (`with_truth`) also `click_probabilities` and `utilities`.
+    (`with_truth`) also `click_probabilities` and `utilities`, and `slices` where the examples have them.
 
     Args:
-        examples: the table's version that the snapshot was made from, or `with_truth` of it.
+        examples: the table's version that the snapshot was made from, or `with_truth` or `with_slices` of it.
     """
-    added = [name for name in TRUE if name in examples.columns]
+    added = [name for name in (*TRUE, SLICES) if name in examples.columns]
     more = examples.select("page_view_id", F.col("menu").alias("row_ids"), *added)
     return spark.read.parquet(*map(str, holdout.paths)).join(more, "page_view_id", how="inner")
 

@@ -47,6 +47,15 @@ class Difference:
 
 
 @dataclasses.dataclass(frozen=True)
+class SliceGain:
+    """A difference inside one slice of the holdout."""
+
+    slice: str  # `column: band`
+    gain: Difference
+    p_adjusted: float | None  # by Holm over all slices
+
+
+@dataclasses.dataclass(frozen=True)
 class Decision:
     """A verdict that was written down."""
 
@@ -97,6 +106,7 @@ class ReportContent:
     source: str | None = None  # name of the events file that the logs were imported from
     results: tuple[Result, ...] = ()
     differences: tuple[Difference, ...] = ()
+    slices: tuple[SliceGain, ...] = ()  # against the side that the headline tells of
     decision: Decision | None = None
     curves: tuple[Mapping[str, float], ...] = ()  # one an epoch
     health: tuple[Health, ...] = ()

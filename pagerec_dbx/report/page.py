@@ -15,6 +15,7 @@ from pagerec_dbx.report.content import (
     PROTOCOLS,
     Difference,
     ReportContent,
+    SliceGain,
     decisive,
     floors_sentence,
     headline,
@@ -23,7 +24,7 @@ from pagerec_dbx.report.content import (
     spoken,
 )
 from pagerec_dbx.report.joins import joins_part, match_rate
-from pagerec_dbx.report.plots import Forest, LineChart, bars, forest, line_chart
+from pagerec_dbx.report.plots import Forest, LineChart, bars, forest, forest_of, line_chart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,13 +94,18 @@ def _findings(content: ReportContent) -> dict:
         "protocols": PROTOCOLS,
         "forests": _forests(content),
         "difference_rows": [_difference_row(difference) for difference in content.differences],
+        "slices": forest_of((one.slice, one.gain) for one in content.slices),
+        "slice_of": content.slices[0].gain if content.slices else None,
+        "slice_caption": _slice_caption(content),
+        "spoken": spoken,
+        "slice_rows": [_slice_row(one) for one in content.slices],
     }
 
 
 def _split_reason(reason: str) -> tuple[str, str]:
     """A reason's first word apart, where it says how the limit was met."""
     word, colon, rest = reason.partition(": ")
-    return (word, rest) if colon and word in ("Passed", "Failed") else ("", reason)
+    return (word, rest) if colon and word in ("Passed", "Failed", "Alarm") else ("", reason)
 
 
 def _tiles(content: ReportContent, shown: list[Board]) -> list[Tile]:
@@ -164,6 +170,18 @@ def _difference_row(difference: Difference) -> list[str]:
         _count(difference.pages),
         _count(difference.viewers),
     ]
+
+
+def _slice_caption(content: ReportContent) -> str:
+    protocol = content.slices[0].gain.protocol if content.slices else "menu"
+    return caption(protocol, None, None, content.simulated)
+
+
+def _slice_row(one: SliceGain) -> list[str]:
+    gain = one.gain
+    interval = _minus(f"{signed(gain.lower)} to {signed(gain.upper)}")
+    chance = number(one.p_adjusted, 3)
+    return [one.slice, _minus(signed(gain.difference)), interval, chance, _count(gain.pages), _count(gain.viewers)]
 
 
 def _training(content: ReportContent) -> dict:

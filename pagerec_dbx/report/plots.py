@@ -93,13 +93,18 @@ def line_chart(series: dict[str, Points], unit: float = 1.0, sign: str = "") -> 
 
 
 def forest(differences: Iterable[Difference]) -> Forest | None:
-    """Differences that have an interval, in the given order; None where none has."""
-    shown = [difference for difference in differences if difference.lower is not None and difference.upper is not None]
+    """Differences that have an interval, by their baselines, in the given order; None where none has."""
+    return forest_of((spoken(difference.baseline), difference) for difference in differences)
+
+
+def forest_of(named: Iterable[tuple[str, Difference]]) -> Forest | None:
+    """As `forest`, by any names."""
+    shown = [(name, d) for name, d in named if d.lower is not None and d.upper is not None]
     if not shown:
         return None
-    ticks = _ticks(*_range([0.0, *(d.lower for d in shown), *(d.upper for d in shown)]))
+    ticks = _ticks(*_range([0.0, *(d.lower for _, d in shown), *(d.upper for _, d in shown)]))
     axis = _axis(ticks[0], ticks[-1])
-    intervals = [Interval(spoken(d.baseline), d, axis(d.difference), axis(d.lower), axis(d.upper)) for d in shown]
+    intervals = [Interval(name, d, axis(d.difference), axis(d.lower), axis(d.upper)) for name, d in shown]
     digits = _digits(ticks)
     return Forest(tuple(intervals), axis(0.0), tuple(Tick(axis(tick), number(tick, digits)) for tick in ticks))
 

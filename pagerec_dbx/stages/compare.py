@@ -9,14 +9,11 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.evaluation.baselines import FLOORS
-from pagerec_dbx.evaluation.compare import (
-    HERE,
-    CompareResult,
-    ComparisonRow,
-    compared,
-    viewer_sums,
-)
+from pagerec_dbx.evaluation.compare import compared, viewer_sums
+from pagerec_dbx.evaluation.comparison import HERE, CompareResult, ComparisonRow
 from pagerec_dbx.evaluation.legacy import LegacyFigures, read_legacy
+from pagerec_dbx.evaluation.protocols import ALL, MENU
+from pagerec_dbx.evaluation.slices import slice_differences, sliced_comparison
 from pagerec_dbx.home import is_simulated
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS
@@ -69,7 +66,7 @@ def renewed_comparison(
 
 def _with_imported(fresh: CompareResult, stored: CompareResult) -> CompareResult:
     """A new comparison, and beside it what was measured elsewhere and stands beside the stored one."""
-    own = {(row.protocol, row.metric): row for row in fresh.rows}
+    own = {(row.protocol, row.metric): row for row in fresh.rows if row.slice == ALL}
     beside = tuple(
         dataclasses.replace(
             row,
@@ -91,7 +88,8 @@ def _agree(one: CompareResult, other: CompareResult) -> bool:
 
 
 def _by_name(result: CompareResult) -> dict[tuple, np.ndarray]:
-    figures = ("value_challenger", "value_baseline", "difference", "lower", "upper", "pages", "viewers")
+    of_sides, of_sample = ("value_challenger", "value_baseline"), ("pages", "viewers", "effective_viewers")
+    figures = (*of_sides, "difference", "lower", "upper", *of_sample, "p_adjusted")
     return {
         (row.baseline, row.protocol, row.metric, row.slice, row.measured): np.array(
             [getattr(row, name) for name in figures], np.float64
@@ -113,7 +111,11 @@ def _compared(
     with watch_spark(tables.spark, "compare"):
         evaluations = tables.read(EVALUATIONS).where(F.col("holdout") == holdout)
         sides = viewer_sums(evaluations, [challenger, *baselines])
-    result = compared(sides, challenger, baselines, holdout, legacy, settings, now)
+        result = compared(sides, challenger, baselines, holdout, legacy, settings, now)
+        of_menu = evaluations.where(F.col("protocol") == MENU)
+        metric, least = settings.verdict_metric, settings.least_slice_page_views
+        sliced = slice_differences(of_menu, challenger, baselines, metric, least).collect()  # some dozen a baseline
+    result = sliced_comparison(result, sliced, metric)
     return dataclasses.replace(result, simulated=is_simulated(tables.home))
 
 

@@ -9,10 +9,11 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.errors import OverlapError, SnapshotError
-from pagerec_dbx.evaluation.baselines import FLOORS, all_floors
+from pagerec_dbx.evaluation.baselines import FLOORS, all_floors, row_counts
 from pagerec_dbx.evaluation.offline import Judged, Ranker, evaluate_frame
 from pagerec_dbx.evaluation.pages import holdout_pages, read_truth, with_truth
 from pagerec_dbx.evaluation.protocols import CEILINGS, EXPECTED, MENU, METRICS, PROTOCOLS, SPLIT
+from pagerec_dbx.evaluation.slices import with_slices
 from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.preparation import Preparation
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot
@@ -81,21 +82,28 @@ def evaluate(
         OverlapError: the version has seen page views of the holdout.
         SnapshotError: the holdout is damaged or does not fit the examples.
         ScoresError: a score is NaN; the page view is named.
+        SettingError: `slice_columns` names a column by which the examples cannot be sliced.
     """
     holdout = open_snapshot(preparation.folder(tables.home, SPLIT))
     require_later(version, trained_until, holdout)
     with watch_spark(tables.spark, "evaluate"), reading(holdout.folder):
         labelled = tables.read(LABELLED_PAGE_VIEWS, preparation.labelled_version)
-        floors = all_floors(labelled.where(~at_or_after(preparation.cuts.holdout)), settings.popularity_smoothing)
+        before = labelled.where(~at_or_after(preparation.cuts.holdout))
+        rows_before = row_counts(before).persist()  # some hundred records, which floors and slices count by
+        floors = all_floors(rows_before, settings.popularity_smoothing)
         examples = tables.read(EXAMPLES, preparation.examples_version).where(at_or_after(preparation.cuts.holdout))
+        examples = with_slices(examples, rows_before, settings.slice_columns)
         if truth is not None:
             examples = with_truth(examples, read_truth(tables.spark, truth))
             mark_simulated(tables.home)
         pages = holdout_pages(tables.spark, holdout, examples)
         judged = Judged(preparation.holdout, preparation.row_count, version, load_ranker, floors)
         mine = _condition(preparation.holdout, (version, *FLOORS, *(CEILINGS if truth is not None else ())))
-        with worker_errors():
-            tables.replace_where(EVALUATIONS, evaluate_frame(pages, judged), mine)
+        try:
+            with worker_errors():
+                tables.replace_where(EVALUATIONS, evaluate_frame(pages, judged), mine)
+        finally:
+            rows_before.unpersist()
         return _result(tables.read(EVALUATIONS).where(mine), version, holdout, is_simulated(tables.home))
 
 

@@ -15,7 +15,9 @@ from pyspark.sql import functions as F
 from pagerec_dbx import promotions
 from pagerec_dbx.config import parse_time
 from pagerec_dbx.errors import SettingError, UsageError
-from pagerec_dbx.evaluation.compare import CompareResult, legacy_named
+from pagerec_dbx.evaluation.baselines import FLOORS, POPULARITY
+from pagerec_dbx.evaluation.compare import legacy_named
+from pagerec_dbx.evaluation.comparison import CompareResult
 from pagerec_dbx.evaluation.gate import Facts, Verdict, judge
 from pagerec_dbx.evaluation.legacy import read_legacy
 from pagerec_dbx.features.preparation import Preparation, latest_preparation
@@ -26,6 +28,7 @@ from pagerec_dbx.progress import say
 from pagerec_dbx.schemas import EVALUATIONS, PAGE_VIEWS
 from pagerec_dbx.stages.compare import compare, renewed_comparison, stored_comparison
 from pagerec_dbx.stages.evaluate import EvaluateResult, evaluate
+from pagerec_dbx.stages.power import PowerResult, power
 from pagerec_dbx.stages.ranker_loader import broadcast_ranker
 from pagerec_dbx.stages.score import ScoreResult, score
 from pagerec_dbx.tables import Tables
@@ -68,17 +71,24 @@ def evaluate_version(bench: Workbench, version: str, truth: Path | None = None) 
         truth,
     )
     bench.registry.log_metrics(known.version, _figures(result))
-    bench.registry.tag_model(f"{SMOOTHING}.{preparation.holdout}", _wanted_smoothing(bench))
+    bench.registry.tag_model(f"{SMOOTHING}.{preparation.holdout}", _wanted_beside(bench))
     return result
 
 
 def smoothing_of(bench: Workbench, holdout: str) -> str | None:
     """Of the popularity floor that is stored for a holdout; None where there is none."""
+    stored = _stored_beside(bench, holdout)
+    return stored and stored.split()[0]
+
+
+def _stored_beside(bench: Workbench, holdout: str) -> str | None:
     return bench.registry.model_tags().get(f"{SMOOTHING}.{holdout}")
 
 
-def _wanted_smoothing(bench: Workbench) -> str:
-    return f"{bench.settings.judge.popularity_smoothing:g}"
+def _wanted_beside(bench: Workbench) -> str:
+    """What the evaluations of a holdout have in common beside it: the floor's smoothing and the columns sliced by."""
+    settings = bench.settings.judge
+    return " ".join([f"{settings.popularity_smoothing:g}", *settings.slice_columns])
 
 
 def _figures(result: EvaluateResult) -> dict[str, float]:
@@ -192,6 +202,22 @@ def holdout_age_days(tables: Tables, preparation: Preparation) -> float:
     return math.nan if newest is None else (newest - last.served_micros) / 86_400e6
 
 
+def power_of(bench: Workbench, gain: float, challenger: str, baseline: str | None = None) -> PowerResult:
+    """How many page views of the latest holdout a verdict on such a gain needs.
+
+    Args:
+        baseline: a version, an alias or a floor; by itself the champion, and popularity where nobody serves.
+    """
+    against = baseline or promotions.serving(bench.tables).champion or POPULARITY
+    if against not in FLOORS:
+        against = bench.registry.resolve(against)
+    own = bench.registry.resolve(challenger)
+    if own == against:  # a version does not differ from itself
+        against = POPULARITY
+    holdout = latest_preparation(bench.tables).holdout
+    return power(bench.tables, own, against, holdout, gain, bench.settings.judge)
+
+
 def _serving(bench: Workbench) -> str | None:
     """The champion by the table of decisions; the aliases are made to agree, should a crash have kept them behind."""
     seen = promotions.serving(bench.tables)
@@ -246,7 +272,7 @@ def rank_latency_ms(ranker: Ranker, menu: int = 40, repeats: int = 50) -> float:
 def _is_evaluated(bench: Workbench, version: str, holdout: str) -> bool:
     if not bench.tables.exists(EVALUATIONS):
         return False
-    if smoothing_of(bench, holdout) != _wanted_smoothing(bench):  # the floors beside it are other ones
+    if _stored_beside(bench, holdout) != _wanted_beside(bench):  # other floors beside it, or other slices
         return False
     mine = (F.col("holdout") == holdout) & (F.col("version") == version)
     return not bench.tables.read(EVALUATIONS).where(mine).isEmpty()

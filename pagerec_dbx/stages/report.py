@@ -9,6 +9,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from pagerec_dbx.evaluation.baselines import POPULARITY
+from pagerec_dbx.evaluation.comparison import slice_order
 from pagerec_dbx.home import Home, is_simulated, write_atomically
 from pagerec_dbx.importers.metarank import events_file
 from pagerec_dbx.progress import watch_spark
@@ -16,11 +17,13 @@ from pagerec_dbx.report.board import results_from_rows
 from pagerec_dbx.report.content import (
     METRICS,
     Decision,
+    Difference,
     Health,
     PositionClicks,
     Quarantined,
     ReportContent,
     Result,
+    SliceGain,
     headline,
     role_of,
 )
@@ -104,6 +107,7 @@ def collect_content(
         source=_source(tables),
         results=tuple(_with_smoothing(result, smoothing) for result in evaluated),
         differences=tuple(differences),
+        slices=_slices(tables, rows, champion),
         decision=decision,
         curves=tuple(curves),
         health=_health(tables),
@@ -132,6 +136,21 @@ def _comparison(tables: Tables, version: str | None) -> list[Row]:
     same = (F.col("challenger") == last["challenger"]) & (F.col("holdout") == last["holdout"])
     records = whole.where(same).orderBy("compared_at", "comparison_id").collect()
     return list({(record["baseline"], record["protocol"], record["metric"]): record for record in records}.values())
+
+
+def _slices(tables: Tables, rows: Sequence[Row], champion: str | None) -> tuple[SliceGain, ...]:
+    """The slices of the latest comparison against the champion, or against popularity where none was compared with."""
+    comparisons = _read(tables, COMPARISONS)
+    if comparisons is None or not rows:
+        return ()
+    latest = max(rows, key=lambda row: row["compared_at"])
+    same = (F.col("comparison_id") == latest["comparison_id"]) & (F.col("slice") != "all")
+    records = comparisons.where(same & (F.col("baseline") == (champion or POPULARITY))).collect()  # some dozen
+    names = ("baseline", "protocol", "metric", "difference", "lower", "upper", "pages", "viewers")
+    return tuple(
+        SliceGain(record["slice"], Difference(*(record[name] for name in names)), record["p_adjusted"])
+        for record in sorted(records, key=lambda record: slice_order(record["slice"]))
+    )
 
 
 def _with_smoothing(result: Result, smoothing: str | None) -> Result:

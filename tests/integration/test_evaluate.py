@@ -10,20 +10,32 @@ import pytest
 from pyspark.sql import functions as F
 
 from pagerec_dbx.config import JudgeSettings
-from pagerec_dbx.errors import ComparisonError, LogsError, NoExamplesError, OverlapError, ScoresError, SnapshotError
-from pagerec_dbx.evaluation.baselines import FLOORS, PAGE_ORDER, POPULARITY, RANDOM, popularity_floor
-from pagerec_dbx.evaluation.compare import LEGACY_IMPORTED, legacy_named
+from pagerec_dbx.errors import (
+    ComparisonError,
+    LogsError,
+    NoExamplesError,
+    OverlapError,
+    ScoresError,
+    SettingError,
+    SnapshotError,
+)
+from pagerec_dbx.evaluation.baselines import FLOORS, PAGE_ORDER, POPULARITY, RANDOM, popularity_floor, row_counts
+from pagerec_dbx.evaluation.compare import legacy_named
+from pagerec_dbx.evaluation.comparison import LEGACY_IMPORTED
 from pagerec_dbx.evaluation.gate import Facts, judge
+from pagerec_dbx.evaluation.power import measured_spread, needed
+from pagerec_dbx.evaluation.slices import with_slices
 from pagerec_dbx.home import open_home
-from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS, LABELLED_PAGE_VIEWS, PAGE_VIEWS
+from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, PAGE_VIEWS
 from pagerec_dbx.stages.compare import compare, renewed_comparison, stored_comparison
 from pagerec_dbx.stages.evaluate import evaluate
 from pagerec_dbx.stages.judge import holdout_age_days
+from pagerec_dbx.stages.power import power
 from pagerec_dbx.tables import Tables, spark_schema
 from tests import judging_world as world
 
 NOW = dt.datetime(2024, 1, 3, tzinfo=dt.UTC)
-SETTINGS = JudgeSettings(popularity_smoothing=3.0, resamples=200)
+SETTINGS = JudgeSettings(popularity_smoothing=3.0, resamples=200, least_slice_page_views=1)
 D2, D3 = 1 / math.log2(3), 1 / 2  # discounts of places 2 and 3
 
 
@@ -104,13 +116,13 @@ def test_page_order_floor_has_no_vocabulary_figure(bench, evaluated):
 def test_popularity_floor_counts_all_page_views_before_the_holdout(bench):
     tables, preparation, _ = bench
     before = tables.read(LABELLED_PAGE_VIEWS).where("page_view_id > 10")
-    floor = popularity_floor(before, smoothing=3.0)
+    floor = popularity_floor(row_counts(before), smoothing=3.0)
     rates = dict(zip(floor.row_ids.to_pylist(), floor.rates, strict=True))
     # 2 clicks on 6 impressions: 1/3, so one click on three impressions is added to each row's own
     assert floor.overall_rate == pytest.approx(1 / 3)
     assert rates == pytest.approx({"a": 2 / 5, "b": 1 / 5, "c": 1 / 4, "new": 2 / 4})
     with pytest.raises(NoExamplesError, match="no labelled page views before the holdout"):
-        popularity_floor(before.where("false"), smoothing=3.0)
+        popularity_floor(row_counts(before.where("false")), smoothing=3.0)
 
 
 def test_popularity_floor_knows_rows_by_name_though_the_vocabulary_does_not(bench, evaluated):
@@ -200,7 +212,7 @@ def test_a_holdout_that_overlaps_training_is_refused(bench):
 
 def test_a_nan_score_names_the_page_view(bench):
     tables, preparation, _ = bench
-    with pytest.raises(ScoresError, match=r"^page view 2 has a row whose score is NaN: wanted .* scored it\.$"):
+    with pytest.raises(ScoresError, match=r"^page view [24] has a row whose score is NaN: wanted .* scored it\.$"):
         evaluate(tables, "9", preparation, world.ranker_by_id(known=6, nan_on=5), world.key_of(13), SETTINGS)
     assert tables.read(EVALUATIONS).where("version = '9'").count() == 0
 
@@ -234,7 +246,8 @@ def world_legacy():
 
 
 def row_of(result, baseline, protocol="menu", metric="reciprocal_rank"):
-    (row,) = (row for row in result.rows if (row.baseline, row.protocol, row.metric) == (baseline, protocol, metric))
+    wanted = (baseline, protocol, metric, "all")
+    (row,) = (row for row in result.rows if (row.baseline, row.protocol, row.metric, row.slice) == wanted)
     return row
 
 
@@ -314,8 +327,9 @@ def test_a_verdict_is_made_of_the_stored_comparison(compared):
     )
     assert not verdict.promote  # nobody is better on four page views
     assert verdict.comparison_id == result.comparison_id
-    assert len(verdict.reasons) == 8
-    assert np.all([reason.startswith(("Passed", "Failed")) for reason in verdict.reasons])
+    assert len(verdict.reasons) == 10
+    assert np.all([reason.startswith(("Passed", "Failed", "Alarm")) for reason in verdict.reasons])
+    assert sum(reason.startswith("Alarm") for reason in verdict.reasons) == 1  # three viewers
 
 
 def test_a_stored_comparison_is_renewed_when_its_evaluations_or_settings_have_changed(bench, compared):
@@ -370,3 +384,77 @@ def test_a_holdout_s_age_counts_to_the_newest_page_view_in_the_home(bench):
     assert holdout_age_days(tables, preparation) == pytest.approx(2.25)
     tables.replace(PAGE_VIEWS, tables.read(PAGE_VIEWS).where("false"))
     assert math.isnan(holdout_age_days(tables, preparation))  # which no limit allows
+
+
+# --- slices -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_page_view_is_in_one_slice_of_every_column(bench, evaluated):
+    # before: A b | a c | b NEW. By clicks a and NEW (1 each) are the first two of four rows, b and c the others.
+    popularity = {1: "top 50 to 100 %", 2: "top 50 to 100 %", 3: "top 10 to 50 %", 4: "never shown before"}
+    position = {1: "1 to 4", 2: "0", 3: "0", 4: "0"}
+    same = ["menu size: 0 to 10", "history: none", "hour: 0 to 5", "device: not known", "location: not known"]
+    for version in ("7", "5", RANDOM):
+        found = stored(bench, version, "menu", "slices")
+        for page in world.HOLDOUT:
+            mine = {f"popularity: {popularity[page]}", f"position: {position[page]}", *same}
+            assert set(found[page]) == mine and len(found[page]) == len(mine)
+    assert set(stored(bench, "7", "vocabulary", "slices").values()) == {None}
+
+
+def test_slices_are_compared_like_the_whole_by_the_spread_between_viewers(bench, compared):
+    own, other = (stored(bench, version, "menu", "ndcg") for version in ("7", "5"))
+    rows = {row.slice: row for row in compared[0].rows if row.baseline == "5" and row.slice != "all"}
+    first = rows["position: 0"]  # page views 2, 3 and 4, of three viewers
+    differences = np.array([own[page] - other[page] for page in (2, 3, 4)])
+    spread = measured_spread(differences, np.ones(3))
+    assert first.difference == pytest.approx(differences.mean())
+    assert first.upper - first.difference == pytest.approx(1.959964 * spread.standard_error, abs=1e-6)
+    assert (first.pages, first.viewers, first.effective_viewers, first.metric) == (3, 3, 3.0, "ndcg")
+    whole = rows["history: none"]
+    assert whole.difference == pytest.approx(row_of(compared[0], "5", metric="ndcg").difference)
+    assert whole.effective_viewers == pytest.approx(16 / 6)  # (2 + 1 + 1)^2 / (4 + 1 + 1)
+    assert "position: 1 to 4" not in rows  # one viewer has no spread
+    assert "\n  position: 0 " in compared[0].to_text()
+    # at most p times the number of slices; nothing is shown on four page views
+    assert all(row.p_adjusted == 1.0 for row in rows.values())
+
+
+def test_slices_too_small_to_compare_are_left_out(bench, compared):
+    tables, preparation, _ = bench
+    more = dataclasses.replace(SETTINGS, least_slice_page_views=4)
+    result = compare(tables, "7", "5", preparation.holdout, None, more, NOW)
+    columns = {row.slice.partition(":")[0] for row in result.rows if row.slice != "all"}
+    assert columns == {"menu size", "history", "hour", "device", "location"}
+    compare(tables, "7", "5", preparation.holdout, None, SETTINGS, NOW)  # as the other tests know it
+
+
+def test_any_column_can_be_sliced_by_but_not_one_that_names_the_page_view(bench):
+    tables, _, _ = bench
+    examples, rows = tables.read(EXAMPLES), row_counts(tables.read(LABELLED_PAGE_VIEWS))
+    sliced = with_slices(examples, rows, ("randomized", "weekday")).select("page_view_id", "slices").collect()
+    assert {one["page_view_id"]: one["slices"][-2:] for one in sliced} == {
+        page: [f"randomized: {str(page in world.RANDOMIZED).lower()}", "weekday: 0"] for page in world.HOLDOUT
+    }
+    for name in ("user_hash", "menu", "nothing"):
+        with pytest.raises(SettingError, match=f"cannot be sliced by `{name}`: wanted one of .*randomized"):
+            with_slices(examples, rows, (name,))
+
+
+# --- power ------------------------------------------------------------------------------------------------------------
+
+
+def test_power_is_read_off_the_stored_evaluations(bench, evaluated):
+    tables, preparation, _ = bench
+    result = power(tables, "7", RANDOM, preparation.holdout, 0.5, SETTINGS)
+    # per page view NDCG of 7 minus random: of viewer v1 on two page views, of v2 and v3 on one each
+    own, floor = (stored(bench, version, "menu", "ndcg") for version in ("7", RANDOM))
+    gains = {page: own[page] - floor[page] for page in own}
+    sums = np.array([gains[1] + gains[2], gains[3], gains[4]])
+    assert result.spread == measured_spread(sums, np.array([2, 1, 1]))
+    assert result.needed == needed(result.spread, 0.5)
+    assert (result.spread.pages, result.spread.viewers) == (4, 3)
+    assert "To see a gain of 0.5 in ndcg in 95% of verdicts, a holdout needs" in result.to_text()
+    assert "has 4 of 3 viewers, SIMULATED" in result.to_text()
+    with pytest.raises(ComparisonError, match="8 was not evaluated on holdout"):
+        power(tables, "7", "8", preparation.holdout, 0.5, SETTINGS)

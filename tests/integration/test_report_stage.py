@@ -67,7 +67,9 @@ def filled(tables):
         comparison("legacy:imported", 0.712, comparison_id="first", compared_at=EARLIER, **ELSEWHERE),
         comparison("2", 0.6),
         comparison("floor:popularity", 0.61),
-        comparison("floor:popularity", 0.1, slice="new viewers"),
+        comparison("floor:popularity", 0.1, slice="history: none"),
+        comparison("2", 0.4, slice="history: 6 to 10", p_adjusted=0.02),
+        comparison("2", 0.5, slice="history: 1 to 5", p_adjusted=0.5),
         comparison("floor:popularity", 0.2, comparison_id="old holdout", holdout="h0", compared_at=EARLIER),
         comparison("9", 0.2, comparison_id="another's", challenger="1", compared_at=EARLIER),
     )  # fmt: skip
@@ -105,6 +107,8 @@ def test_report_collects_the_version_s_figures_on_its_holdout(filled):
         ("legacy:imported", "imported"): 0.712,  # only the earlier one has it
         ("ceiling:with_position", "ceiling"): None,
     }
+    slices = [(one.slice, one.gain.baseline, round(one.gain.difference, 2), one.p_adjusted) for one in content.slices]
+    assert slices == [("history: 1 to 5", "2", 0.13, 0.5), ("history: 6 to 10", "2", 0.23, 0.02)]  # the champion's
     expected = {one.name: one.expected for one in content.results if one.expected}
     assert expected == {"3": {"ndcg": pytest.approx(0.65)}, "ceiling:with_position": {"ndcg": 0.8}}
     assert sorted(one.baseline for one in content.differences) == ["2", "floor:popularity"]

@@ -9,7 +9,7 @@ import pytest
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.errors import ComparisonError
 from pagerec_dbx.evaluation.baselines import FLOORS, PAGE_ORDER, POPULARITY, RANDOM
-from pagerec_dbx.evaluation.compare import ELSEWHERE, HERE, LEGACY_IMPORTED, CompareResult, ComparisonRow
+from pagerec_dbx.evaluation.comparison import ELSEWHERE, HERE, LEGACY_IMPORTED, CompareResult, ComparisonRow
 from pagerec_dbx.evaluation.gate import Facts, Verdict, judge
 from pagerec_dbx.evaluation.protocols import METRICS
 
@@ -24,7 +24,7 @@ def row(baseline, lower=0.01, **other):
         "comparison_id": "c1", "holdout": "h1", "challenger": "7", "baseline": baseline, "protocol": "menu",
         "metric": "ndcg", "slice": "all", "value_challenger": 0.7, "value_baseline": 0.7 - lower - 0.01,
         "difference": lower + 0.01, "lower": lower, "upper": lower + 0.02, "pages": 851_002, "viewers": 1_234,
-        "measured": HERE, "compared_at": NOW,
+        "effective_viewers": 321.0, "p_adjusted": None, "measured": HERE, "compared_at": NOW,
     }  # fmt: skip
     return ComparisonRow(**values | other)
 
@@ -43,7 +43,7 @@ def failed(verdict):
 def test_verdict_promotes_when_every_limit_is_met():
     verdict = judge(comparison(), FACTS, SETTINGS)
     assert verdict == Verdict("7", True, verdict.reasons, "c1", "h1", "ndcg", "5")
-    assert len(verdict.reasons) == 8 and failed(verdict) == []
+    assert len(verdict.reasons) == 10 and failed(verdict) == []
     assert (
         "Passed: ndcg gains +0.0200 over champion 5; the lower end of its 95 % interval, +0.0100, lies above the "
         "minimum gain of 0.0020 (851,002 page views of 1,234 viewers)."
@@ -82,6 +82,50 @@ def test_each_limit_alone_refuses(changed, facts, reason):
     assert not verdict.promote
     (only,) = failed(verdict)
     assert reason in only
+
+
+def slice_row(name, difference, error, baseline="5"):
+    """Of version 7 against 5, with a standard error."""
+    width = 1.959964 * error
+    ends = {"difference": difference, "upper": difference + width, "p_adjusted": 1.0}
+    return row(baseline, difference - width, slice=name, **ends)
+
+
+@pytest.mark.parametrize(
+    ("name", "difference", "error", "promoted"),
+    [
+        ("device: tv", -0.05, 0.01, False),  # .04 beyond the .01 allowed: 4 standard errors
+        ("device: tv", -0.05, 0.04, True),  # 1 standard error
+        ("device: tv", -0.009, 0.0001, True),  # worse for certain, but not by more than is allowed
+        ("location: be", -0.05, 0.01, True),  # not guarded
+    ],
+)
+def test_a_guarded_slice_that_loses_too_much_refuses(name, difference, error, promoted):
+    verdict = judge(comparison(slice_row(name, difference, error)), FACTS, SETTINGS)
+    assert verdict.promote == promoted
+    if not promoted:
+        assert failed(verdict) == ["Failed: loses more than 0.01 ndcg against 5 in device: tv -0.0500."]
+
+
+def test_guarded_slices_are_judged_together_and_only_against_who_decides():
+    close = slice_row("device: tv", -0.03, 0.01)  # 2 standard errors beyond what is allowed: p .023
+    assert not judge(comparison(close), FACTS, SETTINGS).promote
+    others = [slice_row(f"hour: {hour}", 0.0, 0.01) for hour in range(3)]  # times 4 it is .09
+    assert judge(comparison(close, *others), FACTS, SETTINGS).promote
+    assert judge(comparison(slice_row("device: tv", -0.5, 0.01, RANDOM)), FACTS, SETTINGS).promote
+    unguarded = dataclasses.replace(SETTINGS, guarded_slices=())
+    assert judge(comparison(slice_row("device: tv", -0.5, 0.01)), FACTS, unguarded).promote
+
+
+def test_few_effective_viewers_are_an_alarm_that_refuses_nothing():
+    few = comparison(row("4", effective_viewers=99.6))
+    verdict = judge(few, dataclasses.replace(FACTS, champion="4"), SETTINGS)
+    assert verdict.promote
+    assert (
+        "Alarm: the page views say as much as those of 100 viewers of equal activity, fewer than 100: intervals over "
+        "so few are too narrow."
+    ) in verdict.reasons
+    assert not any(reason.startswith("Alarm") for reason in judge(comparison(), FACTS, SETTINGS).reasons)
 
 
 def test_a_declared_change_of_the_signature_is_allowed():

@@ -15,6 +15,7 @@ from pagerec_dbx.report.content import (
     Quarantined,
     ReportContent,
     Result,
+    SliceGain,
     floors_sentence,
     headline,
     number,
@@ -26,7 +27,7 @@ from pagerec_dbx.report.page import render
 from pagerec_dbx.report.plots import bars, forest, line_chart
 
 NOW = dt.datetime(2024, 1, 5, 12, 30, tzinfo=dt.timezone.utc)
-SECTIONS = ["verdict", "results", "differences", "training", "positions", "joins", "quarantine", "method"]
+SECTIONS = ["verdict", "results", "differences", "slices", "training", "positions", "joins", "quarantine", "method"]
 HOSTILE = '<script>alert("x")</script>'
 
 
@@ -54,6 +55,10 @@ FULL = ReportContent(
         Result("legacy:imported", "imported", "menu", {"ndcg": 0.712, "reciprocal_rank": 0.6322}),
     ),
     differences=(gain(), gain("floor:random", 0.2, 0.19, 0.21), gain(protocol="menu_unpinned")),
+    slices=(
+        SliceGain("device: tv", gain(), 0.012),
+        SliceGain("history: none", gain(difference=-0.01, lower=-0.02, upper=0.001), 1.0),
+    ),
     decision=Decision(NOW, "3", None, True, ("Passed: it is better.", "Failed: it is slow.", "Something else.")),
     curves=tuple({"epoch": epoch, "loss": 3 / epoch, "validation_loss": 3.1 / epoch} for epoch in range(1, 6)),
     health=tuple(

@@ -1,0 +1,92 @@
+"""What a comparison holds, and how it is told on the terminal."""
+
+import dataclasses
+import datetime as dt
+import re
+from collections.abc import Sequence
+
+from pagerec_dbx.evaluation.baselines import POPULARITY
+from pagerec_dbx.evaluation.protocols import ALL
+
+HERE, ELSEWHERE = "here", "elsewhere"
+LEGACY_IMPORTED = "legacy:imported"
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonRow:
+    """One record of `comparisons`; the difference is the challenger's mean minus the baseline's, with its interval."""
+
+    comparison_id: str
+    holdout: str
+    challenger: str
+    baseline: str
+    protocol: str
+    metric: str
+    slice: str
+    value_challenger: float
+    value_baseline: float
+    difference: float | None  # None where the baseline was measured elsewhere: on other data there is no difference
+    lower: float | None
+    upper: float | None
+    pages: int | None
+    viewers: int | None
+    effective_viewers: float | None  # as many of equal activity would say as much
+    p_adjusted: float | None  # of a slice: the chance of such a difference if there is none, by Holm over its slices
+    measured: str  # here or elsewhere
+    compared_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareResult:
+    """One comparison; `rows` hold each baseline, protocol and metric."""
+
+    comparison_id: str
+    challenger: str
+    holdout: str
+    rows: tuple[ComparisonRow, ...]
+    simulated: bool = False  # measured in a home with logs of a simulated world
+
+    def to_json(self) -> dict:
+        rows = [{**dataclasses.asdict(row), "compared_at": row.compared_at.isoformat()} for row in self.rows]
+        return {"comparison_id": self.comparison_id, "simulated": self.simulated, "rows": rows}
+
+    def to_text(self) -> str:
+        """A table for the terminal, the menu protocol first."""
+        head = f"Version {self.challenger} on holdout {self.holdout} (difference, 95 % interval, viewers resampled)"
+        head += ", SIMULATED" if self.simulated else ""
+        lines = [head, *(_line(row) for row in self.rows if row.slice == ALL)]
+        return "\n".join([*lines, *_slice_lines(self.rows)])
+
+
+def slice_order(name: str) -> tuple:
+    """Slices by column, then by the numbers in the band's name, then by its words."""
+    column, _, band = name.partition(": ")
+    return column, [int(number) for number in re.findall(r"\d+", band)], band
+
+
+def _slice_lines(rows: Sequence[ComparisonRow]) -> list[str]:
+    """The slices against the side that decides: the champion, and popularity where there is none."""
+    sliced = [row for row in rows if row.slice != ALL]
+    versions = [row.baseline for row in sliced if ":" not in row.baseline]
+    told = [row for row in sliced if row.baseline == (versions[0] if versions else POPULARITY)]
+    if not told:
+        return []
+    head = (
+        f"Slices, {told[0].protocol} protocol, {told[0].metric} against {told[0].baseline} (difference, 95 % interval "
+        "of each slice alone; p by Holm over all of them)"
+    )
+    width = max(len(row.slice) for row in told)
+    return [head, *(f"  {row.slice:<{width}}  {_gain(row)}  p {row.p_adjusted:.3f}" for row in told)]
+
+
+def _line(row: ComparisonRow) -> str:
+    figures = f"{row.value_challenger:.4f} against {row.value_baseline:.4f}"
+    start = f"  {row.protocol:<13} {row.metric:<15} {row.baseline:<16} {figures}"
+    if row.measured == ELSEWHERE:
+        return f"{start}  measured elsewhere, on other data"
+    return f"{start}  {_gain(row)}"
+
+
+def _gain(row: ComparisonRow) -> str:
+    interval = f"{row.difference:+.4f}  {row.lower:+.4f} to {row.upper:+.4f}"
+    return f"{interval}  {row.pages:,} page views of {row.viewers:,} viewers"
