@@ -149,9 +149,15 @@ def test_expected_figures_lie_below_the_ceiling(demo):
 def test_the_model_learns_more_than_chance(demo):
     """On a few thousand page views it reaches popularity, no more (see test_demo_full); chance it beats by far."""
     rows = demo.run("compare", "--challenger", "1", "--json").json["rows"]
-    ndcg = {row["baseline"]: row for row in rows if (row["protocol"], row["metric"]) == ("menu", "ndcg")}
+    whole = ("menu", "ndcg", "all")
+    ndcg = {row["baseline"]: row for row in rows if (row["protocol"], row["metric"], row["slice"]) == whole}
     assert ndcg["floor:random"]["lower"] > 0.05
     assert ndcg["floor:popularity"]["lower"] > -0.05
+    sliced = {row["slice"].partition(":")[0] for row in rows if row["slice"] != "all"}
+    assert {"menu size", "history", "popularity", "position", "hour", "device"} <= sliced
+    power = demo.run("power", "--gain", ".01", "--json")
+    assert power.code == 0, power.err
+    assert power.json["needed"]["page_views"] > power.json["spread"]["pages"] > 0 and power.json["simulated"]
 
 
 def test_compare_shows_the_legacy_s_figures_as_measured_elsewhere(demo):
