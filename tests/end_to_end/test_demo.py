@@ -157,7 +157,10 @@ def test_the_model_learns_more_than_chance(demo):
     assert {"menu size", "history", "popularity", "position", "hour", "device"} <= sliced
     power = demo.run("power", "--gain", ".01", "--json")
     assert power.code == 0, power.err
-    assert power.json["needed"]["page_views"] > power.json["spread"]["pages"] > 0 and power.json["simulated"]
+    spread, needed = power.json["spread"], power.json["needed"]
+    assert needed["smallest_gain"] == pytest.approx(3.6048 * spread["standard_error"], rel=1e-4)
+    assert needed["page_views"] == pytest.approx((needed["smallest_gain"] / 0.01) ** 2 * spread["pages"], abs=1)
+    assert power.json["simulated"]
 
 
 def test_compare_shows_the_legacy_s_figures_as_measured_elsewhere(demo):
