@@ -40,7 +40,7 @@ RECORDS = [
 @pytest.fixture
 def compared(tables):
     """A home that holds RECORDS."""
-    values = [tuple(one[name] for name in COMPARISONS.column_names) for one in RECORDS]
+    values = [tuple(one.get(name) for name in COMPARISONS.column_names) for one in RECORDS]
     tables.append(COMPARISONS, tables.spark.createDataFrame(values, spark_schema(COMPARISONS)))
     return tables.home
 
