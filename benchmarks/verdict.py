@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.paired_samples import TAIL, paired_sample
+from benchmarks.paired_samples import OF_PAGES, TAIL, paired_sample
 from pagerec_dbx.evaluation.intervals import effective_viewers, paired_intervals
 
 GAIN = 0.005
@@ -85,7 +85,7 @@ def drawn(world: World, seed: int) -> Sample:
 def split_into_pages(generator: np.random.Generator, sums, counts) -> tuple[np.ndarray, np.ndarray]:
     """The page views of these viewers one by one, with the viewers' means and the spread that page views have."""
     means = np.repeat(sums / counts, counts)
-    noise = generator.normal(0, 0.3, len(means))
+    noise = generator.normal(0, OF_PAGES, len(means))
     centred = noise - np.repeat(np.bincount(np.repeat(np.arange(len(counts)), counts), noise) / counts, counts)
     return means + centred, np.ones(len(means), int)
 

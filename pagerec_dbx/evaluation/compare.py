@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pyspark.sql import DataFrame
@@ -83,7 +83,7 @@ def compared(
         ComparisonError: one of them was not evaluated on this holdout, or not on the same page views.
     """
     for version in (challenger, *baselines):
-        _require_evaluated(sides, version, holdout)
+        require_evaluated(sides, version, holdout)
     common: dict = {"holdout": holdout, "challenger": challenger, "slice": ALL, "p_adjusted": None, "compared_at": now}
     common["comparison_id"] = comparison_id_of(challenger, holdout, baselines)
     pairs = [
@@ -167,7 +167,12 @@ def _imported(legacy: LegacyFigures, own: Side) -> list[dict]:
     ]
 
 
-def _require_evaluated(sides, version: str, holdout: str) -> None:
+def require_evaluated(sides: Mapping[tuple[str, str], Side], version: str, holdout: str) -> None:
+    """Refuse to compare somebody of whom there are no figures.
+
+    Raises:
+        ComparisonError: nothing was evaluated under the menu protocol.
+    """
     if (version, MENU) not in sides:
         raise ComparisonError(
             f"{version} was not evaluated on holdout {holdout}",

@@ -127,7 +127,7 @@ def _no_slice_lost(comparison: CompareResult, decisive: ComparisonRow, settings:
 
 
 def _enough_viewers(row: ComparisonRow, alarm_below: float) -> _Limit:
-    """Says when the interval stands on few viewers; it refuses nothing, since the interval is wider for it too."""
+    """Says when the interval stands on few viewers, where it is too narrow; an alarm refuses nothing by itself."""
     few = not row.effective_viewers >= alarm_below
     word, compared = ("Alarm", "fewer than") if few else ("Passed", "at least")
     return _Limit(

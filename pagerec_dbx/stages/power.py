@@ -5,8 +5,7 @@ import dataclasses
 from pyspark.sql import functions as F
 
 from pagerec_dbx.config import JudgeSettings
-from pagerec_dbx.errors import ComparisonError
-from pagerec_dbx.evaluation.compare import viewer_sums
+from pagerec_dbx.evaluation.compare import require_evaluated, viewer_sums
 from pagerec_dbx.evaluation.power import POWER, Needed, Spread, measured_spread, needed
 from pagerec_dbx.evaluation.protocols import MENU, METRICS
 from pagerec_dbx.home import is_simulated
@@ -61,12 +60,7 @@ def power(
         evaluations = tables.read(EVALUATIONS).where(F.col("holdout") == holdout)
         sides = viewer_sums(evaluations, [challenger, baseline])
     for side in (challenger, baseline):
-        if (side, MENU) not in sides:
-            raise ComparisonError(
-                f"{side} was not evaluated on holdout {holdout}",
-                wanted=f"its records in `evaluations` under the {MENU} protocol",
-                fix="Run `pagerec evaluate --version`, or name another one",
-            )
+        require_evaluated(sides, side, holdout)
     own, other = sides[challenger, MENU], sides[baseline, MENU]
     at = METRICS.index(settings.verdict_metric)
     spread = measured_spread(own.sums[:, at] - other.sums[:, at], own.pages)
