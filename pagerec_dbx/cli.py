@@ -17,6 +17,7 @@ from pagerec_dbx.config import flat, load_settings
 from pagerec_dbx.errors import PagerecError, UsageError, full_disk
 from pagerec_dbx.home import Home, open_home, require_layout
 from pagerec_dbx.lock import locked
+from pagerec_dbx.models.names import MODEL_NAMES, MODEL_SETTINGS
 from pagerec_dbx.stages.rekey_note import require_no_move
 from pagerec_dbx.workbench import Workbench
 
@@ -43,7 +44,7 @@ def _command(name: str, *, writes: bool, example: str, begins: bool = False):
     def register(body: Callable[..., Outcome]):
         @functools.wraps(body)
         def run(home, config, overrides, json, debug, **options):
-            settings = load_settings(_path(config), overrides)
+            settings = load_settings(_path(config), overrides, MODEL_SETTINGS.get(options.get("model_name", "")))
             changes = writes and not options.get("dry_run", False)
             bench = Workbench(open_home(home, new=begins) if changes else Home(home), settings)
             if changes:
@@ -74,6 +75,7 @@ _SHARED = (
 )
 
 
+_MODELS = ", ".join(MODEL_NAMES) + "."
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 
@@ -187,10 +189,10 @@ def prepare(bench: Workbench) -> Outcome:
 
 
 @_command("train", writes=True, example="pagerec train --model two_tower_softmax --ranks 2 epochs=20 batch_size=256")
-@click.option("--model", "model_name", default="two_tower_softmax", show_default=True, help="Which model.")
+@click.option("--model", "model_name", default="two_tower_softmax", show_default=True, help=_MODELS)
 @click.option("--ranks", default=1, show_default=True, type=click.IntRange(1), help="Horovod ranks on Spark.")
 def train(bench: Workbench, model_name: str, ranks: int) -> Outcome:
-    """Train, export, register as challenger; prints the version."""
+    """Train, export, register as challenger (legacy_binary: as legacy); prints the version."""
     from pagerec_dbx.stages.train import train as stage
 
     result = stage(bench.tables, bench.registry, model_name, ranks, bench.settings)
@@ -198,7 +200,7 @@ def train(bench: Workbench, model_name: str, ranks: int) -> Outcome:
 
 
 @_command("evaluate", writes=True, example="pagerec evaluate --version challenger")
-@click.option("--version", required=True, help="Number, challenger, champion or previous.")
+@click.option("--version", required=True, help="Number, challenger, champion, previous or legacy.")
 @click.option("--truth", type=click.Path(), help="LOGS/truth of a simulated world, for ceilings and expected figures.")
 def evaluate(bench: Workbench, version: str, truth: str | None) -> Outcome:
     """Figures of one version on the holdout, with the floors."""
@@ -213,10 +215,10 @@ def evaluate(bench: Workbench, version: str, truth: str | None) -> Outcome:
 @click.option("--champion", help="Number or alias; the current champion unless given.")
 @click.option("--legacy", type=click.Path(), help="JSON with the legacy model's training_metrics.")
 def compare(bench: Workbench, challenger: str, champion: str | None, legacy: str | None) -> Outcome:
-    """Paired differences against the champion and every floor, stored."""
-    from pagerec_dbx.stages.judge import compare_versions
+    """Paired differences against champion, retrained legacy and every floor, and the verdict; both are stored."""
+    from pagerec_dbx.stages.promote import compare_and_judge
 
-    result = compare_versions(bench, challenger, champion, _path(legacy or None))
+    result = compare_and_judge(bench, challenger, champion, _path(legacy or None))
     return Outcome(result.to_json(), result.to_text())
 
 
@@ -224,7 +226,7 @@ def compare(bench: Workbench, challenger: str, champion: str | None, legacy: str
 @click.option("--version", required=True, help="Number or alias.")
 def promote(bench: Workbench, version: str) -> Outcome:
     """Make a version champion if the verdict allows it; exit 1 with the reasons if not."""
-    from pagerec_dbx.stages.judge import promote_version
+    from pagerec_dbx.stages.promote import promote_version
 
     result = promote_version(bench, version)
     return Outcome(_plain(result), result.to_text(), refused=not result.promoted)
@@ -257,7 +259,7 @@ def rollback(bench: Workbench) -> Outcome:
 @click.option("--to", help="Time before which page views are scored, ISO 8601.")
 def score(bench: Workbench, version: str, from_: str | None, to: str | None) -> Outcome:
     """Champion x page views -> ranked_menus; pinned rows keep their position."""
-    from pagerec_dbx.stages.judge import score_version
+    from pagerec_dbx.stages.score import score_version
 
     result = _plain(score_version(bench, version, from_, to))
     return Outcome(result, f"Ranked {result['page_views']:,} menus with version {result['version']}")

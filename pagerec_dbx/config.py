@@ -137,8 +137,10 @@ class ModelSettings:
 
     embedding_size: int = 64
     hidden_sizes: tuple[int, ...] = (256, 128, 64)
+    dropout: float = 0.0  # share of each hidden layer's outputs that training sets to zero
 
     def __post_init__(self):
+        _require(0 <= self.dropout < 1, "dropout", "at least 0, below 1", self.dropout)
         _require(self.embedding_size >= 1, "embedding_size", "at least 1", self.embedding_size)
         _require(all(size >= 1 for size in self.hidden_sizes), "hidden_sizes", "sizes of at least 1", self.hidden_sizes)
 
@@ -155,7 +157,7 @@ class JudgeSettings:
     seed: int = 17  # of the resampling
     verdict_metric: str = "ndcg"  # the metric whose gain decides, under the menu protocol
     minimum_gain: float = 0.0  # the lower end of the interval must lie above it
-    max_rank_latency_ms: float = 50.0  # median time to rank one page with the exported model
+    max_rank_latency_ms: float = 50.0  # the 99th percentile of the times to rank one page with the exported model
     max_holdout_age_days: float = 7.0  # from the holdout's end to the newest page view in the home
     slice_columns: tuple[str, ...] = ()  # columns of the examples to slice by, beside the standard ones
     least_slice_page_views: int = 100  # smaller slices are not compared
@@ -288,13 +290,15 @@ class Settings:
     judge: JudgeSettings = JudgeSettings()
 
 
-def load_settings(file: Path | None = None, overrides: Iterable[str] = ()) -> Settings:
-    """Defaults, then the YAML file, then `key=value` overrides.
+def load_settings(
+    file: Path | None = None, overrides: Iterable[str] = (), designed: Mapping[str, object] | None = None
+) -> Settings:
+    """Defaults, then what a model was designed with, then the YAML file, then `key=value` overrides.
 
     Raises:
         SettingError: an unknown name, a value of the wrong type or out of range, a file that is no flat mapping.
     """
-    values = {} if file is None else dict(_read_yaml(file))
+    values = {**(designed or {}), **({} if file is None else _read_yaml(file))}
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not name:

@@ -56,6 +56,10 @@ class LockedHomeError(HomeError):
     """Another command is writing to this home."""
 
 
+class ConcurrentWriteError(PagerecError):
+    """Somebody else wrote to a table between our reading and our writing it."""
+
+
 class SchemaError(PagerecError):
     """Records that do not have the columns or types their table promises."""
 

@@ -1,11 +1,12 @@
 """Who serves: the table `promotions` is the arbiter, because a model registry has no compare-and-swap."""
 
+import contextlib
 import dataclasses
 import datetime as dt
 
 from pyspark.sql import functions as F
 
-from pagerec_dbx.errors import RegistryError
+from pagerec_dbx.errors import ConcurrentWriteError, RegistryError
 from pagerec_dbx.pipelines.order import micros_of
 from pagerec_dbx.schemas import PROMOTIONS
 from pagerec_dbx.tables import Tables, spark_schema
@@ -54,12 +55,14 @@ def decide(tables: Tables, decision: Decision, seen: Serving) -> None:
     sequence = seen.sequence + 1
     record = {**dataclasses.asdict(decision), "reasons": list(decision.reasons), "sequence": sequence}
     values = [tuple(record[name] for name in PROMOTIONS.column_names)]
-    tables.insert_new(PROMOTIONS, tables.spark.createDataFrame(values, spark_schema(PROMOTIONS)))
+    with contextlib.suppress(ConcurrentWriteError):  # whose decision it was is read off the table
+        tables.insert_new(PROMOTIONS, tables.spark.createDataFrame(values, spark_schema(PROMOTIONS)))
     written = tables.read(PROMOTIONS).where(F.col("sequence") == sequence)
     # As a number: Spark hands a timestamp over in the time zone of this process.
     stored = written.withColumn("micros", F.unix_micros("decided_at")).first()
-    if (stored["version"], stored["micros"]) != (decision.version, micros_of(decision.decided_at)):
+    if stored is None or (stored["version"], stored["micros"]) != (decision.version, micros_of(decision.decided_at)):
+        other = "" if stored is None else f" (version {stored['version']})"
         raise RegistryError(
-            f"another decision (version {stored['version']}) was written at the same time",
+            f"another decision{other} was written at the same time",
             fix="Compare again, with the new champion, and promote again",
         )

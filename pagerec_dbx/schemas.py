@@ -45,6 +45,10 @@ _COUNTED = "records >= 1"
 HISTORY = "array<struct<title_id:string,watched_at:timestamp>>"
 MENU = "array<struct<row_id:string,row_title:string,position:int,pinned:boolean>>"
 RANKED = "array<struct<row_id:string,score:double>>"
+GROUNDS = (
+    "struct<champion:string,legacy:string,holdout:string,labelled_version:bigint,examples_version:bigint,"
+    "evaluations_version:bigint,newest_page_view:bigint,limits:string>"
+)
 
 # --- logs -------------------------------------------------------------------------------------------------------------
 
@@ -426,6 +430,21 @@ PROMOTIONS = Table(
         action           string!
     """),
     key=("sequence",),
+)
+
+VERDICTS = Table(
+    "verdicts",
+    "version: the latest verdict on it",
+    _columns(f"""
+        version       string!
+        judged_at     timestamp!
+        promote       boolean!
+        reasons       array<string>!
+        comparison_id string!
+        metric        string!
+        grounds       {GROUNDS}!
+    """),
+    key=("version",),
 )
 
 RANKED_MENUS = Table(

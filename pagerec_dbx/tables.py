@@ -6,15 +6,31 @@ import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from delta.exceptions import (
+    ConcurrentAppendException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    MetadataChangedException,
+    ProtocolChangedException,
+)
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming import StreamingQuery
 from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType, _parse_datatype_string
 
-from pagerec_dbx.errors import GrainError, MissingTableError, SchemaError
+from pagerec_dbx.errors import ConcurrentWriteError, GrainError, MissingTableError, SchemaError
 from pagerec_dbx.home import Home
 from pagerec_dbx.schemas import Table
+
+# What Delta raises where another commit came between; the classes have no base of their own.
+_WRITTEN_MEANWHILE = (
+    ConcurrentAppendException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    MetadataChangedException,
+    ProtocolChangedException,
+)
 
 _PROPERTIES = {
     # Snapshots read a table's files as of a version; both features would hide deletions or names from other readers.
@@ -135,12 +151,21 @@ class Tables:
             self.replace_where(table, frame, on_days(days))
 
     def insert_new(self, table: Table, frame: DataFrame) -> None:
-        """Add the records whose key the table does not hold; one that it holds stays as it is."""
-        self.create(table)
+        """Add the records whose key the table does not hold; one that it holds stays as it is.
+
+        Raises:
+            ConcurrentWriteError: somebody else wrote to the table meanwhile; nothing was added.
+        """
         same_key = " AND ".join(f"old.{name} <=> new.{name}" for name in table.key)
         new = require_unique(conform(frame, table), table.key, table.name)
-        merge = self._delta(table).alias("old").merge(new.alias("new"), same_key)
-        merge.whenNotMatchedInsertAll().execute()
+        try:
+            self.create(table)
+            merge = self._delta(table).alias("old").merge(new.alias("new"), same_key)
+            merge.whenNotMatchedInsertAll().execute()
+        except _WRITTEN_MEANWHILE as error:
+            raise ConcurrentWriteError(
+                f"somebody else wrote to `{table.name}` at the same time", fix="Try again: nothing was added"
+            ) from error
 
     def create(self, table: Table) -> None:
         """Make an empty table, with its constraints, unless it exists."""

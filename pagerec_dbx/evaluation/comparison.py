@@ -45,6 +45,7 @@ class CompareResult:
     holdout: str
     rows: tuple[ComparisonRow, ...]
     simulated: bool = False  # measured in a home with logs of a simulated world
+    legacy: str | None = None  # the version that is the legacy's architecture, trained here
 
     def to_json(self) -> dict:
         rows = [{**dataclasses.asdict(row), "compared_at": row.compared_at.isoformat()} for row in self.rows]
@@ -54,7 +55,7 @@ class CompareResult:
         """A table for the terminal, the menu protocol first."""
         head = f"Version {self.challenger} on holdout {self.holdout} (difference, 95 % interval, viewers resampled)"
         head += ", SIMULATED" if self.simulated else ""
-        lines = [head, *(_line(row) for row in self.rows if row.slice == ALL)]
+        lines = [head, *(_line(row, row.baseline == self.legacy) for row in self.rows if row.slice == ALL)]
         return "\n".join([*lines, *_slice_lines(self.rows)])
 
 
@@ -79,9 +80,10 @@ def _slice_lines(rows: Sequence[ComparisonRow]) -> list[str]:
     return [head, *(f"  {row.slice:<{width}}  {_gain(row)}  p {row.p_adjusted:.3f}" for row in told)]
 
 
-def _line(row: ComparisonRow) -> str:
+def _line(row: ComparisonRow, is_legacy: bool) -> str:
     figures = f"{row.value_challenger:.4f} against {row.value_baseline:.4f}"
-    start = f"  {row.protocol:<13} {row.metric:<15} {row.baseline:<16} {figures}"
+    baseline = f"{row.baseline} (legacy here)" if is_legacy else row.baseline
+    start = f"  {row.protocol:<13} {row.metric:<15} {baseline:<16} {figures}"
     if row.measured == ELSEWHERE:
         return f"{start}  measured elsewhere, on other data"
     return f"{start}  {_gain(row)}"

@@ -1,6 +1,7 @@
 """A comparison and the limits make a verdict; only a verdict can promote."""
 
 import dataclasses
+import json
 
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.errors import ComparisonError
@@ -14,12 +15,46 @@ _FALSE = 0.05  # the chance of refusing for a slice that does not lose too much
 
 
 @dataclasses.dataclass(frozen=True)
+class Grounds:
+    """What a verdict stands on; when any of it changes, the verdict is void."""
+
+    champion: str | None  # the version that serves, None for nobody
+    legacy: str | None  # the legacy's architecture as it was last trained here, None if it never was
+    holdout: str  # name of the newest preparation's holdout snapshot
+    labelled_version: int  # Delta versions of the tables that the holdout was made from
+    examples_version: int
+    evaluations_version: int  # and of the table that holds everybody's figures
+    newest_page_view: int | None  # microseconds since 1970, of all page views in the home
+    limits: str  # the settings of judging, as JSON
+
+    def changes(self, now: "Grounds") -> tuple[str, ...]:
+        """What is different now, in words; nothing where a verdict on these grounds still holds."""
+        told = []
+        for field in dataclasses.fields(self):
+            before, after = getattr(self, field.name), getattr(now, field.name)
+            if before != after and field.name == "limits":
+                told += _changed_limits(json.loads(before), json.loads(after))
+            elif before != after:
+                told.append(f"{field.name.replace('_', ' ')} was {before} and is {after}")
+        return tuple(told)
+
+
+def _changed_limits(before: dict, after: dict) -> list[str]:
+    names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return [f"setting {name} was {before.get(name)} and is {after.get(name)}" for name in names]
+
+
+def limits_of(settings: JudgeSettings) -> str:
+    """The settings of judging as JSON, the same text for the same settings."""
+    return json.dumps(dataclasses.asdict(settings), sort_keys=True)
+
+
+@dataclasses.dataclass(frozen=True)
 class Facts:
     """What a verdict needs to know beside the comparison."""
 
-    holdout: str  # name of the newest preparation's holdout snapshot
-    champion: str | None  # the version that serves, None for nobody
-    rank_latency_ms: float  # median time to rank one page with the exported model
+    grounds: Grounds
+    rank_latency_ms: float  # the 99th percentile of the times to rank one page with the exported model
     signature_unchanged: bool  # the exported model takes and gives what the champion's does
     holdout_age_days: float  # from the holdout's end to the newest page view in the home
 
@@ -32,9 +67,8 @@ class Verdict:
     promote: bool
     reasons: tuple[str, ...]
     comparison_id: str
-    holdout: str
     metric: str
-    champion: str | None
+    grounds: Grounds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,27 +81,28 @@ def judge(comparison: CompareResult, facts: Facts, settings: JudgeSettings) -> V
     """Hold a comparison against every limit.
 
     Raises:
-        ComparisonError: the comparison lacks the champion or a floor under the menu protocol.
+        ComparisonError: the comparison lacks the champion, the retrained legacy where nobody serves, or a floor,
+            under the menu protocol.
     """
-    metric = settings.verdict_metric
+    metric, grounds = settings.verdict_metric, facts.grounds
+    decisive = [_row(comparison, baseline, metric) for baseline in _decisive(comparison.challenger, grounds)]
     limits = [
-        _same_holdout(comparison, facts),
-        _gain(comparison, facts, settings),
+        _same_holdout(comparison, grounds),
+        *_gains(comparison, grounds, decisive, settings),
         *(_floor_beaten(_row(comparison, floor, metric)) for floor in FLOORS),
-        _no_slice_lost(comparison, _decisive(comparison, facts, settings), settings),
+        *(_no_slice_lost(comparison, row, settings) for row in decisive),
         _fast_enough(facts.rank_latency_ms, settings.max_rank_latency_ms),
         _signature_kept(facts, settings.signature_change_declared),
         _fresh(facts.holdout_age_days, settings.max_holdout_age_days),
-        _enough_viewers(_decisive(comparison, facts, settings), settings.alarm_below_effective_viewers),
+        _enough_viewers(decisive[0], settings.alarm_below_effective_viewers),
     ]
     return Verdict(
         version=comparison.challenger,
         promote=all(limit.passed for limit in limits),
         reasons=tuple(limit.reason for limit in limits),
         comparison_id=comparison.comparison_id,
-        holdout=comparison.holdout,
         metric=metric,
-        champion=facts.champion,
+        grounds=grounds,
     )
 
 
@@ -84,23 +119,28 @@ def _row(comparison: CompareResult, baseline: str, metric: str) -> ComparisonRow
     )
 
 
-def _same_holdout(comparison: CompareResult, facts: Facts) -> _Limit:
-    others = sorted({row.holdout for row in comparison.rows} - {facts.holdout})
+def _same_holdout(comparison: CompareResult, grounds: Grounds) -> _Limit:
+    others = sorted({row.holdout for row in comparison.rows} - {grounds.holdout})
     if others:
-        return _Limit(False, f"Failed: compared on {', '.join(others)}, but the current holdout is {facts.holdout}.")
-    return _Limit(True, f"Passed: both sides were measured on the current holdout, {facts.holdout}, ranking the menu.")
+        return _Limit(False, f"Failed: compared on {', '.join(others)}, but the current holdout is {grounds.holdout}.")
+    return _Limit(
+        True, f"Passed: both sides were measured on the current holdout, {grounds.holdout}, ranking the menu."
+    )
 
 
-def _gain(comparison: CompareResult, facts: Facts, settings: JudgeSettings) -> _Limit:
-    if facts.champion == comparison.challenger:
-        return _Limit(False, f"Failed: version {comparison.challenger} is the champion already.")
-    return _enough_gain(_decisive(comparison, facts, settings), settings.minimum_gain)
+def _gains(comparison: CompareResult, grounds: Grounds, decisive: list[ComparisonRow], settings: JudgeSettings):
+    if grounds.champion == comparison.challenger:
+        return [_Limit(False, f"Failed: version {comparison.challenger} is the champion already.")]
+    return [_enough_gain(row, grounds, settings.minimum_gain) for row in decisive]
 
 
-def _decisive(comparison: CompareResult, facts: Facts, settings: JudgeSettings) -> ComparisonRow:
-    """The difference that the gain is read off: over the champion, and over popularity where nobody else serves."""
-    nobody_else = facts.champion in (None, comparison.challenger)
-    return _row(comparison, POPULARITY if nobody_else else facts.champion, settings.verdict_metric)
+def _decisive(challenger: str, grounds: Grounds) -> list[str]:
+    """Who must be beaten by the minimum gain: the champion; where nobody else serves, the retrained legacy, if there
+    is one, and popularity."""
+    if grounds.champion not in (None, challenger):
+        return [grounds.champion]
+    legacy = [] if grounds.legacy in (None, challenger) else [grounds.legacy]
+    return [*legacy, POPULARITY]
 
 
 def _no_slice_lost(comparison: CompareResult, decisive: ComparisonRow, settings: JudgeSettings) -> _Limit:
@@ -137,8 +177,11 @@ def _enough_viewers(row: ComparisonRow, alarm_below: float) -> _Limit:
     )
 
 
-def _enough_gain(row: ComparisonRow, minimum: float) -> _Limit:
-    name = "the popularity floor, as no champion serves" if row.baseline == POPULARITY else f"champion {row.baseline}"
+def _enough_gain(row: ComparisonRow, grounds: Grounds, minimum: float) -> _Limit:
+    name = f"champion {row.baseline}"
+    if row.baseline != grounds.champion:
+        who = "the popularity floor" if row.baseline == POPULARITY else f"the retrained legacy, version {row.baseline}"
+        name = f"{who}, as no champion serves"
     passed = row.lower > minimum
     compared = "lies above" if passed else "does not lie above"
     return _Limit(
@@ -164,7 +207,9 @@ def _fast_enough(measured_ms: float, limit_ms: float) -> _Limit:
     passed = measured_ms <= limit_ms  # False for NaN too
     compared = "within" if passed else "not within"
     return _Limit(
-        passed, f"{_word(passed)}: one page is ranked in {measured_ms:.1f} ms, {compared} the limit of {limit_ms:g} ms."
+        passed,
+        f"{_word(passed)}: 99 % of pages are ranked in {measured_ms:.1f} ms or less, {compared} the limit "
+        f"of {limit_ms:g} ms.",
     )
 
 

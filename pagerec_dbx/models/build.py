@@ -6,10 +6,11 @@ import tf_keras
 
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.inputs import require_legacy_keras
+from pagerec_dbx.models.legacy_binary import LegacyBinary
 from pagerec_dbx.models.names import require_model_name
 from pagerec_dbx.models.two_tower_softmax import TwoTowerSoftmax
 
-_MODELS = {"two_tower_softmax": TwoTowerSoftmax}
+_MODELS = {"two_tower_softmax": TwoTowerSoftmax, "legacy_binary": LegacyBinary}
 
 
 def build(config: ModelConfig, seed: int):

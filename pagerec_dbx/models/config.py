@@ -15,3 +15,4 @@ class ModelConfig:
     history_length: int = 20
     embedding_size: int = 64
     hidden_sizes: tuple[int, ...] = (256, 128, 64)
+    dropout: float = 0.0  # share of each hidden layer's outputs that training sets to zero

@@ -1,4 +1,4 @@
-"""Losses: each one function of scores and clicks, one value a page view."""
+"""Losses: each one function of scores and clicks, one value a page view; and the draw of rows that were not clicked."""
 
 import tensorflow as tf
 import tf_keras
@@ -30,3 +30,22 @@ class FullSoftmax(tf_keras.losses.Loss):
     def call(self, y_true: tuple[tf.Tensor, tf.Tensor], y_pred: tf.Tensor) -> tf.Tensor:
         menu, clicked = y_true
         return full_softmax(menu, clicked, y_pred)
+
+
+def drawn_rows(taken: tf.Tensor, row_count: int, seed: tuple[int, int] | None) -> tf.Tensor:
+    """One row of the vocabulary for each list, all rows that are not in it alike likely; 0 where none is left.
+
+    Args:
+        taken: [lists, length] int32 row ids that must not be drawn, padded with 0.
+        row_count: entries of the vocabulary, padding (0) and unknown (1) included, which are never drawn.
+        seed: makes the draw the same each time; None for another one at each call.
+
+    Returns:
+        [lists] int32.
+    """
+    shape = [tf.shape(taken)[0], row_count]
+    noise = tf.random.uniform(shape) if seed is None else tf.random.stateless_uniform(shape, seed)
+    refused = tf.reduce_max(tf.one_hot(taken, row_count), axis=1) > 0  # [lists, row_count]
+    free = tf.logical_and(tf.logical_not(refused), tf.range(row_count) >= 2)
+    drawn = tf.argmax(tf.where(free, noise, -tf.ones_like(noise)), axis=1, output_type=tf.int32)
+    return tf.where(tf.reduce_any(free, axis=1), drawn, tf.zeros_like(drawn))

@@ -19,22 +19,23 @@ class TwoTowerSoftmax(tfrs.Model):
         self._query_tower = MeanEmbedding(config.title_count, config.embedding_size, name="history")
         self._candidate_tower = MeanEmbedding(config.row_count, config.embedding_size, name="menu")
         self._hidden = [tf_keras.layers.Dense(size, activation="relu") for size in config.hidden_sizes]
+        self._dropout = tf_keras.layers.Dropout(config.dropout)
         self._logits = tf_keras.layers.Dense(config.row_count, name="logits")
         self._task = tfrs.tasks.Ranking(loss=FullSoftmax(name="full_softmax"))
 
-    def call(self, record: dict[str, tf.Tensor]) -> tf.Tensor:
+    def call(self, record: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Logits of all rows, [batch, row_count]; columns 0 and 1 are padding and unknown."""
         query = self._query_tower(record["history"])  # [batch, embedding]
         candidates = self._candidate_tower(record["menu"])  # [batch, embedding]
         hidden = tf.concat([query, candidates], axis=1)  # [batch, 2 * embedding]
         for layer in self._hidden:
-            hidden = layer(hidden)  # [batch, size of the layer]
+            hidden = self._dropout(layer(hidden), training=training)  # [batch, size of the layer]
         return self._logits(hidden)  # [batch, row_count]
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Mean loss of a batch of records."""
         labels = (known_ids(inputs["menu"], self._row_count), inputs["clicked"])
-        return self._task(labels, self(inputs), compute_metrics=not training)
+        return self._task(labels, self(inputs, training=training), compute_metrics=not training)
 
     def vocabulary_scores(self, record: dict[str, tf.Tensor]) -> tf.Tensor:
         """[batch, row_count] float32 logits."""

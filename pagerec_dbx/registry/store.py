@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from pagerec_dbx import promotions
 from pagerec_dbx.errors import RegistryError, UnknownVersionError
-from pagerec_dbx.evaluation.gate import Verdict
+from pagerec_dbx.evaluation.gate import Grounds
+from pagerec_dbx.evaluation.verdicts import stored_verdict
 from pagerec_dbx.promotions import Decision, Serving
 from pagerec_dbx.registry.packaging import save_pyfunc
 from pagerec_dbx.registry.runs import Runs
@@ -20,8 +21,8 @@ from pagerec_dbx.tables import Tables
 if TYPE_CHECKING:  # TensorFlow takes seconds to import, and most commands only need names and tags
     from pagerec_dbx.models.export import Ranker
 
-CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
-ALIASES = (CHALLENGER, CHAMPION, PREVIOUS)
+# `legacy` is the newest `legacy_binary`: trained here to be compared with, and no challenger.
+ALIASES = CHALLENGER, CHAMPION, PREVIOUS, LEGACY = ("challenger", "champion", "previous", "legacy")
 # How the registries say that there is no such model, version or alias; any other failure is no answer.
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -46,11 +47,19 @@ class Registry(Runs):
         name = os.environ.get("PAGEREC_MODEL", "pagerec")
         return f"{self.home.name}.{name}" if self.home.in_catalog else name
 
-    def register(self, run_id: str, ranker_folder: Path, tags: Mapping[str, str], check: Callable[[Path], None]) -> str:
-        """Log a ranker into its run, check what comes back, register it, and call it the challenger.
+    def register(
+        self,
+        run_id: str,
+        ranker_folder: Path,
+        tags: Mapping[str, str],
+        check: Callable[[Path], None],
+        alias: str = CHALLENGER,
+    ) -> str:
+        """Log a ranker into its run, check what comes back, register it, and give it an alias.
 
         Args:
             check: called with the folder as it came back from the run; raises when it is not what was trained.
+            alias: challenger or legacy; the others only a decision gives.
         """
         client = self._client()
         with tempfile.TemporaryDirectory() as scratch:
@@ -61,8 +70,15 @@ class Registry(Runs):
         self._require_registered_model(client)
         source = f"{client.get_run(run_id).info.artifact_uri}/model"
         made = client.create_model_version(self.model_name, source, run_id, tags=dict(tags))
-        client.set_registered_model_alias(self.model_name, CHALLENGER, made.version)
+        client.set_registered_model_alias(self.model_name, alias, made.version)
         return str(made.version)
+
+    def legacy(self) -> str | None:
+        """The legacy's architecture as it was last trained here; None if it never was."""
+        try:
+            return self.resolve(LEGACY)
+        except UnknownVersionError:
+            return None
 
     def resolve(self, version: str) -> str:
         """A version's number, of a number or an alias.
@@ -150,24 +166,33 @@ class Registry(Runs):
 
     # --- who serves ---------------------------------------------------------------------------------------------------
 
-    def promote(self, tables: Tables, verdict: Verdict, now: dt.datetime) -> Decision:
-        """Write what a verdict decided: the version becomes champion, or the refusal is recorded with its reasons.
+    def promote(self, tables: Tables, version: str, grounds: Callable[[], Grounds], now: dt.datetime) -> Decision:
+        """Write what the stored verdict on a version decided: it becomes champion, or the refusal is recorded.
 
-        A verdict on the champion itself decides nothing: nothing is written, and its promotion stays the last word.
+        Nobody hands a verdict in: what is not in `verdicts`, or stands on other grounds than those of now, promotes
+        nobody. A verdict on the champion itself decides nothing: nothing is written, and its promotion stays the last
+        word.
+
+        Args:
+            grounds: gives the grounds as they are; asked once, after the table of decisions was read.
 
         Raises:
-            RegistryError: no Verdict was given, or it judged against another champion than serves now.
+            RegistryError: there is no verdict on the version, it is void, or another decision came first.
+            UnknownVersionError: the registry holds no such version.
         """
-        if not isinstance(verdict, Verdict):
-            raise RegistryError("only a verdict can promote", wanted="Verdict", got=type(verdict).__name__)
         seen = promotions.serving(tables)
-        if verdict.champion != seen.champion:
+        verdict = stored_verdict(tables, self.version(version).version)
+        if verdict is None:
             raise RegistryError(
-                f"the verdict on version {verdict.version} is void: it compared with champion {verdict.champion}",
-                wanted=f"a comparison with champion {seen.champion}",
-                fix="Compare again",
+                f"there is no verdict on version {version}, and only a verdict can promote",
+                fix=f"Run `pagerec promote --version {version}`, which judges it",
             )
-        self.version(verdict.version)
+        changes = verdict.grounds.changes(dataclasses.replace(grounds(), champion=seen.champion))
+        if changes:
+            raise RegistryError(
+                f"the verdict on version {version} is void: {'; '.join(changes)}",
+                fix=f"Run `pagerec promote --version {version}`, which judges it again",
+            )
         promoted = verdict.promote and verdict.version != seen.champion
         decision = Decision(
             now, verdict.version, seen.champion, promoted, verdict.reasons, verdict.comparison_id, "promote"
@@ -210,7 +235,7 @@ class Registry(Runs):
     def _unknown(self, version: str) -> UnknownVersionError:
         return UnknownVersionError(
             f"no model version `{version}` is registered in home {self.home.name}",
-            wanted="a version's number, challenger, champion or previous",
+            wanted="a version's number, challenger, champion, previous or legacy",
             fix="Make a champion with `pagerec promote`, or name a version with --version"
             if version == CHAMPION
             else "Train one with `pagerec train`",

@@ -20,21 +20,39 @@ from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS
 from pagerec_dbx.tables import Tables, spark_schema
 
 
+@dataclasses.dataclass(frozen=True)
+class Sides:
+    """Who is held against whom; every floor is among the baselines too."""
+
+    challenger: str
+    champion: str | None = None
+    legacy: str | None = None  # the legacy's architecture as it was trained here
+
+    @property
+    def versions(self) -> list[str]:
+        """The registered ones, each once, the challenger first."""
+        return list(dict.fromkeys(one for one in (self.challenger, self.champion, self.legacy) if one is not None))
+
+    @property
+    def baselines(self) -> list[str]:
+        """Whom the challenger is held against: champion, legacy, floors."""
+        return [*self.versions[1:], *FLOORS]
+
+
 def compare(
     tables: Tables,
-    challenger: str,
-    champion: str | None,
+    sides: Sides,
     holdout: str,
     legacy_file: Path | None,
     settings: JudgeSettings,
     now: dt.datetime,
 ) -> CompareResult:
-    """Hold the challenger against the champion, if one is given, and every floor; the same comparison is replaced.
+    """Hold the challenger against champion and legacy, where given, and every floor; the same comparison is replaced.
 
     Figures measured elsewhere that stood beside it stay there, unless a new file of them is given.
 
     Args:
-        holdout: id of the holdout on which both were evaluated.
+        holdout: id of the holdout on which all were evaluated.
         legacy_file: JSON of a legacy run, to be shown beside.
 
     Raises:
@@ -42,21 +60,21 @@ def compare(
         MissingTableError, ComparisonError: somebody was not evaluated on this holdout.
     """
     legacy = None if legacy_file is None else read_legacy(legacy_file)
-    result = _compared(tables, challenger, champion, holdout, legacy, settings, now)
-    stored = None if legacy else stored_comparison(tables, challenger, champion, holdout)
+    result = _compared(tables, sides, holdout, legacy, settings, now)
+    stored = None if legacy else stored_comparison(tables, sides, holdout)
     result = result if stored is None else _with_imported(result, stored)
     _store(tables, result)
     return result
 
 
 def renewed_comparison(
-    tables: Tables, stored: CompareResult, champion: str | None, settings: JudgeSettings, now: dt.datetime
+    tables: Tables, stored: CompareResult, sides: Sides, settings: JudgeSettings, now: dt.datetime
 ) -> CompareResult:
     """The same comparison by the evaluations and settings of now: the given one if nothing differs, else stored anew.
 
     Figures measured elsewhere stay beside it.
     """
-    fresh = _compared(tables, stored.challenger, champion, stored.holdout, None, settings, now)
+    fresh = _compared(tables, sides, stored.holdout, None, settings, now)
     renewed = _with_imported(fresh, stored)
     if _agree(renewed, stored):
         return stored
@@ -100,41 +118,36 @@ def _by_name(result: CompareResult) -> dict[tuple, np.ndarray]:
 
 def _compared(
     tables: Tables,
-    challenger: str,
-    champion: str | None,
+    sides: Sides,
     holdout: str,
     legacy: LegacyFigures | None,
     settings: JudgeSettings,
     now: dt.datetime,
 ) -> CompareResult:
-    baselines = _baselines(challenger, champion)
+    challenger, baselines = sides.challenger, sides.baselines
     with watch_spark(tables.spark, "compare"):
         evaluations = tables.read(EVALUATIONS).where(F.col("holdout") == holdout)
-        sides = viewer_sums(evaluations, [challenger, *baselines])
-        result = compared(sides, challenger, baselines, holdout, legacy, settings, now)
+        sums = viewer_sums(evaluations, [challenger, *baselines])
+        result = compared(sums, challenger, baselines, holdout, legacy, settings, now)
         of_menu = evaluations.where(F.col("protocol") == MENU)
         metric, least = settings.verdict_metric, settings.least_slice_page_views
         sliced = slice_differences(of_menu, challenger, baselines, metric, least).collect()  # some dozen a baseline
     result = sliced_comparison(result, sliced, metric)
-    return dataclasses.replace(result, simulated=is_simulated(tables.home))
+    return dataclasses.replace(result, simulated=is_simulated(tables.home), legacy=sides.legacy)
 
 
-def stored_comparison(tables: Tables, challenger: str, champion: str | None, holdout: str) -> CompareResult | None:
-    """The stored comparison of a challenger with a champion and every floor on a holdout; None if there is none."""
+def stored_comparison(tables: Tables, sides: Sides, holdout: str) -> CompareResult | None:
+    """The stored comparison of these sides on a holdout; None if there is none."""
     if not tables.exists(COMPARISONS):
         return None
-    same = (F.col("challenger") == challenger) & (F.col("holdout") == holdout)
+    same = (F.col("challenger") == sides.challenger) & (F.col("holdout") == holdout)
     rows = [ComparisonRow(**record.asDict()) for record in tables.read(COMPARISONS).where(same).collect()]  # some dozen
-    wanted = set(_baselines(challenger, champion))
+    wanted = set(sides.baselines)
     for latest in sorted({(row.compared_at, row.comparison_id) for row in rows}, reverse=True):
         own = tuple(row for row in rows if (row.compared_at, row.comparison_id) == latest)
         if {row.baseline for row in own if row.measured == HERE} == wanted:
-            return CompareResult(latest[1], challenger, holdout, own, is_simulated(tables.home))
+            return CompareResult(latest[1], sides.challenger, holdout, own, is_simulated(tables.home), sides.legacy)
     return None
-
-
-def _baselines(challenger: str, champion: str | None) -> list[str]:
-    return [*([champion] if champion not in (None, challenger) else []), *FLOORS]
 
 
 def _store(tables: Tables, result: CompareResult) -> None:

@@ -19,15 +19,11 @@ from pagerec_dbx.stages.demo_home import demo_logs, require_demo
 from pagerec_dbx.stages.import_metarank import import_metarank
 from pagerec_dbx.stages.ingest import ingest
 from pagerec_dbx.stages.join import join
-from pagerec_dbx.stages.judge import (
-    compare_versions,
-    evaluate_version,
-    promote_version,
-    score_version,
-    smoothing_of,
-)
+from pagerec_dbx.stages.judge import evaluate_version, smoothing_of
 from pagerec_dbx.stages.prepare import prepare
+from pagerec_dbx.stages.promote import compare_and_judge, promote_version
 from pagerec_dbx.stages.report import collect_content, write_report
+from pagerec_dbx.stages.score import score_version
 from pagerec_dbx.stages.simulate import simulate
 from pagerec_dbx.stages.train import TrainResult, train
 from pagerec_dbx.workbench import Workbench
@@ -106,7 +102,7 @@ def run_demo(bench: Workbench, log: DemoLog, ranks: int) -> DemoResult:
     with clock.stage("evaluate"):
         evaluate_version(bench, trained.version, truth)
     with clock.stage("compare"):
-        compare_versions(bench, trained.version, legacy=LEGACY, truth=truth)
+        compare_and_judge(bench, trained.version, legacy=LEGACY, truth=truth)
     with clock.stage("promote"):
         decision = promote_version(bench, trained.version)
     with clock.stage("score"):

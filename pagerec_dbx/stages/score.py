@@ -6,12 +6,15 @@ import datetime as dt
 from pyspark.sql import functions as F
 
 from pagerec_dbx.config import parse_time
-from pagerec_dbx.errors import UsageError
+from pagerec_dbx.errors import SettingError, UsageError
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import PAGE_VIEWS, RANKED_MENUS
 from pagerec_dbx.scoring.batch import Loader, ranked_menus
 from pagerec_dbx.stages.conditions import sql_text
+from pagerec_dbx.stages.judge import serving
+from pagerec_dbx.stages.ranker_loader import broadcast_ranker
 from pagerec_dbx.tables import Tables
+from pagerec_dbx.workbench import Workbench
 from pagerec_dbx.workers import worker_errors
 
 Moment = dt.date | dt.datetime
@@ -23,6 +26,30 @@ class ScoreResult:
 
     version: str
     page_views: int
+
+
+def score_version(bench: Workbench, version: str, from_: str | None = None, to: str | None = None) -> ScoreResult:
+    """Rank stored page views with a registered version.
+
+    Args:
+        from_: ISO 8601 time of the first page view; None for no limit.
+        to: ISO 8601 time before which page views are ranked; None for no limit.
+
+    Raises:
+        UsageError: no such time, or an empty range.
+        UnknownVersionError: no such version, or nobody serves.
+    """
+    times = [None if text is None else _moment(name, text) for name, text in (("--from", from_), ("--to", to))]
+    serving(bench)  # the alias may have stayed behind in a crash
+    load = broadcast_ranker(bench.tables, bench.registry, version)
+    return score(bench.tables, load.version, load, *times)
+
+
+def _moment(name: str, text: str) -> dt.datetime:
+    try:
+        return parse_time(name, text)
+    except SettingError as error:
+        raise UsageError(f"{name} is no time", wanted=error.wanted, got=error.got) from error
 
 
 def score(

@@ -19,9 +19,9 @@ from pagerec_dbx.features.preparation import Preparation, latest_preparation
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, read_batches
 from pagerec_dbx.features.vocabulary import KINDS, read_vocabulary
 from pagerec_dbx.home import is_simulated
-from pagerec_dbx.models.names import require_model_name
+from pagerec_dbx.models.names import LEGACY_BINARY, require_model_name
 from pagerec_dbx.progress import say
-from pagerec_dbx.registry.store import Registry
+from pagerec_dbx.registry.store import CHALLENGER, LEGACY, Registry
 from pagerec_dbx.tables import Tables
 
 _PACKAGES = (
@@ -46,7 +46,7 @@ class TrainResult:
 
 
 def train(tables: Tables, registry: Registry, model_name: str, ranks: int, settings: Settings) -> TrainResult:
-    """Train a model on the latest preparation and register it as challenger.
+    """Train a model on the latest preparation and register it as challenger, `legacy_binary` as legacy.
 
     Raises:
         UnknownModelError: no model has that name.
@@ -118,6 +118,7 @@ def _job(registry: Registry, preparation: Preparation, model_name: str, settings
         history_length=preparation.history_length,
         embedding_size=settings.model.embedding_size,
         hidden_sizes=settings.model.hidden_sizes,
+        dropout=settings.model.dropout,
     )
     return TrainingJob(
         config=config,
@@ -144,11 +145,14 @@ def _export(tables: Tables, registry: Registry, job, run_id: str, preparation: P
         "parameters": str(result.parameters),
         "ranks": str(result.ranks),
     }
+    is_legacy = job.config.name == LEGACY_BINARY
+    if is_legacy:
+        tags["role"] = LEGACY
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "ranker")
         trained = save_ranker(model, job.config, vocabularies, folder)
         check = functools.partial(require_equal_scores, trained, validation)
-        return registry.register(run_id, folder, tags, check)
+        return registry.register(run_id, folder, tags, check, alias=LEGACY if is_legacy else CHALLENGER)
 
 
 def require_equal_scores(trained, validation: Snapshot, folder: Path) -> None:

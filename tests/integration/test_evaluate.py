@@ -22,15 +22,15 @@ from pagerec_dbx.errors import (
 from pagerec_dbx.evaluation.baselines import FLOORS, PAGE_ORDER, POPULARITY, RANDOM, popularity_floor, row_counts
 from pagerec_dbx.evaluation.compare import legacy_named
 from pagerec_dbx.evaluation.comparison import LEGACY_IMPORTED
-from pagerec_dbx.evaluation.gate import Facts, judge
+from pagerec_dbx.evaluation.gate import Facts, Grounds, judge, limits_of
 from pagerec_dbx.evaluation.power import measured_spread, needed
 from pagerec_dbx.evaluation.slices import with_slices
 from pagerec_dbx.home import open_home
 from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, PAGE_VIEWS
-from pagerec_dbx.stages.compare import compare, renewed_comparison, stored_comparison
+from pagerec_dbx.stages.compare import Sides, compare, renewed_comparison, stored_comparison
 from pagerec_dbx.stages.evaluate import evaluate
-from pagerec_dbx.stages.judge import holdout_age_days
 from pagerec_dbx.stages.power import power
+from pagerec_dbx.stages.promote import holdout_age_days, newest_page_view
 from pagerec_dbx.tables import Tables, spark_schema
 from tests import judging_world as world
 
@@ -236,7 +236,7 @@ def compared(bench, evaluated, tmp_path_factory):
     tables, preparation, _ = bench
     file = tmp_path_factory.mktemp("legacy") / "legacy.json"
     file.write_text(json.dumps({"training_metrics": world_legacy()}))
-    return compare(tables, "7", "5", preparation.holdout, file, SETTINGS, NOW), file
+    return compare(tables, Sides("7", "5"), preparation.holdout, file, SETTINGS, NOW), file
 
 
 def world_legacy():
@@ -277,12 +277,12 @@ def test_compare_replaces_the_same_comparison_and_keeps_another(bench, compared)
     before = tables.read(COMPARISONS).count()
     assert before == len(result.rows)
     later = NOW + dt.timedelta(hours=1)
-    again = compare(tables, "7", "5", preparation.holdout, file, SETTINGS, later)
+    again = compare(tables, Sides("7", "5"), preparation.holdout, file, SETTINGS, later)
     assert again.comparison_id == result.comparison_id
     assert tables.read(COMPARISONS).count() == before
     for old, new in zip(result.rows, again.rows, strict=True):
         assert (old.difference, old.lower, old.upper) == (new.difference, new.lower, new.upper)
-    other = compare(tables, "7", None, preparation.holdout, None, SETTINGS, NOW)
+    other = compare(tables, Sides("7"), preparation.holdout, None, SETTINGS, NOW)
     assert other.comparison_id != result.comparison_id
     assert tables.read(COMPARISONS).count() == before + len(other.rows)
     rows = json.loads(json.dumps(other.to_json()))["rows"]
@@ -292,9 +292,9 @@ def test_compare_replaces_the_same_comparison_and_keeps_another(bench, compared)
 def test_compare_names_a_version_that_was_not_evaluated(bench, evaluated):
     tables, preparation, _ = bench
     with pytest.raises(ComparisonError, match="8 was not evaluated on holdout .*pagerec evaluate --version 8"):
-        compare(tables, "7", "8", preparation.holdout, None, SETTINGS, NOW)
+        compare(tables, Sides("7", "8"), preparation.holdout, None, SETTINGS, NOW)
     with pytest.raises(ComparisonError, match="7 was not evaluated on holdout another"):
-        compare(tables, "7", None, "another", None, SETTINGS, NOW)
+        compare(tables, Sides("7"), "another", None, SETTINGS, NOW)
 
 
 def test_compare_refuses_sides_with_different_page_views(bench, evaluated):
@@ -302,7 +302,7 @@ def test_compare_refuses_sides_with_different_page_views(bench, evaluated):
     records = tables.read(EVALUATIONS).where("version = '5' AND page_view_id <> 3")
     tables.replace_where(EVALUATIONS, records.withColumn("version", F.lit("6")), "version = '6'")
     with pytest.raises(ComparisonError, match="not measured on the same page views"):
-        compare(tables, "7", "6", preparation.holdout, None, SETTINGS, NOW)
+        compare(tables, Sides("7", "6"), preparation.holdout, None, SETTINGS, NOW)
     tables.replace_where(EVALUATIONS, records.where("false"), "version = '6'")
 
 
@@ -320,9 +320,10 @@ def test_figures_under_the_legacys_names_follow_its_formulas(compared):
 
 def test_a_verdict_is_made_of_the_stored_comparison(compared):
     result, _ = compared
+    grounds = Grounds("5", None, result.holdout, 0, 0, 0, None, limits_of(SETTINGS))
     verdict = judge(
         result,
-        Facts(result.holdout, "5", rank_latency_ms=3.0, signature_unchanged=True, holdout_age_days=0.0),
+        Facts(grounds, rank_latency_ms=3.0, signature_unchanged=True, holdout_age_days=0.0),
         SETTINGS,
     )
     assert not verdict.promote  # nobody is better on four page views
@@ -337,10 +338,11 @@ def test_a_stored_comparison_is_renewed_when_its_evaluations_or_settings_have_ch
     result, _ = compared
     later = NOW + dt.timedelta(days=1)
     before = tables.version(COMPARISONS)
-    assert renewed_comparison(tables, result, "5", SETTINGS, later) is result  # the control: nothing has changed
+    unchanged = renewed_comparison(tables, result, Sides("7", "5"), SETTINGS, later)
+    assert unchanged is result  # the control
     assert tables.version(COMPARISONS) == before
 
-    other = renewed_comparison(tables, result, "5", dataclasses.replace(SETTINGS, seed=99), later)
+    other = renewed_comparison(tables, result, Sides("7", "5"), dataclasses.replace(SETTINGS, seed=99), later)
     assert other.comparison_id == result.comparison_id and len(other.rows) == len(result.rows)
     assert any(new.lower != old.lower for new, old in zip(other.rows, result.rows, strict=True))
     assert {row.compared_at for row in other.rows} == {later}
@@ -348,26 +350,26 @@ def test_a_stored_comparison_is_renewed_when_its_evaluations_or_settings_have_ch
     kept = tables.read(EVALUATIONS).where("version = '7'").select(*EVALUATIONS.column_names).collect()
     records = tables.spark.createDataFrame(kept, spark_schema(EVALUATIONS))
     tables.replace_where(EVALUATIONS, records.withColumn("ndcg", F.col("ndcg") / 2), "version = '7'")
-    halved = renewed_comparison(tables, result, "5", SETTINGS, later)
+    halved = renewed_comparison(tables, result, Sides("7", "5"), SETTINGS, later)
     tables.replace_where(EVALUATIONS, records, "version = '7'")
     for baseline in (POPULARITY, LEGACY_IMPORTED):
         old, new = (row_of(one, baseline, metric="ndcg") for one in (result, halved))
         assert new.value_challenger == pytest.approx(old.value_challenger / 2)
         assert new.value_baseline == old.value_baseline
-    stored = stored_comparison(tables, "7", "5", preparation.holdout)
+    stored = stored_comparison(tables, Sides("7", "5"), preparation.holdout)
     assert row_of(stored, POPULARITY, metric="ndcg").value_challenger == pytest.approx(
         row_of(halved, POPULARITY, metric="ndcg").value_challenger
     )
-    assert renewed_comparison(tables, stored, "5", SETTINGS, later) is not stored
+    assert renewed_comparison(tables, stored, Sides("7", "5"), SETTINGS, later) is not stored
 
 
 def test_a_comparison_without_a_legacy_file_keeps_the_imported_figures(bench, compared):
     tables, preparation, _ = bench
     result, _ = compared
-    again = compare(tables, "7", "5", preparation.holdout, None, SETTINGS, NOW + dt.timedelta(days=2))
+    again = compare(tables, Sides("7", "5"), preparation.holdout, None, SETTINGS, NOW + dt.timedelta(days=2))
     imported = [row for row in again.rows if row.baseline == LEGACY_IMPORTED]
     assert imported and len(again.rows) == len(result.rows)
-    kept = stored_comparison(tables, "7", "5", preparation.holdout)
+    kept = stored_comparison(tables, Sides("7", "5"), preparation.holdout)
     assert {row.baseline for row in kept.rows} == {row.baseline for row in result.rows}
 
 
@@ -381,9 +383,9 @@ def test_a_holdout_s_age_counts_to_the_newest_page_view_in_the_home(bench):
     }  # fmt: skip
     record = tuple(values.get(name) for name in PAGE_VIEWS.column_names)
     tables.replace(PAGE_VIEWS, tables.spark.createDataFrame([record], spark_schema(PAGE_VIEWS)))
-    assert holdout_age_days(tables, preparation) == pytest.approx(2.25)
+    assert holdout_age_days(tables, preparation, newest_page_view(tables)) == pytest.approx(2.25)
     tables.replace(PAGE_VIEWS, tables.read(PAGE_VIEWS).where("false"))
-    assert math.isnan(holdout_age_days(tables, preparation))  # which no limit allows
+    assert math.isnan(holdout_age_days(tables, preparation, newest_page_view(tables)))  # which no limit allows
 
 
 # --- slices -----------------------------------------------------------------------------------------------------------
@@ -423,10 +425,10 @@ def test_slices_are_compared_like_the_whole_by_the_spread_between_viewers(bench,
 def test_slices_too_small_to_compare_are_left_out(bench, compared):
     tables, preparation, _ = bench
     more = dataclasses.replace(SETTINGS, least_slice_page_views=4)
-    result = compare(tables, "7", "5", preparation.holdout, None, more, NOW)
+    result = compare(tables, Sides("7", "5"), preparation.holdout, None, more, NOW)
     columns = {row.slice.partition(":")[0] for row in result.rows if row.slice != "all"}
     assert columns == {"menu size", "history", "hour", "device", "location"}
-    compare(tables, "7", "5", preparation.holdout, None, SETTINGS, NOW)  # as the other tests know it
+    compare(tables, Sides("7", "5"), preparation.holdout, None, SETTINGS, NOW)  # as the other tests know it
 
 
 def test_any_column_can_be_sliced_by_but_not_one_that_names_the_page_view(bench):

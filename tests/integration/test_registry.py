@@ -4,13 +4,17 @@ import dataclasses
 import datetime as dt
 import shutil
 import sqlite3
+import threading
+import types
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from mlflow.exceptions import MlflowException
 
 from pagerec_dbx import promotions
 from pagerec_dbx.errors import RegistryError, UnknownVersionError
-from pagerec_dbx.evaluation.gate import Verdict
+from pagerec_dbx.evaluation.gate import Grounds, Verdict
+from pagerec_dbx.evaluation.verdicts import store_verdict, stored_verdict
 from pagerec_dbx.home import Home, open_home
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.config import ModelConfig
@@ -18,6 +22,7 @@ from pagerec_dbx.models.export import load_ranker, save_ranker
 from pagerec_dbx.promotions import Decision, Serving
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.schemas import PROMOTIONS
+from pagerec_dbx.stages.judge import serving
 
 NOW = dt.datetime(2024, 1, 3, tzinfo=dt.UTC)
 CONFIG = ModelConfig("two_tower_softmax", title_count=4, row_count=4, embedding_size=2, hidden_sizes=(2,))
@@ -52,9 +57,19 @@ def registry(home, three_versions):
     return Registry(home)
 
 
+GROUNDS = Grounds(None, None, "h1", 1, 1, 1, None, "{}")
+
+
 def verdict(version, champion, promote=True):
     word = "Passed" if promote else "Failed"
-    return Verdict(version, promote, (f"{word}: by hand.",), "c1", "h1", "ndcg", champion)
+    grounds = dataclasses.replace(GROUNDS, champion=champion)
+    return Verdict(version, promote, (f"{word}: by hand.",), "c1", "ndcg", grounds)
+
+
+def promote(registry, tables, version, champion, allowed=True):
+    """Store a verdict that was made while a version served, and do what it says."""
+    store_verdict(tables, verdict(version, champion, allowed), NOW)
+    return registry.promote(tables, version, lambda: GROUNDS, NOW)
 
 
 def aliases(registry):
@@ -70,9 +85,9 @@ def aliases(registry):
 
 def test_promotions_and_rollback_move_the_aliases(registry, tables):
     assert aliases(registry) == {"challenger": "3"}
-    assert registry.promote(tables, verdict("1", champion=None), NOW).promoted
+    assert promote(registry, tables, "1", None).promoted
     assert aliases(registry) == {"challenger": "3", "champion": "1"}
-    assert registry.promote(tables, verdict("2", champion="1"), NOW).promoted
+    assert promote(registry, tables, "2", "1").promoted
     assert aliases(registry) == {"challenger": "3", "champion": "2", "previous": "1"}
     assert registry.version("2").tags["verdict"] == "promote"
     rolled_back = registry.rollback(tables, NOW)
@@ -82,8 +97,8 @@ def test_promotions_and_rollback_move_the_aliases(registry, tables):
 
 
 def test_a_refusal_is_recorded_and_changes_nobody(registry, tables):
-    registry.promote(tables, verdict("1", champion=None), NOW)
-    refused = registry.promote(tables, verdict("2", champion="1", promote=False), NOW)
+    promote(registry, tables, "1", None)
+    refused = promote(registry, tables, "2", "1", allowed=False)
     assert not refused.promoted
     assert promotions.serving(tables) == Serving("1", None, 2)
     assert aliases(registry) == {"challenger": "3", "champion": "1"}
@@ -92,30 +107,98 @@ def test_a_refusal_is_recorded_and_changes_nobody(registry, tables):
 
 
 def test_promoting_the_champion_again_writes_and_tags_nothing(registry, tables):
-    registry.promote(tables, verdict("1", champion=None), NOW)
+    promote(registry, tables, "1", None)
     before = tables.version(PROMOTIONS), registry.version("1").tags
-    again = registry.promote(tables, verdict("1", champion="1", promote=False), NOW)
+    again = promote(registry, tables, "1", "1", allowed=False)
     assert not again.promoted
     assert (tables.version(PROMOTIONS), registry.version("1").tags) == before
     assert before[1]["verdict"] == "promote"
-    registry.promote(tables, verdict("2", champion="1", promote=False), NOW)  # the control: another one is recorded
+    promote(registry, tables, "2", "1", allowed=False)  # the control: another one is recorded
     assert tables.version(PROMOTIONS) > before[0]
 
 
-def test_only_a_verdict_promotes(registry, tables):
-    with pytest.raises(RegistryError, match="only a verdict can promote: wanted Verdict, got dict"):
-        registry.promote(tables, dataclasses.asdict(verdict("1", champion=None)), NOW)
+def test_only_a_stored_verdict_promotes(registry, tables):
+    with pytest.raises(RegistryError, match="there is no verdict on version 1, and only a verdict can promote"):
+        registry.promote(tables, "1", lambda: GROUNDS, NOW)
     assert not tables.exists(PROMOTIONS)
     with pytest.raises(UnknownVersionError, match="no model version `9`"):
-        registry.promote(tables, verdict("9", champion=None), NOW)
+        promote(registry, tables, "9", None)
     assert not tables.exists(PROMOTIONS)
+    store_verdict(tables, verdict("1", None), NOW)
+    assert stored_verdict(tables, "1") == verdict("1", None)
+    assert stored_verdict(tables, "2") is None
+    assert registry.promote(tables, "1", lambda: GROUNDS, NOW).promoted  # the control
+
+
+def test_a_later_verdict_on_the_same_version_takes_the_place_of_the_first(registry, tables):
+    store_verdict(tables, verdict("1", None), NOW)
+    assert not promote(registry, tables, "1", None, allowed=False).promoted
+    assert promotions.serving(tables) == Serving(None, None, 1)
 
 
 def test_a_verdict_against_another_champion_is_void(registry, tables):
-    registry.promote(tables, verdict("1", champion=None), NOW)
-    with pytest.raises(RegistryError, match="verdict on version 2 is void: it compared with champion None"):
-        registry.promote(tables, verdict("2", champion=None), NOW)
+    promote(registry, tables, "1", None)
+    with pytest.raises(RegistryError, match="verdict on version 2 is void: champion was None and is 1"):
+        promote(registry, tables, "2", None)
     assert promotions.serving(tables) == Serving("1", None, 1)
+
+
+def test_a_verdict_is_void_when_the_holdout_changes_between_judging_and_writing(registry, tables):
+    store_verdict(tables, verdict("1", None), NOW)
+    with pytest.raises(RegistryError, match="void: holdout was h1 and is h2"):
+        registry.promote(tables, "1", lambda: dataclasses.replace(GROUNDS, holdout="h2"), NOW)
+    assert not tables.exists(PROMOTIONS)
+
+
+def test_of_two_promotions_at_once_one_wins(registry, tables, monkeypatch):
+    """Both read the table before either writes; the merge decides, and the aliases follow it."""
+    for version in ("1", "2"):
+        store_verdict(tables, verdict(version, None), NOW)
+    both_have_read = threading.Barrier(2, timeout=120)
+    really_decide = promotions.decide
+
+    def decide(*arguments):
+        both_have_read.wait()
+        really_decide(*arguments)
+
+    monkeypatch.setattr(promotions, "decide", decide)
+
+    def try_to(version):
+        try:
+            return registry.promote(tables, version, lambda: GROUNDS, NOW)
+        except RegistryError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(try_to, ("1", "2"))
+    won, lost = (first, second) if isinstance(first, Decision) else (second, first)
+    assert won.promoted and "another decision" in str(lost)
+    assert promotions.serving(tables) == Serving(won.version, None, 1)
+    assert aliases(registry)["champion"] == won.version
+
+
+def test_a_crash_between_the_decision_and_the_aliases_is_mended_at_the_next_call(registry, tables, monkeypatch):
+    promote(registry, tables, "1", None)
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, "follow", die)
+        with pytest.raises(KeyboardInterrupt):
+            promote(registry, tables, "2", "1")
+    assert aliases(registry)["champion"] == "1"  # the control: left behind
+    assert serving(types.SimpleNamespace(tables=tables, registry=registry)) == "2"
+    assert aliases(registry) == {"challenger": "3", "champion": "2", "previous": "1"}
+
+
+def test_rollback_twice_is_as_if_nothing_had_happened(registry, tables):
+    promote(registry, tables, "1", None)
+    promote(registry, tables, "2", "1")
+    assert registry.rollback(tables, NOW).version == "1"
+    assert registry.rollback(tables, NOW).version == "2"
+    assert aliases(registry) == {"challenger": "3", "champion": "2", "previous": "1"}
+    assert promotions.serving(tables) == Serving("2", "1", 4)
 
 
 def test_of_two_decisions_on_the_same_state_one_is_refused(tables):
@@ -131,8 +214,8 @@ def test_of_two_decisions_on_the_same_state_one_is_refused(tables):
 
 
 def test_follow_mends_aliases_that_were_lost(registry, tables):
-    registry.promote(tables, verdict("1", champion=None), NOW)
-    registry.promote(tables, verdict("2", champion="1"), NOW)
+    promote(registry, tables, "1", None)
+    promote(registry, tables, "2", "1")
     client = registry._client()
     client.delete_registered_model_alias(registry.model_name, "champion")
     client.set_registered_model_alias(registry.model_name, "previous", "3")
@@ -142,7 +225,7 @@ def test_follow_mends_aliases_that_were_lost(registry, tables):
 
 
 def test_rollback_needs_a_previous_champion(registry, tables):
-    registry.promote(tables, verdict("1", champion=None), NOW)
+    promote(registry, tables, "1", None)
     with pytest.raises(RegistryError, match="no previous champion to go back to"):
         registry.rollback(tables, NOW)
 

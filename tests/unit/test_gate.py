@@ -10,12 +10,18 @@ from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.errors import ComparisonError
 from pagerec_dbx.evaluation.baselines import FLOORS, PAGE_ORDER, POPULARITY, RANDOM
 from pagerec_dbx.evaluation.comparison import ELSEWHERE, HERE, LEGACY_IMPORTED, CompareResult, ComparisonRow
-from pagerec_dbx.evaluation.gate import Facts, Verdict, judge
+from pagerec_dbx.evaluation.gate import Facts, Grounds, Verdict, judge, limits_of
 from pagerec_dbx.evaluation.protocols import METRICS
 
 NOW = dt.datetime(2024, 1, 3, tzinfo=dt.UTC)
 SETTINGS = JudgeSettings(minimum_gain=0.002, max_rank_latency_ms=50.0)
-FACTS = Facts(holdout="h1", champion="5", rank_latency_ms=4.2, signature_unchanged=True, holdout_age_days=1.5)
+GROUNDS = Grounds("5", None, "h1", 3, 4, 5, 1_704_300_000_000_000, limits_of(SETTINGS))
+FACTS = Facts(GROUNDS, rank_latency_ms=4.2, signature_unchanged=True, holdout_age_days=1.5)
+
+
+def serving(champion, **other):
+    """The facts where that version serves."""
+    return dataclasses.replace(FACTS, grounds=dataclasses.replace(GROUNDS, champion=champion, **other))
 
 
 def row(baseline, lower=0.01, **other):
@@ -42,7 +48,7 @@ def failed(verdict):
 
 def test_verdict_promotes_when_every_limit_is_met():
     verdict = judge(comparison(), FACTS, SETTINGS)
-    assert verdict == Verdict("7", True, verdict.reasons, "c1", "h1", "ndcg", "5")
+    assert verdict == Verdict("7", True, verdict.reasons, "c1", "ndcg", GROUNDS)
     assert len(verdict.reasons) == 10 and failed(verdict) == []
     assert (
         "Passed: ndcg gains +0.0200 over champion 5; the lower end of its 95 % interval, +0.0100, lies above the "
@@ -57,12 +63,12 @@ def test_verdict_promotes_when_every_limit_is_met():
         ({RANDOM: 0.0}, {}, "floor:random is not beaten"),
         ({PAGE_ORDER: -0.001}, {}, "floor:page_order is not beaten"),
         ({POPULARITY: 0.0}, {}, "floor:popularity is not beaten"),
-        ({}, {"rank_latency_ms": 50.1}, "one page is ranked in 50.1 ms, not within the limit of 50 ms"),
+        ({}, {"rank_latency_ms": 50.1}, "99 % of pages are ranked in 50.1 ms or less, not within the limit of 50 ms"),
         ({}, {"rank_latency_ms": math.nan}, "not within the limit"),
         ({}, {"signature_unchanged": False}, "signature changed and the change was not declared"),
         ({}, {"holdout_age_days": 7.1}, "ends 7.1 days before the newest page view, not within the limit of 7 days"),
         ({}, {"holdout_age_days": math.nan}, "not within the limit"),
-        ({}, {"holdout": "h2"}, "compared on h1, but the current holdout is h2"),
+        ({}, {"grounds": dataclasses.replace(GROUNDS, holdout="h2")}, "compared on h1, but the current holdout is h2"),
     ],
     ids=[
         "gain",
@@ -82,6 +88,41 @@ def test_each_limit_alone_refuses(changed, facts, reason):
     assert not verdict.promote
     (only,) = failed(verdict)
     assert reason in only
+
+
+def test_where_nobody_serves_the_retrained_legacy_must_be_beaten_too():
+    facts = serving(None, legacy="3")
+    better = judge(comparison(row("3")), facts, SETTINGS)
+    assert better.promote
+    assert any("over the retrained legacy, version 3, as no champion serves" in reason for reason in better.reasons)
+    verdict = judge(comparison(row("3", 0.002)), facts, SETTINGS)
+    (only,) = failed(verdict)
+    assert "over the retrained legacy, version 3" in only
+    assert judge(comparison(row("3", 0.002)), serving("5", legacy="3"), SETTINGS).promote  # the champion decides
+    assert judge(comparison(), serving(None, legacy="7"), SETTINGS).promote  # nobody is held against itself
+    with pytest.raises(ComparisonError, match="against 3"):
+        judge(comparison(), facts, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"champion": None}, "champion was 5 and is None"),
+        ({"legacy": "3"}, "legacy was None and is 3"),
+        ({"holdout": "h2"}, "holdout was h1 and is h2"),
+        ({"labelled_version": 9}, "labelled version was 3 and is 9"),
+        ({"examples_version": 9}, "examples version was 4 and is 9"),
+        ({"evaluations_version": 9}, "evaluations version was 5 and is 9"),
+        ({"newest_page_view": None}, "newest page view was 1704300000000000 and is None"),
+        (
+            {"limits": limits_of(dataclasses.replace(SETTINGS, minimum_gain=0.01))},
+            "setting minimum_gain was 0.002 and is 0.01",
+        ),
+    ],
+)
+def test_each_change_of_the_grounds_is_told(changed, told):
+    assert GROUNDS.changes(dataclasses.replace(GROUNDS, **changed)) == (told,)
+    assert GROUNDS.changes(dataclasses.replace(GROUNDS)) == ()  # the control
 
 
 def slice_row(name, difference, error, baseline="5"):
@@ -119,7 +160,7 @@ def test_guarded_slices_are_judged_together_and_only_against_who_decides():
 
 def test_few_effective_viewers_are_an_alarm_that_refuses_nothing():
     few = comparison(row("4", effective_viewers=99.6))
-    verdict = judge(few, dataclasses.replace(FACTS, champion="4"), SETTINGS)
+    verdict = judge(few, serving("4"), SETTINGS)
     assert verdict.promote
     assert (
         "Alarm: the page views say as much as those of 100 viewers of equal activity, fewer than 100: intervals over "
@@ -136,12 +177,12 @@ def test_a_declared_change_of_the_signature_is_allowed():
 
 
 def test_the_champion_is_not_promoted_again():
-    verdict = judge(comparison(), dataclasses.replace(FACTS, champion="7"), SETTINGS)
+    verdict = judge(comparison(), serving("7"), SETTINGS)
     assert failed(verdict) == ["Failed: version 7 is the champion already."]
 
 
 def test_without_a_champion_popularity_must_be_beaten_by_the_minimum_gain():
-    nobody = dataclasses.replace(FACTS, champion=None)
+    nobody = serving(None)
     assert judge(comparison(), nobody, SETTINGS).promote
     verdict = judge(comparison(**{POPULARITY: 0.002}), nobody, SETTINGS)  # beaten, but not by enough
     assert not verdict.promote
@@ -162,12 +203,12 @@ def test_imported_figures_are_never_judged_by():
     assert judge(comparison(imported), FACTS, SETTINGS).promote
     posing = comparison(row("4", 0.5, measured=ELSEWHERE))  # measured elsewhere, whatever it calls itself
     with pytest.raises(ComparisonError, match="does not hold version 7 against 4"):
-        judge(posing, dataclasses.replace(FACTS, champion="4"), SETTINGS)
+        judge(posing, serving("4"), SETTINGS)
 
 
 def test_a_comparison_without_the_champion_or_a_floor_is_no_ground_for_a_verdict():
     with pytest.raises(ComparisonError, match="against 6.*Run `pagerec compare --challenger 7` again"):
-        judge(comparison(), dataclasses.replace(FACTS, champion="6"), SETTINGS)
+        judge(comparison(), serving("6"), SETTINGS)
     rows = tuple(row for row in comparison().rows if row.baseline != RANDOM)
     with pytest.raises(ComparisonError, match="against floor:random"):
         judge(CompareResult("c1", "7", "h1", rows), FACTS, SETTINGS)

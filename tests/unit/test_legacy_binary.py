@@ -1,0 +1,110 @@
+"""The legacy's architecture: its size, its pairs, its negatives, worked out by hand."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pagerec_dbx.config import load_settings
+from pagerec_dbx.models.build import build, parameter_count
+from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.losses import drawn_rows
+from pagerec_dbx.models.names import MODEL_SETTINGS
+
+SMALL = ModelConfig("legacy_binary", title_count=7, row_count=5, embedding_size=4, hidden_sizes=(8, 6), dropout=0.2)
+
+
+def a_record(**fields):
+    record = {
+        "history": [[2, 3, 0]],
+        "history_age": [[5, 4, 0]],
+        "menu": [[2, 3, 4, 0]],
+        "clicked": [[0, 1, 0, 0]],
+        "hour": [9],
+        "weekday": [0],
+        "device": [1],
+        "location": [1],
+    }
+    return {name: tf.constant(value, tf.int32) for name, value in {**record, **fields}.items()}
+
+
+def test_the_study_s_vocabularies_give_the_parameters_of_the_architecture():
+    # history 10,000 x 100 = 1,000,000; rows 475 x 100 = 47,500; dense 200 x 128 + 128 = 25,728, 128 x 64 + 64 = 8,256,
+    # 64 + 1 = 65; together 1,081,549
+    model = load_settings(designed=MODEL_SETTINGS["legacy_binary"]).model
+    config = ModelConfig(
+        "legacy_binary", 10_000, 475, embedding_size=model.embedding_size, hidden_sizes=model.hidden_sizes
+    )
+    assert parameter_count(build(config, seed=1)) == 1_000_000 + 47_500 + 25_728 + 8_256 + 65 == 1_081_549
+
+
+def test_what_the_model_was_designed_with_gives_way_to_what_is_set():
+    designed = MODEL_SETTINGS["legacy_binary"]
+    settings = load_settings(overrides=["epochs=3"], designed=designed)
+    assert (settings.train.epochs, settings.model.dropout, settings.model.embedding_size) == (3, 0.2, 100)
+    assert load_settings(designed=designed).train.epochs == 40
+    assert load_settings().model.dropout == 0.0  # the control: nobody else's
+
+
+def test_a_row_s_score_depends_on_no_other_row_of_the_menu():
+    model = build(SMALL, seed=3)
+    together = model.menu_scores(a_record(menu=[[4, 2, 99, 0]])).numpy()[0]
+    alone = [float(model.menu_scores(a_record(menu=[[row]]))[0, 0]) for row in (4, 2, 1)]  # 99 is unknown: 1
+    np.testing.assert_allclose(together[:3], alone, atol=1e-6)
+    everything = model.vocabulary_scores(a_record()).numpy()[0]
+    np.testing.assert_allclose(everything[[4, 2, 1, 0]], together, atol=1e-6)
+
+
+def test_the_loss_is_the_mean_over_clicked_and_drawn_rows():
+    # rows 2 and 3 are clicked, so that 4 is the only row left to be drawn, for each of the two clicks
+    model = build(SMALL, seed=3)
+    record = a_record(clicked=[[1, 1, 0, 0]])
+    scores = model.menu_scores(record).numpy()[0]
+    clicked = np.log1p(np.exp(-scores[:2]))  # -log sigmoid
+    drawn = np.log1p(np.exp(scores[2]))  # -log(1 - sigmoid)
+    wanted = (clicked.sum() + 2 * drawn) / 4
+    assert float(model.compute_loss(record)) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_without_a_row_to_draw_only_the_clicks_count():
+    model = build(SMALL, seed=3)
+    record = a_record(clicked=[[1, 1, 1, 0]])
+    clicked = np.log1p(np.exp(-model.menu_scores(record).numpy()[0, :3]))
+    # Keras divides by the pairs, the three of weight 0 included
+    assert float(model.compute_loss(record)) == pytest.approx(clicked.sum() / 6, abs=1e-6)
+
+
+def test_drawn_rows_are_those_not_clicked_and_alike_likely():
+    taken = tf.constant([[3, 0, 5]] * 6_000)
+    drawn = drawn_rows(taken, 8, seed=(1, 2)).numpy()
+    counts = np.bincount(drawn, minlength=8)
+    assert set(np.flatnonzero(counts)) == {2, 4, 6, 7}
+    # each of four has the chance 1/4: 1,500 of 6,000, standard deviation sqrt(6,000 * 1/4 * 3/4) = 33.5
+    assert np.abs(counts[[2, 4, 6, 7]] - 1_500).max() < 5 * 33.5
+    np.testing.assert_array_equal(drawn, drawn_rows(taken, 8, seed=(1, 2)))
+    assert not np.array_equal(drawn, drawn_rows(taken, 8, seed=None))
+    assert int(drawn_rows(tf.constant([[2, 3]]), 4, seed=None)[0]) == 0  # none is left
+
+
+def test_dropout_is_for_training_alone():
+    model = build(SMALL, seed=3)
+    record = a_record(clicked=[[1, 1, 0, 0]])
+    measured = {float(model.compute_loss(record)) for _ in range(3)}
+    trained = {float(model.compute_loss(record, training=True)) for _ in range(5)}
+    assert len(measured) == 1 and len(trained) > 1
+
+
+def test_it_learns_who_clicks_what():
+    model = build(SMALL, seed=3)
+    # histories of title 2 click row 2, those of title 3 click row 3
+    record = a_record(
+        history=[[2, 0, 0], [3, 0, 0]], history_age=[[0] * 3] * 2, menu=[[2, 3, 4]] * 2,
+        clicked=[[1, 0, 0], [0, 1, 0]], **{name: [1, 1] for name in ("hour", "weekday", "device", "location")},
+    )  # fmt: skip
+    optimizer = tf.keras.optimizers.legacy.Adam(0.05)
+    for _ in range(150):
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(record, training=True)
+        optimizer.apply_gradients(
+            zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True)
+        )
+    assert model.menu_scores(record).numpy().argmax(axis=1).tolist() == [0, 1]
