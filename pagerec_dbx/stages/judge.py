@@ -26,6 +26,7 @@ from pagerec_dbx.models.export import Ranker
 from pagerec_dbx.pipelines.order import OrderKey
 from pagerec_dbx.progress import say
 from pagerec_dbx.schemas import EVALUATIONS, PAGE_VIEWS
+from pagerec_dbx.stages.calibrate import calibration_of
 from pagerec_dbx.stages.compare import compare, renewed_comparison, stored_comparison
 from pagerec_dbx.stages.evaluate import EvaluateResult, evaluate
 from pagerec_dbx.stages.power import PowerResult, power
@@ -57,7 +58,9 @@ class PromoteResult:
         return "\n".join([head, *(f"  {reason}" for reason in self.reasons)])
 
 
-def evaluate_version(bench: Workbench, version: str, truth: Path | None = None) -> EvaluateResult:
+def evaluate_version(
+    bench: Workbench, version: str, truth: Path | None = None, legacy_batch_size: int | None = None
+) -> EvaluateResult:
     """Measure a registered version on the holdout of the latest preparation; its figures go to its run too."""
     known = bench.registry.version(version)
     preparation = latest_preparation(bench.tables)
@@ -69,6 +72,7 @@ def evaluate_version(bench: Workbench, version: str, truth: Path | None = None) 
         OrderKey.from_json(json.loads(known.tags["trained_until"])),
         bench.settings.judge,
         truth,
+        legacy_batch_size,
     )
     bench.registry.log_metrics(known.version, _figures(result))
     bench.registry.tag_model(f"{SMOOTHING}.{preparation.holdout}", _wanted_beside(bench))
@@ -172,6 +176,7 @@ def judge_version(bench: Workbench, version: str) -> Verdict:
     preparation = latest_preparation(bench.tables)
     comparison = _comparison_of_now(bench, registry.resolve(version), champion, preparation.holdout)
     ranker = registry.load(comparison.challenger)
+    calibration = calibration_of(bench.tables, preparation.holdout, comparison.challenger)
     facts = Facts(
         holdout=preparation.holdout,
         champion=champion,
@@ -179,6 +184,8 @@ def judge_version(bench: Workbench, version: str) -> Verdict:
         signature_unchanged=champion is None
         or registry.signature(champion) == registry.signature(comparison.challenger),
         holdout_age_days=holdout_age_days(bench.tables, preparation),
+        calibration_error=calibration.error,
+        calibrated_pairs=calibration.count,
     )
     return judge(comparison, facts, bench.settings.judge)
 

@@ -259,7 +259,7 @@ def test_expected_metrics_are_the_mean_of_the_observed_ones():
     scores, _, mask = random_lists(seed=7, lists=50)
     probabilities = np.where(mask, np.random.default_rng(8).random(scores.shape), 0.0)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    observed = {"ndcg": 0.0, "ndcg_at_10": 0.0, "reciprocal_rank": 0.0, "hit_at_1": 0.0}
+    observed = dict.fromkeys(("ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1", "hit_at_5"), 0.0)
     for row in range(scores.shape[1]):  # a click on each row in turn
         clicked = np.zeros(scores.shape)
         clicked[:, row] = mask[:, row]
@@ -268,6 +268,7 @@ def test_expected_metrics_are_the_mean_of_the_observed_ones():
             "ndcg_at_10": metrics.ndcg(scores, clicked, mask, k=10),
             "reciprocal_rank": metrics.reciprocal_rank(scores, clicked, mask),
             "hit_at_1": metrics.hit(scores, clicked, mask, k=1),
+            "hit_at_5": metrics.hit(scores, clicked, mask, k=5),
         }
         observed = {name: observed[name] + probabilities[:, row] * np.nan_to_num(one_click[name]) for name in observed}
     expected = metrics.expected_metrics(scores, probabilities, mask)
