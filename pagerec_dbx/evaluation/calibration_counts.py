@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from pagerec_dbx.evaluation.calibration import BINS, Groups, Reliability, bin_ends, binned
 
 ARRAYS = PROBABILITIES, TARGETS = ("probabilities", "targets")
+_FINER = (8, 0)  # how many of the last bits the second and the third count leave out
 _SUMS = ("pairs", "probability", "target")
 _SCHEMA = "bits bigint, pairs bigint, probability double, target double"
 
@@ -28,7 +29,7 @@ def counted_reliability(pages: DataFrame, bins: int = BINS) -> Reliability:
     """
     known = pages.where(F.col(PROBABILITIES).isNotNull()).select(*ARRAYS)
     counted = _count(known, 16, None)
-    for shift in (8, 0):
+    for shift in _FINER:
         ends = bin_ends(int(counted[:, 1].sum()), bins)
         edges = np.concatenate([ends[:-1], ends[1:] - 1])  # the first and the last pair of each bin
         edges = edges[(edges >= 0) & (edges < ends[-1])]
