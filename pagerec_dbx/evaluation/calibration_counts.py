@@ -1,8 +1,8 @@
 """The same reliability curve of a large holdout, counted where it lies: some ten thousand sums reach the driver.
 
 The bits of a float of 0 or more, read as a whole number, are in the order of the floats. So pairs are first counted by
-the upper 16 bits of their probability; only the few groups in which a bin begins or ends are then counted by 8 more
-bits, and by the last 8, after which they hold pairs of one probability each. The curve is the referee's.
+the bits of their probability but for the last 12; only the few groups in which a bin begins or ends are then counted by
+all bits, after which they hold pairs of one probability each. The curve is the referee's.
 """
 
 import functools
@@ -16,7 +16,8 @@ from pyspark.sql import functions as F
 from pagerec_dbx.evaluation.calibration import BINS, Groups, Reliability, bin_ends, binned
 
 ARRAYS = PROBABILITIES, TARGETS = ("probabilities", "targets")
-_FINER = (8, 0)  # how many of the last bits the second and the third count leave out
+_COARSE = 12  # the last bits that the first count leaves out; the second count knows them
+_ALL = 31  # the bits of a float of 0 or more
 _SUMS = ("pairs", "probability", "target")
 _SCHEMA = "bits bigint, pairs bigint, probability double, target double"
 
@@ -28,16 +29,18 @@ def counted_reliability(pages: DataFrame, bins: int = BINS) -> Reliability:
         pages: `probabilities` and `targets`, array<float> of one length, in [0, 1]; page views without are left out.
     """
     known = pages.where(F.col(PROBABILITIES).isNotNull()).select(*ARRAYS)
-    counted = _count(known, 16, None)
-    for shift in _FINER:
-        ends = bin_ends(int(counted[:, 1].sum()), bins)
-        edges = np.concatenate([ends[:-1], ends[1:] - 1])  # the first and the last pair of each bin
-        edges = edges[(edges >= 0) & (edges < ends[-1])]
-        split = np.unique(_groups(counted).holding(edges))
-        finer = _count(known, shift, counted[split, 0].astype(np.int64) >> (shift + 8))
-        counted = np.concatenate([np.delete(counted, split, axis=0), finer])
-        counted = counted[np.argsort(counted[:, 0])]
-    return binned(_groups(counted), bins)
+    coarse = _count(known, np.array([0]), _ALL, _COARSE)
+    split = _with_an_end(coarse, bins)
+    fine = _count(known, coarse[split, 0].astype(np.int64) >> _COARSE, _COARSE, 0)
+    counted = np.concatenate([np.delete(coarse, split, axis=0), fine])
+    return binned(_groups(counted[np.argsort(counted[:, 0])]), bins)
+
+
+def _with_an_end(counted: np.ndarray, bins: int) -> np.ndarray:
+    """Which groups hold the first or the last pair of a bin; 30 at most."""
+    ends = bin_ends(int(counted[:, 1].sum()), bins)
+    full = ends[:-1] < ends[1:]
+    return np.unique(_groups(counted).holding(np.concatenate([ends[:-1][full], ends[1:][full] - 1])))
 
 
 def _groups(counted: np.ndarray) -> Groups:
@@ -46,34 +49,37 @@ def _groups(counted: np.ndarray) -> Groups:
     return Groups(first, pairs.astype(np.int64), probability, target)
 
 
-def _count(known: DataFrame, shift: int, within: np.ndarray | None) -> np.ndarray:
-    """[groups, 4] bits, pairs, probability, target, by bits.
+def _count(known: DataFrame, parents: np.ndarray, parent_bits: int, bits: int) -> np.ndarray:
+    """[groups, 4] bits, pairs, probability, target of the pairs in some groups, by finer groups, in rising order.
 
     Args:
-        shift: how many of the last bits are left out of account.
-        within: the groups to count, by their bits without `shift` + 8; None for all.
+        parents: the groups whose pairs are counted: the bits without the last `parent_bits`, in rising order.
+        bits: how many of the last bits the finer groups leave out.
     """
-    step = functools.partial(_sums_of_batches, shift=shift, within=within)
+    step = functools.partial(_sums_of_batches, parents=parents, parent_bits=parent_bits, bits=bits)
     sums = known.mapInArrow(step, _SCHEMA).groupBy("bits").agg(*(F.sum(name).alias(name) for name in _SUMS))
-    records = sums.orderBy("bits").collect()  # 16,257 at most, and 30 times 256 in a finer count
-    return np.array([tuple(record) for record in records], dtype=np.float64).reshape(-1, 4)
+    records = sums.orderBy("bits").collect()
+    return np.array([tuple(record) for record in records], dtype=np.float64).reshape(-1, 1 + len(_SUMS))
 
 
 def _sums_of_batches(
-    batches: Iterator[pa.RecordBatch], shift: int, within: np.ndarray | None
+    batches: Iterator[pa.RecordBatch], parents: np.ndarray, parent_bits: int, bits: int
 ) -> Iterator[pa.RecordBatch]:
+    """The sums over all batches of a task."""
+    inside = 1 << (parent_bits - bits)  # finer groups in one of the parents
+    sums = np.zeros((len(_SUMS), len(parents) * inside))
     for batch in batches:
-        probabilities, targets = (
-            batch.column(name).flatten().to_numpy(zero_copy_only=False).astype(np.float32) for name in ARRAYS
-        )
-        bits = np.abs(probabilities).view(np.int32).astype(np.int64)  # no minus zero
-        if within is not None:
-            kept = np.isin(bits >> (shift + 8), within)
-            probabilities, targets, bits = probabilities[kept], targets[kept], bits[kept]
-        groups, group = np.unique(bits >> shift, return_inverse=True)
-        sums = [np.bincount(group, weights=values, minlength=len(groups)) for values in (probabilities, targets)]
-        columns = [groups << shift, np.bincount(group, minlength=len(groups)), *sums]
-        yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=["bits", *_SUMS])
+        values = [batch.column(name).flatten().to_numpy(zero_copy_only=False).astype(np.float32) for name in ARRAYS]
+        pattern = np.abs(values[0]).view(np.int32)  # no minus zero
+        parent = np.searchsorted(parents, pattern >> parent_bits)
+        kept = np.isin(pattern >> parent_bits, parents)
+        group = parent[kept] * inside + ((pattern[kept] >> bits) & (inside - 1))
+        weights = (None, values[0][kept], values[1][kept])
+        sums += [np.bincount(group, weights=weight, minlength=sums.shape[1]) for weight in weights]
+    some = np.flatnonzero(sums[0])
+    found = (parents[some // inside] << parent_bits) + ((some % inside) << bits)
+    columns = [found, sums[0, some].astype(np.int64), sums[1, some], sums[2, some]]
+    yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=["bits", *_SUMS])
 
 
 def shares_by_position(pages: DataFrame) -> DataFrame:

@@ -1,11 +1,13 @@
 """The reliability curve of a version on a holdout: counted off `evaluations`, kept in `calibrations`."""
 
 import numpy as np
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pagerec_dbx.evaluation.calibration import Reliability
-from pagerec_dbx.evaluation.calibration_counts import counted_reliability
+from pagerec_dbx.evaluation.calibration_counts import counted_reliability, shares_by_position
 from pagerec_dbx.evaluation.protocols import MENU
+from pagerec_dbx.report.content import PositionShare
 from pagerec_dbx.schemas import CALIBRATIONS, EVALUATIONS
 from pagerec_dbx.stages.conditions import sql_text
 from pagerec_dbx.tables import Tables, spark_schema
@@ -18,8 +20,7 @@ def calibrate(tables: Tables, holdout: str, version: str) -> Reliability:
 
     Whoever has no probabilities has no bin.
     """
-    mine = (F.col("holdout") == holdout) & (F.col("version") == version) & (F.col("protocol") == MENU)
-    found = counted_reliability(tables.read(EVALUATIONS).where(mine))
+    found = counted_reliability(_evaluated(tables, holdout, version))
     values = zip(*(getattr(found, name).tolist() for name in _COLUMNS), strict=True)
     records = [(holdout, version, number, *record) for number, record in enumerate(values)]
     frame = tables.spark.createDataFrame(records, spark_schema(CALIBRATIONS))
@@ -36,3 +37,15 @@ def calibration_of(tables: Tables, holdout: str, version: str) -> Reliability:
     if not records:
         return calibrate(tables, holdout, version)
     return Reliability(**{name: np.array([record[name] for record in records]) for name in _COLUMNS})
+
+
+def shares_of(tables: Tables, holdout: str, version: str) -> tuple[PositionShare, ...]:
+    """Clicks and predicted clicks by position on the page, under the menu protocol."""
+    names = ("position", "shown", "predicted", "observed")
+    records = shares_by_position(_evaluated(tables, holdout, version)).select(*names).orderBy("position").collect()
+    return tuple(PositionShare(*record) for record in records)  # as many as the longest menu has rows
+
+
+def _evaluated(tables: Tables, holdout: str, version: str) -> DataFrame:
+    mine = (F.col("holdout") == holdout) & (F.col("version") == version) & (F.col("protocol") == MENU)
+    return tables.read(EVALUATIONS).where(mine)

@@ -43,11 +43,12 @@ def test_counted_curve_equals_the_referee(spark, sharpness, distinct):
         np.testing.assert_allclose(getattr(found, name), getattr(exact, name), rtol=0, atol=1e-12, err_msg=name)
 
 
-def test_without_the_finer_counts_the_curve_is_only_near(spark, monkeypatch):
-    """The control: groups by the upper 16 bits alone would be cut in straight lines."""
+def test_without_the_finer_count_the_curve_is_only_near(spark, monkeypatch):
+    """The control: the groups of the first count would be cut in straight lines."""
     probabilities, targets = menus(2, 1.0)
     exact = reliability(np.concatenate(probabilities), np.concatenate(targets))
-    monkeypatch.setattr(calibration_counts, "_FINER", ())
+    monkeypatch.setattr(calibration_counts, "_COARSE", 20)
+    monkeypatch.setattr(calibration_counts, "_with_an_end", lambda counted, bins: np.array([], dtype=int))
     coarse = counted_reliability(pages_of(spark, probabilities, targets))
     assert not np.allclose(coarse.mean_target, exact.mean_target, rtol=0, atol=1e-12)
     assert coarse.error == pytest.approx(exact.error, abs=0.01)
