@@ -202,11 +202,17 @@ def train(bench: Workbench, model_name: str, ranks: int) -> Outcome:
 @_command("evaluate", writes=True, example="pagerec evaluate --version challenger")
 @click.option("--version", required=True, help="Number, challenger, champion, previous or legacy.")
 @click.option("--truth", type=click.Path(), help="LOGS/truth of a simulated world, for ceilings and expected figures.")
-def evaluate(bench: Workbench, version: str, truth: str | None) -> Outcome:
+@click.option(
+    "--legacy-way",
+    type=click.IntRange(1),
+    metavar="BATCH_SIZE",
+    help="Beside them what a legacy notebook prints: mean of batch means, ties in page order.",
+)
+def evaluate(bench: Workbench, version: str, truth: str | None, legacy_way: int | None) -> Outcome:
     """Figures of one version on the holdout, with the floors."""
     from pagerec_dbx.stages.judge import evaluate_version
 
-    result = evaluate_version(bench, version, _path(truth))
+    result = evaluate_version(bench, version, _path(truth), legacy_way)
     return Outcome(result.to_json(), result.to_text())
 
 

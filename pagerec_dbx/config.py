@@ -163,14 +163,18 @@ class JudgeSettings:
     least_slice_page_views: int = 100  # smaller slices are not compared
     guarded_slices: tuple[str, ...] = ("history", "device", "hour")  # in none of these may a version lose too much
     max_slice_loss: float = 0.01  # of the verdict's metric, beyond what chance explains
+    max_calibration_error: float = 0.05  # expected calibration error over all pairs of page view and offered row
+    alarm_above_tied_tops: float = 0.05  # share of page views on which the best score is shared by several rows
     alarm_below_effective_viewers: float = 100.0  # an interval over so few independent voices says too much
     signature_change_declared: bool = False  # the exported model may take or give something else than the champion's
 
     def __post_init__(self):
-        metrics = ("ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1")
+        metrics = ("ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1", "hit_at_5")
         _require(self.verdict_metric in metrics, "verdict_metric", "one of " + ", ".join(metrics), self.verdict_metric)
         _require(self.popularity_smoothing >= 0, "popularity_smoothing", "at least 0", self.popularity_smoothing)
         _require(self.least_slice_page_views >= 1, "least_slice_page_views", "at least 1", self.least_slice_page_views)
+        _require(0 <= self.max_calibration_error <= 1, "max_calibration_error", "0 to 1", self.max_calibration_error)
+        _require(0 <= self.alarm_above_tied_tops <= 1, "alarm_above_tied_tops", "0 to 1", self.alarm_above_tied_tops)
         _require(self.max_slice_loss >= 0, "max_slice_loss", "at least 0", self.max_slice_loss)
         known = (*STANDARD_SLICES, *self.slice_columns)
         unknown = [name for name in self.guarded_slices if name not in known]

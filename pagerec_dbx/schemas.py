@@ -378,16 +378,37 @@ EVALUATIONS = Table(
         ndcg_at_10               double!
         reciprocal_rank          double!
         hit_at_1                 double!
+        hit_at_5                 double!
+        tied_top                 double!
         auc                      double
         log_loss                 double
         expected_ndcg            double
         expected_ndcg_at_10      double
         expected_reciprocal_rank double
         expected_hit_at_1        double
+        expected_hit_at_5        double
         slices                   array<string>
+        probabilities            array<float>
+        targets                  array<float>
     """),
     key=("version", "protocol", "holdout", "page_view_id"),
     partition_by=("holdout", "version"),
+)
+
+CALIBRATIONS = Table(
+    "calibrations",
+    "holdout, version, bin of (page view, offered row) pairs",
+    _columns("""
+        holdout          string!
+        version          string!
+        bin              int!
+        lower            double!
+        upper            double!
+        pairs            bigint!
+        mean_probability double!
+        mean_target      double!
+    """),
+    key=("holdout", "version", "bin"),
 )
 
 COMPARISONS = Table(

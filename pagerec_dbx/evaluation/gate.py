@@ -57,6 +57,8 @@ class Facts:
     rank_latency_ms: float  # the 99th percentile of the times to rank one page with the exported model
     signature_unchanged: bool  # the exported model takes and gives what the champion's does
     holdout_age_days: float  # from the holdout's end to the newest page view in the home
+    calibration_error: float  # expected calibration error on the holdout, menu protocol
+    calibrated_pairs: int  # (page view, offered row) pairs behind it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +93,7 @@ def judge(comparison: CompareResult, facts: Facts, settings: JudgeSettings) -> V
         *_gains(comparison, grounds, decisive, settings),
         *(_floor_beaten(_row(comparison, floor, metric)) for floor in FLOORS),
         *(_no_slice_lost(comparison, row, settings) for row in decisive),
+        _calibrated(facts, settings.max_calibration_error),
         _fast_enough(facts.rank_latency_ms, settings.max_rank_latency_ms),
         _signature_kept(facts, settings.signature_change_declared),
         _fresh(facts.holdout_age_days, settings.max_holdout_age_days),
@@ -200,6 +203,16 @@ def _floor_beaten(row: ComparisonRow) -> _Limit:
         f"{_word(passed)}: {row.baseline} {outcome}: {row.metric} {row.value_challenger:.4f} against "
         f"{row.value_baseline:.4f}, difference {row.difference:+.4f}, 95 % interval {row.lower:+.4f} to "
         f"{row.upper:+.4f}.",
+    )
+
+
+def _calibrated(facts: Facts, limit: float) -> _Limit:
+    passed = facts.calibration_error <= limit  # False for NaN too
+    compared = "within" if passed else "not within"
+    return _Limit(
+        passed,
+        f"{_word(passed)}: the expected calibration error is {facts.calibration_error:.4f} over "
+        f"{facts.calibrated_pairs:,} pairs of page view and offered row, {compared} the limit of {limit:g}.",
     )
 
 

@@ -112,6 +112,11 @@ def hit_of(places: TiedPlaces, k=1) -> np.ndarray:
     return _where_relevant(places, np.where(rank <= k, chance, 0.0).sum(axis=1))
 
 
+def tied_top_of(places: TiedPlaces) -> np.ndarray:
+    """1 where the best place is shared by several rows: no order at all in the place that counts most. [num_lists]"""
+    return (places.size[:, 0] > 1).astype(np.float64)
+
+
 def auc_of(places: TiedPlaces) -> np.ndarray:
     """See `auc`."""
     gain = places.gain
@@ -131,7 +136,7 @@ def expected_metrics(scores, probabilities, mask, names=None) -> dict[str, np.nd
         probabilities: [num_lists, length] of a click on each row, given that there is one; they sum to 1 over a list.
 
     Returns:
-        [num_lists] each of ndcg, ndcg_at_10, reciprocal_rank, hit_at_1. With one click the ideal DCG is 1.
+        [num_lists] each of ndcg, ndcg_at_10, reciprocal_rank, hit_at_1, hit_at_5. With one click the ideal DCG is 1.
     """
     scores, probabilities, mask = _checked(scores, probabilities, mask, names)
     total, size = _by_tied_group(scores, probabilities, mask)
@@ -143,6 +148,7 @@ def expected_metrics(scores, probabilities, mask, names=None) -> dict[str, np.nd
         "ndcg_at_10": chance[:, :10] @ discount[:10],
         "reciprocal_rank": chance @ (1 / rank),
         "hit_at_1": chance[:, 0],
+        "hit_at_5": chance[:, :5].sum(axis=1),
     }
 
 

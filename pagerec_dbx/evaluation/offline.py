@@ -13,6 +13,8 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.evaluation import metrics
 from pagerec_dbx.evaluation.baselines import Floor
+from pagerec_dbx.evaluation.calibration import click_targets
+from pagerec_dbx.evaluation.calibration_counts import ARRAYS
 from pagerec_dbx.evaluation.pages import LISTS, SINGLE, SLICES, TRUE, World, pages_from_arrow, width, world_from_arrow
 from pagerec_dbx.evaluation.protocols import (
     EXPECTED,
@@ -70,17 +72,23 @@ def evaluate_frame(pages: DataFrame, judged: Judged) -> DataFrame:
         ScoresError: on a worker, if a score is NaN.
     """
     step = functools.partial(_evaluate_batches, judged=judged, ranker=once_a_process(judged.load))
-    needed = ["page_view_id", "user_hash", "randomized", "pinned", "clicked", "row_ids", *LISTS, *SINGLE]
-    needed += [name for name in (*TRUE, SLICES) if name in pages.columns]
-    frame = pages.select(*needed).mapInArrow(step, _SCHEMA)
+    frame = pages.select(*needed(pages)).mapInArrow(step, _SCHEMA)
     return conform(frame.withColumn("holdout", F.lit(judged.holdout)), EVALUATIONS)
 
 
-_FIGURES = (*METRICS, "auc", "log_loss", *EXPECTED)
+def needed(pages: DataFrame) -> list[str]:
+    """The columns of `holdout_pages` that a pass over its batches reads."""
+    always = ["page_view_id", "user_hash", "randomized", "pinned", "clicked", "row_ids", *LISTS, *SINGLE]
+    return always + [name for name in (*TRUE, SLICES) if name in pages.columns]
+
+
+_FIGURES = (*METRICS, "tied_top", "auc", "log_loss", *EXPECTED)
 _SCHEMA = ", ".join(
     ["version string, protocol string, page_view_id bigint, user_hash string", f"{SLICES} array<string>"]
     + [f"{name} double" for name in _FIGURES]
+    + [f"{name} array<float>" for name in ARRAYS]
 )
+_ARRAY = pa.list_(pa.float32())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,16 +105,21 @@ class _Entry:
 def _evaluate_batches(
     batches: Iterator[pa.RecordBatch], judged: Judged, ranker: OnceAProcess[Ranker]
 ) -> Iterator[pa.RecordBatch]:
+    for part in parts(batches, judged):
+        pages, world = pages_from_arrow(part), world_from_arrow(part)
+        for entry in itertools.chain(
+            _version(pages, judged, ranker()), _floors(pages, judged), _ceilings(pages, world)
+        ):
+            yield _records(part, entry, _figures(entry, pages, world))
+
+
+def parts(batches: Iterator[pa.RecordBatch], judged: Judged) -> Iterator[pa.RecordBatch]:
+    """The batches in pieces whose scores fit into memory."""
     for batch in batches:
         widest = max(judged.row_count, width(batch.column("menu")))
         step = max(1, SCORES_AT_ONCE // widest)
         for start in range(0, batch.num_rows, step):
-            part = batch.slice(start, step)
-            pages, world = pages_from_arrow(part), world_from_arrow(part)
-            for entry in itertools.chain(
-                _version(pages, judged, ranker()), _floors(pages, judged), _ceilings(pages, world)
-            ):
-                yield _records(part, entry, _figures(entry, pages, world))
+            yield batch.slice(start, step)
 
 
 def _version(pages: PageBatch, judged: Judged, ranker: Ranker) -> Iterator[_Entry]:
@@ -142,7 +155,7 @@ def _figures(entry: _Entry, pages: PageBatch, world: World | None) -> dict[str, 
     """[pages] each, NaN where there is none."""
     lists, names = entry.lists, pages.page_view_ids
     places = lists.places(names)
-    figures = page_metrics(places)
+    figures = {**page_metrics(places), "tied_top": metrics.tied_top_of(places)}
     if entry.protocol != VOCABULARY:
         figures["auc"] = metrics.auc_of(places)
     if entry.has_probabilities:
@@ -167,8 +180,23 @@ def _records(batch: pa.RecordBatch, entry: _Entry, figures: dict[str, np.ndarray
         "user_hash": batch.column("user_hash").take(places),
         SLICES: _slices(batch, entry, places),
         **{name: pa.array(figures.get(name, missing)[kept], from_pandas=True) for name in _FIGURES},  # NaN: null
+        **_pairs(entry, kept),
     }
     return pa.RecordBatch.from_pydict(columns)
+
+
+def _pairs(entry: _Entry, kept: np.ndarray) -> dict[str, pa.Array]:
+    """What calibration is counted from: the menu softmax and its target, a value for each offered row in page order."""
+    if not entry.has_probabilities or entry.protocol != MENU:
+        return {name: pa.nulls(int(kept.sum()), _ARRAY) for name in ARRAYS}
+    mask = entry.lists.mask[kept]
+    ends = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
+    probabilities = np.exp(metrics.log_probabilities(entry.lists.scores[kept], mask))
+    values = probabilities, click_targets(entry.lists.relevant[kept])
+    return {
+        name: pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(value[mask], pa.float32()))
+        for name, value in zip(ARRAYS, values, strict=True)
+    }
 
 
 def _slices(batch: pa.RecordBatch, entry: _Entry, places: pa.Array) -> pa.Array:

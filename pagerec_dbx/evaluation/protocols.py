@@ -14,7 +14,7 @@ from pagerec_dbx.errors import ScoresError
 from pagerec_dbx.evaluation import metrics
 
 PROTOCOLS = MENU, MENU_UNPINNED, VOCABULARY = ("menu", "menu_unpinned", "vocabulary")
-METRICS = ("ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1")
+METRICS = ("ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1", "hit_at_5")
 EXPECTED = tuple(f"expected_{name}" for name in METRICS)  # over the true click, in a simulated world
 CEILINGS = WITH_POSITION, WITHOUT_POSITION = ("ceiling:with_position", "ceiling:without_position")
 SPLIT = "holdout"
@@ -108,6 +108,7 @@ def page_metrics(places: metrics.TiedPlaces) -> dict[str, np.ndarray]:
         "ndcg_at_10": metrics.ndcg_of(places, 10),
         "reciprocal_rank": metrics.reciprocal_rank_of(places),
         "hit_at_1": metrics.hit_of(places, 1),
+        "hit_at_5": metrics.hit_of(places, 5),
     }
 
 

@@ -130,9 +130,9 @@ def terminal_table(board: Board) -> str:
     header = ["", *METRICS.values(), "gain", "95 % interval"]
     lines = [header, *(_cells(line) for line in board.lines)]
     if board.has_expected:
-        header.insert(5, "expected")
+        header.insert(1 + len(METRICS), "expected")
         for cells, line in zip(lines[1:], board.lines, strict=True):
-            cells.insert(5, number(line.result.expected.get("ndcg")))
+            cells.insert(1 + len(METRICS), number(line.result.expected.get("ndcg")))
     widths = [max(len(cells[column]) for cells in lines) for column in range(len(header))]
     body = [_aligned(cells, widths) for cells in lines]
     table = [_capitalised(board.caption), body[0], "-" * len(body[0]), *body[1:]]

@@ -4,7 +4,9 @@ import dataclasses
 import datetime as dt
 from collections.abc import Mapping
 
-METRICS = {"ndcg": "NDCG", "ndcg_at_10": "NDCG@10", "reciprocal_rank": "RR", "hit_at_1": "hit@1"}
+from pagerec_dbx.evaluation.calibration import Reliability
+
+METRICS = {"ndcg": "NDCG", "ndcg_at_10": "NDCG@10", "reciprocal_rank": "RR", "hit_at_1": "hit@1", "hit_at_5": "hit@5"}
 PROTOCOLS = {
     "menu": "the rows offered on the page",
     "menu_unpinned": "the offered rows that are not pinned",
@@ -87,6 +89,16 @@ class PositionClicks:
 
 
 @dataclasses.dataclass(frozen=True)
+class PositionShare:
+    """How often the rows at one position of the holdout's menus were clicked, and how often that was predicted."""
+
+    position: int  # 0-based
+    shown: int
+    predicted: float  # mean probability, given a click on the page view
+    observed: float  # mean target: 1 by the number of clicked rows, on each of them
+
+
+@dataclasses.dataclass(frozen=True)
 class Quarantined:
     """Lines of one source refused for one reason."""
 
@@ -111,6 +123,8 @@ class ReportContent:
     curves: tuple[Mapping[str, float], ...] = ()  # one an epoch
     health: tuple[Health, ...] = ()
     positions: tuple[PositionClicks, ...] = ()
+    calibration: Reliability | None = None  # of the version, under the menu protocol
+    shares: tuple[PositionShare, ...] = ()  # of the version, under the menu protocol
     quarantine: tuple[Quarantined, ...] = ()
 
 

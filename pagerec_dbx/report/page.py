@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pagerec_dbx.report.board import Board, boards, caption, protocol_order
+from pagerec_dbx.report.calibration import calibration_part
 from pagerec_dbx.report.content import (
     METRICS,
     MISSING,
@@ -77,7 +78,8 @@ def render(content: ReportContent) -> str:
     style = resources.files("pagerec_dbx.report").joinpath("style.css").read_text(encoding="utf-8")
     parts = {**_findings(content), **_training(content), **_positions(content), **_quarantine(content)}
     page = environment.get_template("page.html")
-    return page.render(content=content, style=Markup(style), **parts, **joins_part(content.health))
+    parts |= {**calibration_part(content), **joins_part(content.health)}
+    return page.render(content=content, style=Markup(style), **parts)
 
 
 def _findings(content: ReportContent) -> dict:

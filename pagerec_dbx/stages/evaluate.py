@@ -10,6 +10,8 @@ from pyspark.sql import functions as F
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.errors import OverlapError, SnapshotError
 from pagerec_dbx.evaluation.baselines import FLOORS, all_floors, row_counts
+from pagerec_dbx.evaluation.calibration import BINS, Reliability
+from pagerec_dbx.evaluation.legacy_way import LegacyWay, legacy_means
 from pagerec_dbx.evaluation.offline import Judged, Ranker, evaluate_frame
 from pagerec_dbx.evaluation.pages import holdout_pages, read_truth, with_truth
 from pagerec_dbx.evaluation.protocols import CEILINGS, EXPECTED, MENU, METRICS, PROTOCOLS, SPLIT
@@ -22,11 +24,13 @@ from pagerec_dbx.pipelines.cuts import at_or_after
 from pagerec_dbx.pipelines.order import OrderKey
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS
+from pagerec_dbx.stages.calibrate import calibrate
 from pagerec_dbx.stages.conditions import sql_text
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workers import worker_errors
 
-_FIGURES = (*METRICS, "auc", "log_loss", *EXPECTED)
+_FIGURES = (*METRICS, "tied_top", "auc", "log_loss", *EXPECTED)
+ECE = "ece"  # among the metrics of the menu protocol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +56,26 @@ class EvaluateResult:
     simulated: bool  # the home holds logs of a simulated world
     menu: ProtocolResult
     others: tuple[ProtocolResult, ...]
+    calibrated_pairs: int  # (page view, offered row) pairs behind the calibration error; 0 where there is none
+    alarms: tuple[str, ...]  # sentences; an alarm refuses nothing
+    legacy_way: LegacyWay | None
 
     def to_json(self) -> dict:
-        others = [dataclasses.asdict(other) for other in self.others]
-        return {**dataclasses.asdict(self.menu), "holdout": self.holdout, "simulated": self.simulated, "others": others}
+        whole = dataclasses.asdict(self)
+        return {**whole.pop("menu"), **whole}
 
     def to_text(self) -> str:
         """A table for the terminal: no figure without its protocol, its page views and its split."""
-        return "\n".join(line for result in (self.menu, *self.others) for line in _lines(result, self.simulated))
+        lines = _lines(self.menu, self.simulated)
+        if ECE in self.menu.metrics:
+            lines.append(
+                f"  version {self.menu.version}: expected calibration error {self.menu.metrics[ECE]:.4f} in {BINS} bins"
+                f" of {self.calibrated_pairs:,} pairs of page view and offered row"
+            )
+        lines += [line for result in self.others for line in _lines(result, self.simulated)]
+        if self.legacy_way is not None:
+            lines += self.legacy_way.to_lines()
+        return "\n".join([*lines, *(f"Alarm: {alarm}" for alarm in self.alarms)])
 
 
 def evaluate(
@@ -70,6 +86,7 @@ def evaluate(
     trained_until: OrderKey,
     settings: JudgeSettings,
     truth: Path | None = None,
+    legacy_batch_size: int | None = None,
 ) -> EvaluateResult:
     """Measure a version and every floor on the holdout; their earlier records on it are replaced.
 
@@ -77,6 +94,7 @@ def evaluate(
         load_ranker: gives the version's ranker; picklable, called once in each worker process.
         trained_until: the last page view that the version was trained or validated on.
         truth: LOGS/truth of a simulated world, for ceilings and expected figures.
+        legacy_batch_size: page views of a batch, for the figures the legacy's way beside ours; None for none.
 
     Raises:
         OverlapError: the version has seen page views of the holdout.
@@ -102,9 +120,39 @@ def evaluate(
         try:
             with worker_errors():
                 tables.replace_where(EVALUATIONS, evaluate_frame(pages, judged), mine)
+                legacy_way = legacy_batch_size and legacy_means(pages, examples, judged, legacy_batch_size)
         finally:
             rows_before.unpersist()
-        return _result(tables.read(EVALUATIONS).where(mine), version, holdout, is_simulated(tables.home))
+        result = _result(tables.read(EVALUATIONS).where(mine), version, holdout, is_simulated(tables.home))
+        calibration = calibrate(tables, preparation.holdout, version)
+        return _completed(result, calibration, legacy_way or None, settings)
+
+
+def _completed(
+    result: EvaluateResult, calibration: Reliability, legacy_way: LegacyWay | None, settings: JudgeSettings
+) -> EvaluateResult:
+    menu = result.menu
+    if calibration.count:
+        menu = dataclasses.replace(menu, metrics={**menu.metrics, ECE: calibration.error})
+    alarm = collapsed(menu, settings.alarm_above_tied_tops)
+    return dataclasses.replace(
+        result,
+        menu=menu,
+        calibrated_pairs=calibration.count,
+        alarms=() if alarm is None else (alarm,),
+        legacy_way=legacy_way,
+    )
+
+
+def collapsed(menu: ProtocolResult, alarm_above: float) -> str | None:
+    """The alarm that many page views have no best row, as scores that have become equal give no order."""
+    tied = menu.metrics["tied_top"]
+    if tied <= alarm_above:
+        return None
+    return (
+        f"several rows share the best score on {tied:.1%} of {menu.pages:,} page views, more than {alarm_above:.1%} "
+        f"(version {menu.version}, {menu.protocol} protocol, {menu.split}): scores have collapsed or rows are unknown."
+    )
 
 
 def require_later(version: str, trained_until: OrderKey, holdout: Snapshot) -> None:
@@ -145,7 +193,7 @@ def _result(evaluations: DataFrame, version: str, holdout: Snapshot, simulated: 
             got=f"{menu.pages:,}",
             fix="Run `pagerec prepare` again",
         )
-    return EvaluateResult(holdout.manifest.name, simulated, menu, tuple(others))
+    return EvaluateResult(holdout.manifest.name, simulated, menu, tuple(others), 0, (), None)
 
 
 def _protocol_result(records: Mapping, version: str, protocol: str, total: int) -> ProtocolResult:

@@ -25,7 +25,9 @@ from pagerec_dbx.workbench import Workbench
 SMOOTHING = "popularity_smoothing"  # a tag of the registered model, for each holdout: all versions share its floors
 
 
-def evaluate_version(bench: Workbench, version: str, truth: Path | None = None) -> EvaluateResult:
+def evaluate_version(
+    bench: Workbench, version: str, truth: Path | None = None, legacy_batch_size: int | None = None
+) -> EvaluateResult:
     """Measure a registered version on the holdout of the latest preparation; its figures go to its run too."""
     known = bench.registry.version(version)
     preparation = latest_preparation(bench.tables)
@@ -37,6 +39,7 @@ def evaluate_version(bench: Workbench, version: str, truth: Path | None = None) 
         OrderKey.from_json(json.loads(known.tags["trained_until"])),
         bench.settings.judge,
         truth,
+        legacy_batch_size,
     )
     bench.registry.log_metrics(known.version, _figures(result))
     bench.registry.tag_model(f"{SMOOTHING}.{preparation.holdout}", _wanted_beside(bench))

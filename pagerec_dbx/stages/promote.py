@@ -16,6 +16,7 @@ from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.models.export import Ranker
 from pagerec_dbx.progress import say
 from pagerec_dbx.schemas import EVALUATIONS, PAGE_VIEWS
+from pagerec_dbx.stages.calibrate import calibration_of
 from pagerec_dbx.stages.judge import compare_versions, comparison_of_now, serving
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
@@ -105,12 +106,15 @@ def judge_comparison(bench: Workbench, comparison: CompareResult) -> Verdict:
     """The verdict by a comparison with who serves now; it is stored, and nobody is promoted."""
     registry = bench.registry
     grounds = grounds_of(bench)
+    calibration = calibration_of(bench.tables, grounds.holdout, comparison.challenger)
     facts = Facts(
         grounds=grounds,
         rank_latency_ms=rank_latency_ms(registry.load(comparison.challenger)),
         signature_unchanged=grounds.champion is None
         or registry.signature(grounds.champion) == registry.signature(comparison.challenger),
         holdout_age_days=holdout_age_days(bench.tables, latest_preparation(bench.tables), grounds.newest_page_view),
+        calibration_error=calibration.error,
+        calibrated_pairs=calibration.count,
     )
     verdict = judge(comparison, facts, bench.settings.judge)
     store_verdict(bench.tables, verdict, bench.now())

@@ -38,6 +38,7 @@ from pagerec_dbx.schemas import (
     QUARANTINE,
     Table,
 )
+from pagerec_dbx.stages.calibrate import calibration_of, shares_of
 from pagerec_dbx.tables import Tables
 
 
@@ -113,7 +114,17 @@ def collect_content(
         health=_health(tables),
         positions=_positions(tables),
         quarantine=_quarantine(tables),
+        **_calibration(tables, version, holdout),
     )
+
+
+def _calibration(tables: Tables, version: str | None, holdout: str | None) -> dict:
+    if version is None or holdout is None or not tables.exists(EVALUATIONS):
+        return {}
+    return {
+        "calibration": calibration_of(tables, holdout, version),
+        "shares": shares_of(tables, holdout, version),
+    }
 
 
 def _read(tables: Tables, table: Table) -> DataFrame | None:

@@ -20,13 +20,15 @@ from pagerec_dbx.errors import (
     SnapshotError,
 )
 from pagerec_dbx.evaluation.baselines import FLOORS, PAGE_ORDER, POPULARITY, RANDOM, popularity_floor, row_counts
+from pagerec_dbx.evaluation.calibration import reliability
 from pagerec_dbx.evaluation.compare import legacy_named
 from pagerec_dbx.evaluation.comparison import LEGACY_IMPORTED
 from pagerec_dbx.evaluation.gate import Facts, Grounds, judge, limits_of
 from pagerec_dbx.evaluation.power import measured_spread, needed
 from pagerec_dbx.evaluation.slices import with_slices
 from pagerec_dbx.home import open_home
-from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, PAGE_VIEWS
+from pagerec_dbx.schemas import CALIBRATIONS, COMPARISONS, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, PAGE_VIEWS
+from pagerec_dbx.stages.calibrate import calibration_of
 from pagerec_dbx.stages.compare import Sides, compare, renewed_comparison, stored_comparison
 from pagerec_dbx.stages.evaluate import evaluate
 from pagerec_dbx.stages.power import power
@@ -228,6 +230,91 @@ def test_a_holdout_that_lost_its_examples_is_refused(bench, tmp_path):
         evaluate(elsewhere, "9", preparation, world.ranker_by_id(known=6), world.key_of(13), SETTINGS)
 
 
+# --- calibration, tied tops, the legacy's way -------------------------------------------------------------------------
+
+
+def softmax(*scores):
+    weights = np.exp(np.array(scores, float))
+    return (weights / weights.sum()).tolist()
+
+
+def test_probabilities_and_targets_are_stored_in_page_order_for_the_version_alone(bench, evaluated):
+    # scores are ids, 2 to 5 for a to d: 1: a B c   2: C a d   3: NEW b   4: D a NEW, two clicks
+    expected = {1: softmax(2, 3, 4), 2: softmax(4, 2, 5), 3: softmax(1, 3), 4: softmax(5, 2, 1)}
+    found = stored(bench, "7", "menu", "probabilities")
+    assert {page: len(values) for page, values in found.items()} == {1: 3, 2: 3, 3: 2, 4: 3}
+    for page, values in expected.items():
+        assert found[page] == pytest.approx(values, abs=1e-7)
+    targets = {1: [0, 1, 0], 2: [1, 0, 0], 3: [1, 0], 4: [0.5, 0, 0.5]}
+    assert stored(bench, "7", "menu", "targets") == targets
+    for version, protocol in (("7", "vocabulary"), ("7", "menu_unpinned"), (RANDOM, "menu")):
+        assert set(stored(bench, version, protocol, "probabilities").values()) == {None}
+
+
+def test_evaluate_tells_the_calibration_error_of_the_stored_pairs(bench, evaluated):
+    newer, _ = evaluated
+    tables, preparation, _ = bench
+    arrays = [stored(bench, "7", "menu", name) for name in ("probabilities", "targets")]
+    pairs = [np.concatenate([np.float32(values[page]) for page in world.HOLDOUT]) for values in arrays]
+    exact = reliability(*pairs)
+    assert newer.menu.metrics["ece"] == pytest.approx(exact.error, abs=1e-12)
+    assert newer.to_json()["metrics"]["ece"] == newer.menu.metrics["ece"]
+    assert newer.to_json()["calibrated_pairs"] == 11
+    assert f"calibration error {exact.error:.4f} in 15 bins of 11 pairs of page view and offered row" in newer.to_text()
+    assert not any(
+        "ece" in figures for figures in (*newer.menu.floors.values(), *(one.metrics for one in newer.others))
+    )
+
+    kept = tables.read(CALIBRATIONS).where("version = '7'").orderBy("bin").collect()
+    assert {record["holdout"] for record in kept} == {preparation.holdout}
+    assert [record["pairs"] for record in kept] == exact.pairs.tolist()
+    assert [record["mean_target"] for record in kept] == pytest.approx(exact.mean_target.tolist(), abs=1e-12)
+    assert calibration_of(tables, preparation.holdout, "7").error == pytest.approx(exact.error, abs=1e-12)
+
+
+def test_bins_that_a_crash_kept_from_being_stored_are_counted_when_they_are_asked_for(bench, evaluated):
+    tables, preparation, _ = bench
+    before = calibration_of(tables, preparation.holdout, "7")
+    tables.delete(CALIBRATIONS, "version = '7'")
+    again = calibration_of(tables, preparation.holdout, "7")
+    assert again.error == pytest.approx(before.error, abs=1e-12)
+    assert tables.read(CALIBRATIONS).where("version = '7'").count() == len(before.pairs)
+    assert calibration_of(tables, preparation.holdout, RANDOM).count == 0  # a floor has no probabilities
+
+
+def test_a_version_whose_scores_are_equal_raises_the_alarm_and_is_calibrated(bench, evaluated):
+    tables, preparation, _ = bench
+    newer, older = evaluated
+    assert newer.menu.metrics["tied_top"] == 0 and newer.alarms == () and "Alarm" not in newer.to_text()
+    assert newer.menu.floors[RANDOM]["tied_top"] == 1
+    last = world.key_of(13)
+    constant = evaluate(tables, "8", preparation, world.ranker_by_id(known=1), last, SETTINGS, legacy_batch_size=3)
+    assert constant.menu.metrics["tied_top"] == 1
+    assert constant.menu.metrics["ece"] < 0.2  # few page views: bins of one pair each are not calibrated
+    assert (
+        "Alarm: several rows share the best score on 100.0% of 4 page views, more than 5.0% (version 8, menu protocol, "
+        "holdout): scores have collapsed or rows are unknown."
+    ) in constant.to_text()
+    for name, figure in constant.menu.floors[RANDOM].items():  # the exact random floor
+        if name != "tied_top":
+            assert constant.menu.metrics[name] == pytest.approx(figure), name
+    # The legacy's way takes the order of the page instead, in batches of 3 page views and 1:
+    # RR by the order of the page is 1/2, 1, 1 and 1
+    legacy = constant.legacy_way
+    assert legacy.figures["8"] == pytest.approx(
+        {"ndcg": ((D2 + 2) / 3 + (1 + D3) / (1 + D2)) / 2, "mrr": (2.5 / 3 + 1) / 2}
+    )
+    assert legacy.figures["8"] == legacy.figures[PAGE_ORDER] == legacy.figures[RANDOM]
+    assert legacy.figures[POPULARITY]["mrr"] == pytest.approx(((1 / 3 + 1 / 3 + 1) / 3 + 1) / 2)
+    assert (
+        "the legacy's way (mean of the means of batches of 3, tied rows in page order): 4 page views"
+        in constant.to_text()
+    )
+    assert older.legacy_way is None
+    for table in (EVALUATIONS, CALIBRATIONS):
+        tables.delete(table, "version = '8'")
+
+
 # --- compare ----------------------------------------------------------------------------------------------------------
 
 
@@ -323,12 +410,12 @@ def test_a_verdict_is_made_of_the_stored_comparison(compared):
     grounds = Grounds("5", None, result.holdout, 0, 0, 0, None, limits_of(SETTINGS))
     verdict = judge(
         result,
-        Facts(grounds, rank_latency_ms=3.0, signature_unchanged=True, holdout_age_days=0.0),
+        Facts(grounds, 3.0, True, holdout_age_days=0.0, calibration_error=0.01, calibrated_pairs=11),
         SETTINGS,
     )
     assert not verdict.promote  # nobody is better on four page views
     assert verdict.comparison_id == result.comparison_id
-    assert len(verdict.reasons) == 10
+    assert len(verdict.reasons) == 11
     assert np.all([reason.startswith(("Passed", "Failed", "Alarm")) for reason in verdict.reasons])
     assert sum(reason.startswith("Alarm") for reason in verdict.reasons) == 1  # three viewers
 

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.metrics import ndcg_score
 
 from pagerec_dbx.evaluation import metrics
 from pagerec_dbx.models import metrics as keras_metrics
+from tests.untied import by_trec_eval, untied_lists
 
 CASES = {
     "ndcg": (keras_metrics.NDCG, {}, metrics.ndcg),
@@ -15,6 +17,7 @@ CASES = {
     "reciprocal_rank": (keras_metrics.ReciprocalRank, {}, metrics.reciprocal_rank),
     "reciprocal_rank_at_3": (keras_metrics.ReciprocalRank, {"k": 3}, metrics.reciprocal_rank),
     "hit_at_1": (keras_metrics.Hit, {"k": 1}, metrics.hit),
+    "hit_at_5": (keras_metrics.Hit, {"k": 5}, metrics.hit),
     "hit_at_4": (keras_metrics.Hit, {"k": 4}, metrics.hit),
 }
 
@@ -53,6 +56,29 @@ def test_keras_metric_equals_the_referee_over_batches(name):
     assert float(metric.result()) == pytest.approx(expected, abs=1e-6)
     metric.reset_state()
     assert float(metric.result()) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "measure"),
+    [("ndcg", "ndcg"), ("ndcg_at_10", "ndcg_cut.10"), ("reciprocal_rank", "recip_rank"), ("hit_at_5", "success.5")],
+)
+def test_keras_metric_equals_trec_eval_on_lists_without_ties(name, measure):
+    kind, options, _ = CASES[name]
+    scores, relevant, mask = untied_lists(seed=4)
+    metric = kind(**options)
+    for part in (slice(0, 64), slice(64, None)):
+        metric.update_state(relevant[part], scores[part].astype(np.float32), mask=mask[part])
+    assert float(metric.result()) == pytest.approx(by_trec_eval(measure, scores, relevant, mask).mean(), abs=1e-6)
+
+
+def test_keras_ndcg_equals_scikit_learn():
+    scores, relevant, mask = pages(seed=5, lists=60)
+    kept = relevant.any(axis=1) & (mask.sum(axis=1) > 1)
+    scores, relevant, mask = np.maximum(scores[kept], -1.0), relevant[kept], mask[kept]  # which knows no -inf
+    metric = keras_metrics.NDCG()
+    metric.update_state(relevant, scores, mask=mask)
+    theirs = [ndcg_score([y[m]], [x[m]]) for x, y, m in zip(scores, relevant, mask, strict=True)]
+    assert float(metric.result()) == pytest.approx(np.mean(theirs), abs=1e-6)
 
 
 def test_metrics_are_the_same_in_a_graph_and_without_a_mask():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pagerec_dbx.home import mark_simulated
-from pagerec_dbx.report.content import Health, PositionClicks, Quarantined
+from pagerec_dbx.report.content import Health, PositionClicks, PositionShare, Quarantined
 from pagerec_dbx.schemas import (
     COMPARISONS,
     EVALUATIONS,
@@ -42,7 +42,7 @@ def comparison(baseline, value, **other):
 
 def evaluation(version, page_view_id, **other):
     """A record of `evaluations`, one per page view."""
-    figures = dict.fromkeys(("ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1"), 0.5)
+    figures = dict.fromkeys(("ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1", "hit_at_5", "tied_top"), 0.5)
     return {
         "version": version, "protocol": "menu", "holdout": "h1", "page_view_id": page_view_id, "user_hash": "u",
         **figures, **other,
@@ -75,7 +75,8 @@ def filled(tables):
     )  # fmt: skip
     append(
         tables, EVALUATIONS,
-        evaluation("3", 1, expected_ndcg=0.6), evaluation("3", 2, expected_ndcg=0.7), evaluation("4", 1),
+        evaluation("3", 1, expected_ndcg=0.6, probabilities=[0.75, 0.25], targets=[1.0, 0.0]),
+        evaluation("3", 2, expected_ndcg=0.7), evaluation("4", 1),
         evaluation("ceiling:with_position", 1, expected_ndcg=0.8), evaluation("3", 1, holdout="h0", expected_ndcg=0.1),
     )  # fmt: skip
     decision = {
@@ -119,6 +120,9 @@ def test_report_collects_the_version_s_figures_on_its_holdout(filled):
         PositionClicks(0, False, 2, 1), PositionClicks(1, False, 2, 0), PositionClicks(2, False, 1, 1),
         PositionClicks(0, True, 1, 1), PositionClicks(1, True, 1, 0),
     )  # fmt: skip
+    # one page view has probabilities: two bins of one pair, |.25 - 0| and |.75 - 1|
+    assert (content.calibration.count, content.calibration.error) == (2, 0.25)
+    assert content.shares == (PositionShare(0, 1, 0.75, 1.0), PositionShare(1, 1, 0.25, 0.0))
     assert last_compared(filled)[0] == "3"
     assert collect_content(filled, NOW, "1", []).version == "1"
 

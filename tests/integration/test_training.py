@@ -7,10 +7,12 @@ import os
 import numpy as np
 import pytest
 
-from pagerec_dbx.errors import NoExamplesError, SnapshotError, TrainingError, UnknownModelError
+from pagerec_dbx.config import load_settings
+from pagerec_dbx.errors import NoExamplesError, SnapshotError, TrainingError, UnknownModelError, UnknownVersionError
 from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.models.build import build, parameter_count
 from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.names import MODEL_SETTINGS
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.train import train
 from pagerec_dbx.training.distributed import require_gpus, require_ranks, run_on_ranks
@@ -125,6 +127,23 @@ def test_ranks_that_cannot_train_are_refused_before_a_run_is_opened(job, prepare
     with pytest.raises(SnapshotError, match="do not divide the row groups"):
         require_ranks(job, 5, slots=8)
     assert not (prepared.home.folder / "mlflow.db").exists()
+
+
+def test_the_legacy_s_architecture_is_registered_as_legacy_and_is_no_challenger(prepared):
+    registry = Registry(prepared.home)
+    designed = load_settings(
+        overrides=["epochs=1", "batch_size=64", "embedding_size=8"], designed=MODEL_SETTINGS["legacy_binary"]
+    )
+    assert registry.legacy() is None
+    trained = train(prepared.tables, registry, "legacy_binary", 1, designed)
+    version = registry.version("legacy")
+    assert (version.version, version.tags["role"]) == (trained.version, "legacy") == (registry.legacy(), "legacy")
+    with pytest.raises(UnknownVersionError, match="no model version `challenger`"):
+        registry.version("challenger")
+    ranker = registry.load("legacy")
+    assert (ranker.config.dropout, ranker.config.hidden_sizes) == (0.2, (128, 64))
+    another = train(prepared.tables, registry, "two_tower_softmax", 1, designed)  # the control: anybody else is one
+    assert registry.resolve("challenger") == another.version and "role" not in registry.version("challenger").tags
 
 
 def test_more_ranks_than_gpus_are_refused_on_every_rank_alike():

@@ -16,7 +16,10 @@ from pagerec_dbx.evaluation.protocols import METRICS
 NOW = dt.datetime(2024, 1, 3, tzinfo=dt.UTC)
 SETTINGS = JudgeSettings(minimum_gain=0.002, max_rank_latency_ms=50.0)
 GROUNDS = Grounds("5", None, "h1", 3, 4, 5, 1_704_300_000_000_000, limits_of(SETTINGS))
-FACTS = Facts(GROUNDS, rank_latency_ms=4.2, signature_unchanged=True, holdout_age_days=1.5)
+FACTS = Facts(
+    GROUNDS, rank_latency_ms=4.2, signature_unchanged=True, holdout_age_days=1.5, calibration_error=0.0021,
+    calibrated_pairs=25_012,
+)  # fmt: skip
 
 
 def serving(champion, **other):
@@ -49,10 +52,14 @@ def failed(verdict):
 def test_verdict_promotes_when_every_limit_is_met():
     verdict = judge(comparison(), FACTS, SETTINGS)
     assert verdict == Verdict("7", True, verdict.reasons, "c1", "ndcg", GROUNDS)
-    assert len(verdict.reasons) == 10 and failed(verdict) == []
+    assert len(verdict.reasons) == 11 and failed(verdict) == []
     assert (
         "Passed: ndcg gains +0.0200 over champion 5; the lower end of its 95 % interval, +0.0100, lies above the "
         "minimum gain of 0.0020 (851,002 page views of 1,234 viewers)."
+    ) in verdict.reasons
+    assert (
+        "Passed: the expected calibration error is 0.0021 over 25,012 pairs of page view and offered row, within the "
+        "limit of 0.05."
     ) in verdict.reasons
 
 
@@ -68,6 +75,12 @@ def test_verdict_promotes_when_every_limit_is_met():
         ({}, {"signature_unchanged": False}, "signature changed and the change was not declared"),
         ({}, {"holdout_age_days": 7.1}, "ends 7.1 days before the newest page view, not within the limit of 7 days"),
         ({}, {"holdout_age_days": math.nan}, "not within the limit"),
+        ({}, {"calibration_error": 0.0501}, "calibration error is 0.0501 over 25,012 pairs of page view and"),
+        (
+            {},
+            {"calibration_error": math.nan, "calibrated_pairs": 0},
+            "over 0 pairs of page view and offered row, not",
+        ),
         ({}, {"grounds": dataclasses.replace(GROUNDS, holdout="h2")}, "compared on h1, but the current holdout is h2"),
     ],
     ids=[
@@ -80,6 +93,8 @@ def test_verdict_promotes_when_every_limit_is_met():
         "signature",
         "age",
         "age unknown",
+        "calibration",
+        "calibration unknown",
         "holdout",
     ],
 )

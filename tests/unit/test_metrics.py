@@ -1,5 +1,6 @@
-"""The NumPy referee against hand-worked lists, enumeration of every order of the ties, and scikit-learn."""
+"""The NumPy referee against hand-worked lists, every order of the ties, scikit-learn and trec_eval."""
 
+import functools
 import itertools
 import math
 
@@ -11,6 +12,7 @@ from sklearn.metrics import ndcg_score, roc_auc_score
 
 from pagerec_dbx.errors import ScoresError
 from pagerec_dbx.evaluation import metrics
+from tests.untied import by_trec_eval, untied_lists
 
 INF = math.inf
 
@@ -135,6 +137,27 @@ def test_ndcg_equals_scikit_learn(k):
         assert ours[i] == pytest.approx(theirs, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("measure", "ours"),
+    [
+        ("ndcg", metrics.ndcg),
+        ("ndcg_cut.10", functools.partial(metrics.ndcg, k=10)),
+        ("recip_rank", metrics.reciprocal_rank),
+        ("success.1", metrics.hit),
+        ("success.5", functools.partial(metrics.hit, k=5)),
+    ],
+)
+def test_metrics_equal_trec_eval_on_lists_without_ties(measure, ours):
+    lists = untied_lists(seed=9)
+    np.testing.assert_allclose(ours(*lists), by_trec_eval(measure, *lists), atol=1e-6)
+
+
+def test_trec_eval_knows_no_ties_and_differs_where_there_are_some():
+    """The control: it breaks ties by the name of the row."""
+    lists = random_lists(seed=9)
+    assert np.abs(metrics.ndcg(*lists) - by_trec_eval("ndcg", *lists)).max() > 0.1
+
+
 def by_plain_sort(metric_of_order, scores, relevant, mask):
     """What a metric that knows no ties makes of a list: the first order that sorting happens to give."""
     real = np.flatnonzero(mask)
@@ -232,6 +255,13 @@ def test_log_loss_spreads_the_target_over_the_relevant_rows():
     assert one(metrics.log_loss, [-INF, 0.0], [1, 0]) == INF
 
 
+def test_the_best_place_is_tied_where_several_rows_share_the_best_score():
+    scores = np.array([[2.0, 2.0, 1.0], [2.0, 1.0, 1.0], [-INF, -INF, 9.0], [1.0, 9.0, 9.0], [0.0, 0.0, 0.0]])
+    mask = np.array([[1, 1, 1], [1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 1, 1]], bool)  # padding shares nothing
+    places = metrics.tied_places(scores, mask[:, ::-1] & mask, mask)
+    np.testing.assert_array_equal(metrics.tied_top_of(places), [1, 0, 1, 0, 1])
+
+
 def test_long_lists_are_sorted_and_not_compared_pair_by_pair():
     generator = np.random.default_rng(6)
     scores = generator.integers(0, 90, (300, 506)).astype(np.float32)
@@ -259,7 +289,7 @@ def test_expected_metrics_are_the_mean_of_the_observed_ones():
     scores, _, mask = random_lists(seed=7, lists=50)
     probabilities = np.where(mask, np.random.default_rng(8).random(scores.shape), 0.0)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    observed = {"ndcg": 0.0, "ndcg_at_10": 0.0, "reciprocal_rank": 0.0, "hit_at_1": 0.0}
+    observed = dict.fromkeys(("ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1", "hit_at_5"), 0.0)
     for row in range(scores.shape[1]):  # a click on each row in turn
         clicked = np.zeros(scores.shape)
         clicked[:, row] = mask[:, row]
@@ -268,6 +298,7 @@ def test_expected_metrics_are_the_mean_of_the_observed_ones():
             "ndcg_at_10": metrics.ndcg(scores, clicked, mask, k=10),
             "reciprocal_rank": metrics.reciprocal_rank(scores, clicked, mask),
             "hit_at_1": metrics.hit(scores, clicked, mask, k=1),
+            "hit_at_5": metrics.hit(scores, clicked, mask, k=5),
         }
         observed = {name: observed[name] + probabilities[:, row] * np.nan_to_num(one_click[name]) for name in observed}
     expected = metrics.expected_metrics(scores, probabilities, mask)

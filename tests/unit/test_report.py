@@ -4,14 +4,17 @@ import dataclasses
 import datetime as dt
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
+from pagerec_dbx.evaluation.calibration import Reliability
 from pagerec_dbx.report.board import boards, results_from_rows, terminal_table
 from pagerec_dbx.report.content import (
     Decision,
     Difference,
     Health,
     PositionClicks,
+    PositionShare,
     Quarantined,
     ReportContent,
     Result,
@@ -27,7 +30,10 @@ from pagerec_dbx.report.page import render
 from pagerec_dbx.report.plots import bars, forest, line_chart
 
 NOW = dt.datetime(2024, 1, 5, 12, 30, tzinfo=dt.timezone.utc)
-SECTIONS = ["verdict", "results", "differences", "slices", "training", "positions", "joins", "quarantine", "method"]
+SECTIONS = [
+    "verdict", "results", "differences", "slices", "calibration", "training", "positions", "joins", "quarantine",
+    "method",
+]  # fmt: skip
 HOSTILE = '<script>alert("x")</script>'
 
 
@@ -39,7 +45,7 @@ def gain(baseline="floor:popularity", difference=0.0123, lower=0.0101, upper=0.0
 
 def result(name, role, ndcg, **other):
     """Figures of which only the NDCG matters."""
-    metrics = {"ndcg": ndcg, "ndcg_at_10": 0.5, "reciprocal_rank": 0.4, "hit_at_1": 0.3}
+    metrics = {"ndcg": ndcg, "ndcg_at_10": 0.5, "reciprocal_rank": 0.4, "hit_at_1": 0.3, "hit_at_5": 0.8}
     return Result(name, role, metrics=metrics, **{"protocol": "menu", "pages": 7_002, "viewers": 3_120, **other})
 
 
@@ -79,7 +85,12 @@ FULL = ReportContent(
     ),
     positions=tuple(PositionClicks(place, drawn, 100, 20 - place) for place in range(5) for drawn in (False, True)),
     quarantine=(Quarantined("service_logs", "not_json", 61),),
-)
+    calibration=Reliability(
+        lower=np.array([0.001, 0.02]), upper=np.array([0.02, 0.3]), pairs=np.array([12_506, 12_506]),
+        mean_probability=np.array([0.01, 0.05]), mean_target=np.array([0.012, 0.048]),
+    ),
+    shares=(PositionShare(0, 900, 0.2, 0.25), PositionShare(1, 900, 0.1, 0.08), PositionShare(2, 700, 0.1, 0.04)),
+)  # fmt: skip
 
 # --- sentences --------------------------------------------------------------------------------------------------------
 
@@ -140,10 +151,12 @@ def test_terminal_table_is_aligned_and_says_what_it_was_measured_on():
     assert [lines[0], *lines[3:]] == [
         "Protocol menu, ranking the rows offered on the page; "
         "split holdout; 7,002 page views; 3,120 viewers; simulated.",
-        "version 3 (challenger)                .6300    .5000  .4000  .3000     .6400",
-        "legacy imported (measured elsewhere)  .7120        -  .6322      -         -",
-        "popularity (floor)                    .6000    .5000  .4000  .3000     .6000  +.0123     +.0101 to +.0144",
-        "best order with position (ceiling)        -        -      -      -     .7000          on 7,002 page views",
+        "version 3 (challenger)                .6300    .5000  .4000  .3000  .8000     .6400",
+        "legacy imported (measured elsewhere)  .7120        -  .6322      -      -         -",
+        "popularity (floor)                    .6000    .5000  .4000  .3000  .8000     .6000  +.0123     "
+        "+.0101 to +.0144",
+        "best order with position (ceiling)        -        -      -      -      -     .7000          "
+        "on 7,002 page views",
     ]
     assert len(lines[1]) == len(lines[2]) == max(len(line) for line in lines[1:])
 
@@ -365,6 +378,9 @@ def test_page_tells_the_findings():
         "other data, not comparable",
         "90.0%",
         "service_logs: not_json",
+        "an expected calibration error of .0020 over 25,012 pairs of page view and offered row",  # 12 - 10 and 50 - 48
+        "Bins of equal count; protocol menu, ranking the rows offered on the page; split holdout; simulated",
+        "predicted by version 3",
     ):
         assert said in text
 
@@ -377,7 +393,7 @@ def test_page_without_simulation_does_not_mention_one():
 
 def test_page_without_anything_names_the_commands():
     text = "".join(Reading(render(ReportContent(NOW))).text)
-    for command in ("promote", "compare", "train", "join"):  # compare evaluates, too
+    for command in ("promote", "compare", "train", "join", "evaluate"):
         assert f"pagerec {command}" in text
 
 
