@@ -129,23 +129,6 @@ def test_ranks_that_cannot_train_are_refused_before_a_run_is_opened(job, prepare
     assert not (prepared.home.folder / "mlflow.db").exists()
 
 
-def test_the_legacy_s_architecture_is_registered_as_legacy_and_is_no_challenger(prepared):
-    registry = Registry(prepared.home)
-    designed = load_settings(
-        overrides=["epochs=1", "batch_size=64", "embedding_size=8"], designed=MODEL_SETTINGS["legacy_binary"]
-    )
-    assert registry.legacy() is None
-    trained = train(prepared.tables, registry, "legacy_binary", 1, designed)
-    version = registry.version("legacy")
-    assert (version.version, version.tags["role"]) == (trained.version, "legacy") == (registry.legacy(), "legacy")
-    with pytest.raises(UnknownVersionError, match="no model version `challenger`"):
-        registry.version("challenger")
-    ranker = registry.load("legacy")
-    assert (ranker.config.dropout, ranker.config.hidden_sizes) == (0.2, (128, 64))
-    another = train(prepared.tables, registry, "two_tower_softmax", 1, designed)  # the control: anybody else is one
-    assert registry.resolve("challenger") == another.version and "role" not in registry.version("challenger").tags
-
-
 def test_more_ranks_than_gpus_are_refused_on_every_rank_alike():
     require_gpus([0, 0])  # as many as ranks, or none anywhere
     with pytest.raises(
@@ -208,3 +191,20 @@ def test_unknown_models_are_refused_before_anything_runs(prepared):
     with pytest.raises(UnknownModelError, match="unknown model `magic`"):
         train(prepared.tables, prepared.registry, "magic", 1, prepared.settings)
     assert not os.path.exists(prepared.home.folder / "mlflow.db")
+
+
+def test_the_legacy_s_architecture_is_registered_as_legacy_and_is_no_challenger(prepared):
+    registry = Registry(prepared.home)
+    designed = load_settings(
+        overrides=["epochs=1", "batch_size=64", "embedding_size=8"], designed=MODEL_SETTINGS["legacy_binary"]
+    )
+    assert registry.legacy() is None
+    trained = train(prepared.tables, registry, "legacy_binary", 1, designed)
+    version = registry.version("legacy")
+    assert (version.version, version.tags["role"]) == (trained.version, "legacy") == (registry.legacy(), "legacy")
+    with pytest.raises(UnknownVersionError, match="no model version `challenger`"):
+        registry.version("challenger")
+    ranker = registry.load("legacy")
+    assert (ranker.config.dropout, ranker.config.hidden_sizes) == (0.2, (128, 64))
+    another = train(prepared.tables, registry, "two_tower_softmax", 1, designed)  # the control: anybody else is one
+    assert registry.resolve("challenger") == another.version and "role" not in registry.version("challenger").tags
