@@ -194,7 +194,7 @@ class MonitorSettings:
         gain = self.least_gain_over_popularity
         _require(-1 <= gain <= 1, "least_gain_over_popularity", "-1 to 1", gain)
         _require(1 <= self.monitor_cells <= 10_000, "monitor_cells", "1 to 10,000", self.monitor_cells)
-        _require(self.monitor_sample >= 1, "monitor_sample", "at least 1", self.monitor_sample)
+        _require(self.monitor_sample >= 100, "monitor_sample", "at least 100", self.monitor_sample)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -130,8 +130,6 @@ def cell_by(value: Column, edges: Sequence[float]) -> Column:
 def interval_names(edges: Sequence[float], show=str) -> list[str]:
     """What the cells between edges are called."""
     shown = [show(edge) for edge in edges]
-    if not shown:
-        return ["all"]
     between = [f"{one} to below {other}" for one, other in zip(shown, shown[1:], strict=False)]
     return [f"below {shown[0]}", *between, f"{shown[-1]} and more"]
 

@@ -115,16 +115,18 @@ def chance_limit(expected: float, freedom: float) -> float:
 
 
 def decile_edges(values: np.ndarray, counts: np.ndarray, cells: int = 10) -> np.ndarray:
-    """Where the cells of a distribution of numbers begin, so that each holds about as much of it.
+    """Where the cells of a distribution of whole numbers begin, so that each holds about as much of it.
+
+    What lies outside all that occurs has a cell of its own at either end: after pages of 40 rows alone one of 50 shows.
 
     Args:
         values: [distinct] rising.
         counts: [distinct] how often each occurs.
 
     Returns:
-        [at most cells - 1] rising: a number lies in the cell whose index is how many of these it reaches.
+        [at most cells + 1] rising: a number lies in the cell whose index is how many of these it reaches.
     """
     below = np.cumsum(counts) - counts
     cell = np.floor(cells * below / counts.sum()).astype(int)
     begins = np.flatnonzero(np.diff(cell) > 0) + 1
-    return np.asarray(values)[begins]
+    return np.concatenate([values[:1], values[begins], values[-1:] + 1])

@@ -23,7 +23,8 @@ from pagerec_dbx.report.content import (
     signed,
     spoken,
 )
-from pagerec_dbx.report.joins import joins_part, match_rate
+from pagerec_dbx.report.drift import drift_part
+from pagerec_dbx.report.joins import match_rate
 from pagerec_dbx.report.plots import Forest, LineChart, bars, forest, forest_of, line_chart
 
 
@@ -75,9 +76,15 @@ def render(content: ReportContent) -> str:
         "signed": lambda value: _minus(signed(value)),
     }
     style = resources.files("pagerec_dbx.report").joinpath("style.css").read_text(encoding="utf-8")
-    parts = {**_findings(content), **_training(content), **_positions(content), **_quarantine(content)}
+    parts = {
+        **_findings(content),
+        **_training(content),
+        **_positions(content),
+        **_quarantine(content),
+        **drift_part(content.monitored),
+    }
     page = environment.get_template("page.html")
-    return page.render(content=content, style=Markup(style), **parts, **joins_part(content.health))
+    return page.render(content=content, style=Markup(style), **parts)
 
 
 def _findings(content: ReportContent) -> dict:

@@ -91,13 +91,13 @@ def test_chance_alone_gives_what_is_expected_of_it(things):
 
 
 def test_deciles_of_numbers_by_hand():
-    # Ten numbers once each: a cell begins at each but the first.
-    assert decile_edges(np.arange(10), np.ones(10)).tolist() == list(range(1, 10))
-    # Half of them are 20: below it lies nothing, below 30 five tenths, below 40 nine tenths.
-    assert decile_edges(np.array([20, 30, 40]), np.array([5, 4, 1])).tolist() == [30, 40]
-    assert decile_edges(np.array([7]), np.array([3])).tolist() == []
+    # Ten numbers once each: a cell begins at each, and one behind the last.
+    assert decile_edges(np.arange(10), np.ones(10)).tolist() == list(range(11))
+    # Half of them are 20: below it lies nothing, below 30 five tenths, below 40 nine tenths; from 41 on nothing.
+    assert decile_edges(np.array([20, 30, 40]), np.array([5, 4, 1])).tolist() == [20, 30, 40, 41]
+    assert decile_edges(np.array([7]), np.array([3])).tolist() == [7, 8]
     # Small parts share a cell: below 1, 2, 3 lie 2, 4 and 6 hundredths.
-    assert decile_edges(np.array([0, 1, 2, 3, 4]), np.array([2, 2, 2, 44, 50])).tolist() == [4]
+    assert decile_edges(np.array([0, 1, 2, 3, 4]), np.array([2, 2, 2, 44, 50])).tolist() == [0, 4, 5]
 
 
 def test_psi_is_the_sum_of_its_definition():
