@@ -24,7 +24,7 @@ from pagerec_dbx.report.content import (
     spoken,
 )
 from pagerec_dbx.report.drift import drift_part
-from pagerec_dbx.report.joins import match_rate
+from pagerec_dbx.report.joins import joins_part, match_rate
 from pagerec_dbx.report.plots import Forest, LineChart, bars, forest, forest_of, line_chart
 
 
@@ -76,13 +76,8 @@ def render(content: ReportContent) -> str:
         "signed": lambda value: _minus(signed(value)),
     }
     style = resources.files("pagerec_dbx.report").joinpath("style.css").read_text(encoding="utf-8")
-    parts = {
-        **_findings(content),
-        **_training(content),
-        **_positions(content),
-        **_quarantine(content),
-        **drift_part(content.monitored),
-    }
+    parts = {**_findings(content), **_training(content), **_positions(content), **_quarantine(content)}
+    parts |= drift_part(content.monitored) | joins_part(content.health)
     page = environment.get_template("page.html")
     return page.render(content=content, style=Markup(style), **parts)
 
