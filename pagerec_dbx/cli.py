@@ -284,6 +284,17 @@ def rank(bench: Workbench, version: str) -> Outcome:
     return Outcome(answer, jsonlib.dumps(answer))
 
 
+@_command("monitor", writes=True, example="pagerec monitor --day 2024-01-05")
+@click.option("--day", type=_DAY, help="Day (UTC) of labelled page views; the newest unless given.")
+@click.option("--version", help="Number or alias; the champion unless given.")
+def monitor(bench: Workbench, day: dt.datetime | None, version: str | None) -> Outcome:
+    """Hold a day against the training days of the version that serves; exit 1 with the reasons past a limit."""
+    from pagerec_dbx.stages.monitor import monitor_version
+
+    result = monitor_version(bench, day and day.date(), version)
+    return Outcome(result.to_json(), result.to_text(), refused=not result.passed)
+
+
 @_command("doctor", writes=False, example="pagerec doctor")
 def doctor(bench: Workbench) -> Outcome:
     """What this machine and home have and lack."""

@@ -184,6 +184,26 @@ class JudgeSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class MonitorSettings:
+    """Settings of `pagerec monitor`; a PSI fails past its limit only where chance does not go as far."""
+
+    max_psi: float = 0.2  # rows, titles, menu sizes, scores: by custom .1 is a shift to watch, .2 one to act on
+    max_psi_click_share: float = 0.05  # two cells only: a share of .30 that becomes .41 or .20
+    max_psi_unknown: float = 0.1  # of tokens: a share of .02 that becomes .085; of none in 100,000, .013
+    least_gain_over_popularity: float = 0.0  # NDCG of the day; fails where the whole 95 % interval lies below it
+    monitor_cells: int = 50  # most frequent rows and titles of training with a cell of their own
+    monitor_sample: int = 20_000  # page views of the training days that are scored, about
+
+    def __post_init__(self):
+        for name in ("max_psi", "max_psi_click_share", "max_psi_unknown"):
+            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        gain = self.least_gain_over_popularity
+        _require(-1 <= gain <= 1, "least_gain_over_popularity", "-1 to 1", gain)
+        _require(1 <= self.monitor_cells <= 10_000, "monitor_cells", "1 to 10,000", self.monitor_cells)
+        _require(self.monitor_sample >= 100, "monitor_sample", "at least 100", self.monitor_sample)
+
+
+@dataclasses.dataclass(frozen=True)
 class SimulateSettings:
     """The simulated world (see docs/simulation.md): sizes, strengths of the utility's terms, rates of log faults.
 
@@ -292,6 +312,7 @@ class Settings:
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
     judge: JudgeSettings = JudgeSettings()
+    monitor: MonitorSettings = MonitorSettings()
 
 
 def load_settings(

@@ -481,3 +481,29 @@ RANKED_MENUS = Table(
     key=("page_view_id", "version"),
     partition_by=("version", "day"),
 )
+
+# A PSI has a chance beside it and no interval, a metric an interval and no chance; null where there is none.
+DRIFT = Table(
+    "drift",
+    "day, version, measure",
+    _columns("""
+        day                 date!
+        version             string!
+        measure             string!
+        value               double!
+        lower               double
+        upper               double
+        expected_by_chance  double
+        chance_99           double
+        limit               double
+        passed              boolean!
+        training_share      double
+        day_share           double
+        page_views          bigint!
+        viewers             bigint!
+        training_page_views bigint
+        reason              string!
+        monitored_at        timestamp!
+    """),
+    key=("day", "version", "measure"),
+)

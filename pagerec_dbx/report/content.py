@@ -108,6 +108,25 @@ class Quarantined:
 
 
 @dataclasses.dataclass(frozen=True)
+class Monitored:
+    """One measure of a monitored day, as the table `drift` has it."""
+
+    day: dt.date
+    version: str
+    measure: str
+    value: float
+    lower: float | None
+    upper: float | None
+    expected_by_chance: float | None
+    limit: float | None
+    passed: bool
+    training_share: float | None
+    day_share: float | None
+    page_views: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
 class ReportContent:
     """All that the page shows; any part may be missing."""
 
@@ -126,6 +145,7 @@ class ReportContent:
     calibration: Reliability | None = None  # of the version, under the menu protocol
     shares: tuple[PositionShare, ...] = ()  # of the version, under the menu protocol
     quarantine: tuple[Quarantined, ...] = ()
+    monitored: tuple[Monitored, ...] = ()  # of the version monitored last, in order of the days
 
 
 def decisive(content: ReportContent) -> Difference | None:

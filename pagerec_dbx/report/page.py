@@ -24,6 +24,7 @@ from pagerec_dbx.report.content import (
     signed,
     spoken,
 )
+from pagerec_dbx.report.drift import drift_part
 from pagerec_dbx.report.joins import joins_part, match_rate
 from pagerec_dbx.report.plots import Forest, LineChart, bars, forest, forest_of, line_chart
 
@@ -77,8 +78,8 @@ def render(content: ReportContent) -> str:
     }
     style = resources.files("pagerec_dbx.report").joinpath("style.css").read_text(encoding="utf-8")
     parts = {**_findings(content), **_training(content), **_positions(content), **_quarantine(content)}
+    parts |= calibration_part(content) | drift_part(content.monitored) | joins_part(content.health)
     page = environment.get_template("page.html")
-    parts |= {**calibration_part(content), **joins_part(content.health)}
     return page.render(content=content, style=Markup(style), **parts)
 
 

@@ -40,10 +40,13 @@ def ranked_menus(page_views: DataFrame, version: str, load: Loader) -> DataFrame
     return conform(dated, RANKED_MENUS)
 
 
-def page_inputs(page_views: DataFrame) -> DataFrame:
+def page_inputs(page_views: DataFrame, *beside: str) -> DataFrame:
     """What a ranker reads of a page view, as flat columns and arrays of them.
 
     One record per page view.
+
+    Args:
+        beside: further columns of the page views to be kept as they are.
     """
     # Arithmetic on the clock's number and not F.hour, which answers in the session's time zone.
     local = F.unix_seconds("served_at") + 60 * F.coalesce("utc_offset_minutes", F.lit(0))
@@ -60,6 +63,7 @@ def page_inputs(page_views: DataFrame) -> DataFrame:
         F.pmod(F.floor(local / _DAY) + 3, F.lit(7)).cast("int").alias("weekday"),  # 1970-01-01 was a Thursday
         F.coalesce("device", F.lit("")).alias("device"),
         F.coalesce("location", F.lit("")).alias("location"),
+        *beside,
     )
 
 

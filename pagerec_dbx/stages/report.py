@@ -19,6 +19,7 @@ from pagerec_dbx.report.content import (
     Decision,
     Difference,
     Health,
+    Monitored,
     PositionClicks,
     Quarantined,
     ReportContent,
@@ -30,6 +31,7 @@ from pagerec_dbx.report.content import (
 from pagerec_dbx.report.page import render
 from pagerec_dbx.schemas import (
     COMPARISONS,
+    DRIFT,
     EVALUATIONS,
     INGESTED_FILES,
     JOIN_HEALTH,
@@ -114,6 +116,7 @@ def collect_content(
         health=_health(tables),
         positions=_positions(tables),
         quarantine=_quarantine(tables),
+        monitored=_monitored(tables),
         **_calibration(tables, version, holdout),
     )
 
@@ -263,3 +266,15 @@ def _quarantine(tables: Tables) -> tuple[Quarantined, ...]:
     quarantine = _read(tables, QUARANTINE)
     records = [] if quarantine is None else quarantine.groupBy("source", "reason").count().collect()
     return tuple(Quarantined(*record) for record in records)
+
+
+def _monitored(tables: Tables) -> tuple[Monitored, ...]:
+    """All monitored days of the version that was monitored last."""
+    drift = _read(tables, DRIFT)
+    last = None if drift is None else drift.orderBy(F.desc("monitored_at"), F.desc("day")).first()
+    if last is None:
+        return ()
+    names = [field.name for field in dataclasses.fields(Monitored)]
+    records = drift.where(F.col("version") == last["version"]).select(*names).collect()  # some dozen a day
+    in_order = sorted(records, key=lambda one: (one["day"], not one["measure"].startswith("psi_"), one["measure"]))
+    return tuple(Monitored(*one) for one in in_order)

@@ -175,7 +175,7 @@ def forget_legacy_keras(bundle):
         (misspell_job_parameter, "job parameter hom is used and not declared"),
         (declare_unused_job_parameter, "job parameter speed is declared and not used"),
         (misspell_braces, "{{job.parameter.home}} is no job parameter"),
-        (repeat_a_task, "two tasks score"),
+        (repeat_a_task, "two tasks monitor"),
         (forget_the_wheel, "task ingest does not install the wheel"),
         (take_an_old_runtime, "runtime 16.4.x-gpu-ml-scala2.12"),
         (take_no_worker, "num_workers 0"),

@@ -29,6 +29,7 @@ ORDER = [
     ("promotions",),
     ("registry",),
     ("scoring",),
+    ("monitoring",),
     ("report",),
     ("workbench",),
     ("stages",),

@@ -13,6 +13,7 @@ from pagerec_dbx.report.content import (
     Decision,
     Difference,
     Health,
+    Monitored,
     PositionClicks,
     PositionShare,
     Quarantined,
@@ -25,15 +26,25 @@ from pagerec_dbx.report.content import (
     signed,
     spoken,
 )
+from pagerec_dbx.report.drift import drift_part
 from pagerec_dbx.report.joins import match_rate
 from pagerec_dbx.report.page import render
 from pagerec_dbx.report.plots import bars, forest, line_chart
 
 NOW = dt.datetime(2024, 1, 5, 12, 30, tzinfo=dt.timezone.utc)
 SECTIONS = [
-    "verdict", "results", "differences", "slices", "calibration", "training", "positions", "joins", "quarantine",
+    "verdict",
+    "results",
+    "differences",
+    "slices",
+    "calibration",
+    "training",
+    "positions",
+    "drift",
+    "joins",
+    "quarantine",
     "method",
-]  # fmt: skip
+]
 HOSTILE = '<script>alert("x")</script>'
 
 
@@ -47,6 +58,14 @@ def result(name, role, ndcg, **other):
     """Figures of which only the NDCG matters."""
     metrics = {"ndcg": ndcg, "ndcg_at_10": 0.5, "reciprocal_rank": 0.4, "hit_at_1": 0.3, "hit_at_5": 0.8}
     return Result(name, role, metrics=metrics, **{"protocol": "menu", "pages": 7_002, "viewers": 3_120, **other})
+
+
+def monitored(day, measure, value, **given):
+    """One measure of a monitored day; what does not matter is filled in."""
+    reason = "Failed: too far." if given.get("passed") is False else "Passed: near." if "limit" in given else ""
+    values = dict.fromkeys(field.name for field in dataclasses.fields(Monitored)) | {"passed": True} | given
+    named = {"day": dt.date(2024, 1, day), "version": "3", "measure": measure, "value": value, "page_views": 1_234}
+    return Monitored(**values | named | {"reason": reason})
 
 
 FULL = ReportContent(
@@ -90,6 +109,15 @@ FULL = ReportContent(
         mean_probability=np.array([0.01, 0.05]), mean_target=np.array([0.012, 0.048]),
     ),
     shares=(PositionShare(0, 900, 0.2, 0.25), PositionShare(1, 900, 0.1, 0.08), PositionShare(2, 700, 0.1, 0.04)),
+    monitored=tuple(
+        monitored(day, measure, value, **given)
+        for day in (4, 5)
+        for measure, value, given in (
+            ("psi_rows", 0.1 * day, {"limit": 0.45, "passed": day < 5, "expected_by_chance": 0.01, "day_share": 0.25}),
+            ("ndcg", 0.6, {"lower": 0.5, "upper": 0.7}),
+            ("popularity_ndcg", 0.55, {"lower": 0.5, "upper": 0.6}),
+        )
+    ),
 )  # fmt: skip
 
 # --- sentences --------------------------------------------------------------------------------------------------------
@@ -400,3 +428,19 @@ def test_page_without_anything_names_the_commands():
 def test_page_of_a_refused_version_says_so():
     refused = dataclasses.replace(FULL, decision=Decision(NOW, "3", "2", False, ("Failed: too slow.",)))
     assert "✗ Version 3 was not promoted." in " ".join("".join(Reading(render(refused)).text).split())
+
+
+# --- monitored days ---------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_monitored_day_stands_limit_by_limit():
+    part = drift_part(FULL.monitored)
+    assert (part["drift_day"], part["drift_version"], part["drift_failed"]) == ("2024-01-05", "3", ["too far."])
+    assert part["drift_rows"][0] == ["psi rows", ".5000", "–", ".0100", "0.45", "–", "25.00%", "1,234", "NO"]
+    assert part["drift_rows"][1] == ["ndcg", ".6000", "+.5000 to +.7000", "–", "–", "–", "–", "1,234", "yes"]
+    assert [line.name for line in part["drift_chart"].lines] == ["version", "popularity"]
+    page = render(FULL)
+    assert "2024-01-05, version 3, SIMULATED: past a limit" in page and "too far." in page
+    kept = dataclasses.replace(FULL, simulated=False, monitored=FULL.monitored[:3])
+    assert "2024-01-04, version 3: within every limit" in render(kept)
+    assert "pagerec monitor" in render(ReportContent(NOW))

@@ -1,0 +1,1 @@
+"""A new day held against the training days of a version: distributions, scores, limits."""
