@@ -307,14 +307,12 @@ def doctor(bench: Workbench) -> Outcome:
 @_command("report", writes=True, example="pagerec report")
 def report(bench: Workbench) -> Outcome:
     """One self-contained HTML page of the latest results."""
-    from pagerec_dbx.stages.judge import smoothing_of
+    from pagerec_dbx.stages.judge import known_of
     from pagerec_dbx.stages.report import last_compared
     from pagerec_dbx.stages.report import report as stage
 
     version, holdout = last_compared(bench.tables) or (None, None)
-    curves = bench.registry.curves(version) if version else ()
-    smoothing = smoothing_of(bench, holdout) if holdout else None
-    result = stage(bench.tables, bench.now(), version, curves, smoothing)
+    result = stage(bench.tables, bench.now(), version, known_of(bench, version, holdout))
     return Outcome(_plain(result), f"{result.headline}\n{result.path}")
 
 

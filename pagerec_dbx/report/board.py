@@ -82,7 +82,9 @@ def protocol_order(protocol: str) -> int:
     return known.index(protocol) if protocol in known else len(known)
 
 
-def results_from_rows(rows: Iterable[Mapping], champion: str | None = None) -> tuple[list[Result], list[Difference]]:
+def results_from_rows(
+    rows: Iterable[Mapping], champion: str | None = None, legacy: str | None = None
+) -> tuple[list[Result], list[Difference]]:
     """Results and differences of a comparison's rows, as `pagerec compare --json` prints them; whole holdout only."""
     figures: dict[tuple[str, str], dict] = {}
     differences = []
@@ -90,7 +92,7 @@ def results_from_rows(rows: Iterable[Mapping], champion: str | None = None) -> t
         if row["slice"] != "all":
             continue
         counts = {"pages": row["pages"], "viewers": row["viewers"]}
-        baseline_role = role_of(row["baseline"], row["challenger"], champion, row["measured"])
+        baseline_role = role_of(row["baseline"], row["challenger"], champion, row["measured"], legacy)
         for name, role, value in (
             (row["challenger"], "challenger", row["value_challenger"]),
             (row["baseline"], baseline_role, row["value_baseline"]),

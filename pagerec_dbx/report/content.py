@@ -15,7 +15,17 @@ PROTOCOLS = {
 SPLIT = "holdout"
 MEASURED_HERE = "here"
 MISSING = "–"
-ROLES = ("challenger", "champion", "version", "imported", "baseline", "floor", "ceiling")  # in the order shown
+# In the order in which they are shown.
+ROLES = (
+    "challenger",
+    "champion",
+    "legacy",
+    "version",
+    "imported",
+    "baseline",
+    "floor",
+    "ceiling",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,14 +207,20 @@ def floors_sentence(content: ReportContent) -> str:
     return f"It beats every floor: {', '.join(spoken(floor.baseline) for floor in floors)}."
 
 
-def role_of(name: str, challenger: str | None, champion: str | None = None, measured: str = MEASURED_HERE) -> str:
+def role_of(
+    name: str,
+    challenger: str | None,
+    champion: str | None = None,
+    measured: str = MEASURED_HERE,
+    legacy: str | None = None,
+) -> str:
     """What part a version, floor or ceiling plays in a comparison."""
     if measured != MEASURED_HERE:
         return "imported"
     kind = name.partition(":")[0]
     if ":" in name:
         return kind if kind in ROLES else "baseline"
-    return "challenger" if name == challenger else "champion" if name == champion else "version"
+    return {legacy: "legacy", champion: "champion", challenger: "challenger"}.get(name, "version")
 
 
 def spoken(name: str) -> str:

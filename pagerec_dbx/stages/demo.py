@@ -19,7 +19,7 @@ from pagerec_dbx.stages.demo_home import demo_logs, require_demo
 from pagerec_dbx.stages.import_metarank import import_metarank
 from pagerec_dbx.stages.ingest import ingest
 from pagerec_dbx.stages.join import join
-from pagerec_dbx.stages.judge import evaluate_version, smoothing_of
+from pagerec_dbx.stages.judge import evaluate_version, known_of
 from pagerec_dbx.stages.prepare import prepare
 from pagerec_dbx.stages.promote import compare_and_judge, promote_version
 from pagerec_dbx.stages.report import collect_content, write_report
@@ -108,10 +108,8 @@ def run_demo(bench: Workbench, log: DemoLog, ranks: int) -> DemoResult:
     with clock.stage("score"):
         scored = score_version(bench, "champion" if decision.promoted else "challenger")
     with clock.stage("report"):
-        curves = bench.registry.curves(trained.version)
-        content = collect_content(
-            tables, bench.now(), trained.version, curves, smoothing_of(bench, latest_preparation(tables).holdout)
-        )
+        known = known_of(bench, trained.version, latest_preparation(tables).holdout)
+        content = collect_content(tables, bench.now(), trained.version, known)
         report = write_report(bench.home, content)
     return DemoResult(
         trained=trained,

@@ -20,6 +20,7 @@ from pagerec_dbx.stages.compare import Sides, compare, renewed_comparison, store
 from pagerec_dbx.stages.evaluate import EvaluateResult, evaluate
 from pagerec_dbx.stages.power import PowerResult, power
 from pagerec_dbx.stages.ranker_loader import broadcast_ranker
+from pagerec_dbx.stages.report import FromRegistry
 from pagerec_dbx.workbench import Workbench
 
 SMOOTHING = "popularity_smoothing"  # a tag of the registered model, for each holdout: all versions share its floors
@@ -50,6 +51,15 @@ def smoothing_of(bench: Workbench, holdout: str) -> str | None:
     """Of the popularity floor that is stored for a holdout; None where there is none."""
     stored = _stored_beside(bench, holdout)
     return stored and stored.split()[0]
+
+
+def known_of(bench: Workbench, version: str | None, holdout: str | None) -> FromRegistry:
+    """What the registry knows of a version that is reported on."""
+    return FromRegistry(
+        curves=bench.registry.curves(version) if version else (),
+        smoothing=smoothing_of(bench, holdout) if holdout else None,
+        legacy=bench.registry.legacy(),
+    )
 
 
 def _stored_beside(bench: Workbench, holdout: str) -> str | None:

@@ -52,12 +52,20 @@ class ReportResult:
     headline: str
 
 
+@dataclasses.dataclass(frozen=True)
+class FromRegistry:
+    """What only the registry knows of the version reported on."""
+
+    curves: Sequence[Mapping[str, float]] = ()  # one dictionary an epoch of its training: epoch, loss, ...
+    smoothing: str | None = None  # of the popularity floor that it was evaluated beside; None where it is not known
+    legacy: str | None = None  # the version that is the legacy's architecture, trained here
+
+
 def report(
     tables: Tables,
     now: dt.datetime,
     version: str | None = None,
-    curves: Sequence[Mapping[str, float]] = (),
-    smoothing: str | None = None,
+    known: FromRegistry = FromRegistry(),
 ) -> ReportResult:
     """Write HOME/reports/index.html from what there is; a missing table is a section that names its command.
 
@@ -65,11 +73,10 @@ def report(
         tables: of the home.
         now: when the report is made.
         version: the version reported on; the challenger of the latest comparison unless given.
-        curves: one dictionary an epoch of that version's training: epoch, loss, validation_loss, ...
-        smoothing: of the popularity floor that the version was evaluated beside; None where it is not known.
+        known: what the registry knows of it.
     """
     with watch_spark(tables.spark, "report"):
-        content = collect_content(tables, now, version, curves, smoothing)
+        content = collect_content(tables, now, version, known)
     return write_report(tables.home, content)
 
 
@@ -91,16 +98,15 @@ def collect_content(
     tables: Tables,
     now: dt.datetime,
     version: str | None,
-    curves: Sequence[Mapping[str, float]],
-    smoothing: str | None = None,
+    known: FromRegistry = FromRegistry(),
 ) -> ReportContent:
     """The report's figures, counted by Spark; only counts and means reach the driver."""
     rows = _comparison(tables, version)
     version = rows[0]["challenger"] if rows else version
     holdout = rows[0]["holdout"] if rows else None
     decision = _decision(tables, version)
-    champion = _champion(rows, decision)
-    compared, differences = results_from_rows(rows, champion)
+    champion = _champion(rows, decision, known.legacy)
+    compared, differences = results_from_rows(rows, champion, known.legacy)
     evaluated = _evaluated(tables, compared, holdout)
     return ReportContent(
         made_at=now,
@@ -108,11 +114,11 @@ def collect_content(
         holdout=holdout,
         simulated=is_simulated(tables.home),
         source=_source(tables),
-        results=tuple(_with_smoothing(result, smoothing) for result in evaluated),
+        results=tuple(_with_smoothing(result, known.smoothing) for result in evaluated),
         differences=tuple(differences),
         slices=_slices(tables, rows, champion),
         decision=decision,
-        curves=tuple(curves),
+        curves=tuple(known.curves),
         health=_health(tables),
         positions=_positions(tables),
         quarantine=_quarantine(tables),
@@ -201,9 +207,9 @@ def _decision(tables: Tables, version: str | None) -> Decision | None:
     return Decision(decided_at, version, last["previous_version"], last["promoted"], tuple(last["reasons"]))
 
 
-def _champion(rows: Sequence[Row], decision: Decision | None) -> str | None:
+def _champion(rows: Sequence[Row], decision: Decision | None, legacy: str | None) -> str | None:
     """The version that served when the comparison was made, among those compared with."""
-    versions = [row["baseline"] for row in rows if ":" not in row["baseline"]]
+    versions = [row["baseline"] for row in rows if ":" not in row["baseline"] and row["baseline"] != legacy]
     if decision is not None and decision.previous_version in versions:
         return decision.previous_version
     return versions[0] if versions else None

@@ -223,6 +223,9 @@ def test_promotion_needs_the_verdict_and_rollback_a_previous_version(demo):
     refused = demo.run("promote", "--version", "1", "--json", "minimum_gain=.9")
     assert (refused.code, refused.json["promoted"]) == (1, False)
     failed = [reason for reason in refused.json["reasons"] if reason.startswith("Failed")]
+    # what the demo judged by no longer holds, and it is said what changed
+    assert "verdict on version 1 is void and is made anew" in refused.err
+    assert "setting minimum_gain was 0.0 and is 0.9" in refused.err
     if demo.result.json["promoted"]:  # a champion is not promoted over itself
         assert failed == ["Failed: version 1 is the champion already."]
     else:

@@ -15,7 +15,7 @@ from pagerec_dbx.schemas import (
     PROMOTIONS,
     QUARANTINE,
 )
-from pagerec_dbx.stages.report import collect_content, last_compared, report
+from pagerec_dbx.stages.report import FromRegistry, collect_content, last_compared, report
 from pagerec_dbx.tables import spark_schema
 
 NOW = dt.datetime(2024, 1, 5, 12, 30, tzinfo=dt.timezone.utc)
@@ -97,10 +97,10 @@ def filled(tables):
 
 
 def test_report_collects_the_version_s_figures_on_its_holdout(filled):
-    content = collect_content(filled, NOW, None, [{"epoch": 1, "loss": 2.0}])
+    content = collect_content(filled, NOW, None, FromRegistry([{"epoch": 1, "loss": 2.0}]))
     assert (content.version, content.holdout, content.simulated) == ("3", "h1", False)
     mark_simulated(filled.home)
-    assert collect_content(filled, NOW, None, []).simulated
+    assert collect_content(filled, NOW, None).simulated
     assert {(one.name, one.role): one.metrics.get("ndcg") for one in content.results} == {
         ("3", "challenger"): 0.63,
         ("2", "champion"): 0.6,
@@ -124,7 +124,7 @@ def test_report_collects_the_version_s_figures_on_its_holdout(filled):
     assert (content.calibration.count, content.calibration.error) == (2, 0.25)
     assert content.shares == (PositionShare(0, 1, 0.75, 1.0), PositionShare(1, 1, 0.25, 0.0))
     assert last_compared(filled)[0] == "3"
-    assert collect_content(filled, NOW, "1", []).version == "1"
+    assert collect_content(filled, NOW, "1").version == "1"
 
     result = report(filled, NOW)  # in the same home: to fill another takes long
     assert result.headline.startswith("Version 3 ranks better than version 2: NDCG +.0300")
