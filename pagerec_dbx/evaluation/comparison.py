@@ -54,7 +54,8 @@ class CompareResult:
         """A table for the terminal, the menu protocol first."""
         head = f"Version {self.challenger} on holdout {self.holdout} (difference, 95 % interval, viewers resampled)"
         head += ", SIMULATED" if self.simulated else ""
-        lines = [head, *(_line(row) for row in self.rows if row.slice == ALL)]
+        width = max((len(row.baseline) for row in self.rows), default=0)
+        lines = [head, *(_line(row, width) for row in self.rows if row.slice == ALL)]
         return "\n".join([*lines, *_slice_lines(self.rows)])
 
 
@@ -79,9 +80,9 @@ def _slice_lines(rows: Sequence[ComparisonRow]) -> list[str]:
     return [head, *(f"  {row.slice:<{width}}  {_gain(row)}  p {row.p_adjusted:.3f}" for row in told)]
 
 
-def _line(row: ComparisonRow) -> str:
+def _line(row: ComparisonRow, width: int) -> str:
     figures = f"{row.value_challenger:.4f} against {row.value_baseline:.4f}"
-    start = f"  {row.protocol:<13} {row.metric:<15} {row.baseline:<16} {figures}"
+    start = f"  {row.protocol:<13} {row.metric:<15} {row.baseline:<{width}} {figures}"
     if row.measured == ELSEWHERE:
         return f"{start}  measured elsewhere, on other data"
     return f"{start}  {_gain(row)}"
