@@ -21,6 +21,7 @@ LOCAL = [
     "delta-spark>=3.2,<3.3",
     "horovod==0.28.1",
     "jinja2",
+    "lightgbm>=4,<5",
     "matplotlib",
     "mlflow>=2.13",
     "numpy<2",
@@ -31,6 +32,7 @@ LOCAL = [
     "pyspark>=3.5,<3.6",
     "pyyaml",
     "scikit-learn",
+    "scipy",
     "tensorflow>=2.16,<2.17",
 ]
 DEV = ["databricks-bundles", "duckdb", "hypothesis", "mypy", "pytest", "ruff"]

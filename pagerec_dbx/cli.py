@@ -31,7 +31,7 @@ class Outcome:
     refused: bool = False
 
 
-def _command(name: str, *, writes: bool, example: str, begins: bool = False):
+def _command(name: str, *, writes: bool, example: str, begins: bool = False, names: bool = False):
     """A subcommand with the options that all have; its function takes a Workbench and returns an Outcome.
 
     Args:
@@ -39,11 +39,15 @@ def _command(name: str, *, writes: bool, example: str, begins: bool = False):
             is as if it did not write.
         begins: make the home if there is none; other commands that write refuse a home that is not there.
         example: shown at the end of `--help`.
+        names: words without `=` before or among the settings are names, which the function takes.
     """
 
     def register(body: Callable[..., Outcome]):
         @functools.wraps(body)
         def run(home, config, overrides, json, debug, **options):
+            if names:
+                options["names"] = tuple(word for word in overrides if "=" not in word)
+                overrides = tuple(word for word in overrides if "=" in word)
             settings = load_settings(_path(config), overrides, MODEL_SETTINGS.get(options.get("model_name", "")))
             changes = writes and not options.get("dry_run", False)
             bench = Workbench(open_home(home, new=begins) if changes else Home(home), settings)
@@ -59,6 +63,8 @@ def _command(name: str, *, writes: bool, example: str, begins: bool = False):
 
         for decorate in reversed(_SHARED):
             run = decorate(run)
+        if names:
+            next(one for one in run.__click_params__ if one.name == "overrides").metavar = "[NAME | KEY=VALUE]..."
         # Click reads them from the last to the first; a file that a command takes stands before the settings.
         run.__click_params__.sort(key=lambda parameter: parameter.name != "overrides")
         return cli.command(name, epilog=f"\b\nExample:\n  {example}")(run)
@@ -213,6 +219,21 @@ def evaluate(bench: Workbench, version: str, truth: str | None, legacy_way: int 
     from pagerec_dbx.stages.judge import evaluate_version
 
     result = evaluate_version(bench, version, _path(truth), legacy_way)
+    return Outcome(result.to_json(), result.to_text())
+
+
+@_command("baselines", writes=True, names=True, example="pagerec baselines als lambdamart")
+@click.option("--truth", type=click.Path(), help="LOGS/truth of a simulated world, for expected figures.")
+def baselines(bench: Workbench, names: tuple[str, ...], truth: str | None) -> Outcome:
+    """Simpler rankers, fitted before the holdout and measured on it; all, or those named.
+
+    `compare` then holds the challenger against them too (docs/baselines.md).
+    """
+    from pagerec_dbx.baselines.catalogue import require_baselines
+    from pagerec_dbx.stages.baselines import baselines as stage
+
+    chosen = require_baselines(names)  # a mistyped one is refused before Spark is started
+    result = stage(bench.tables, bench.registry, chosen, bench.settings.judge, _path(truth))
     return Outcome(result.to_json(), result.to_text())
 
 

@@ -48,6 +48,10 @@ class UnknownModelError(UsageError):
     """A model name that no model file registers."""
 
 
+class UnknownBaselineError(UsageError):
+    """A baseline that no file makes."""
+
+
 class HomeError(PagerecError):
     """A home that is missing, locked, or written by another version of the package."""
 

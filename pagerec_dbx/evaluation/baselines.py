@@ -65,10 +65,17 @@ class PopularityFloor:
                 got=str(len(pages.row_ids)),
                 fix="Run `pagerec prepare` again",
             )
-        found = pc.index_in(pages.row_ids, value_set=self.row_ids).fill_null(-1).to_numpy()
         scores = np.zeros(pages.menu.shape)
-        scores[pages.offered] = np.append(self.rates, self.overall_rate)[found]  # -1 is the last
+        scores[pages.offered] = self.rates_of(pages.row_ids)
         return scores
+
+    def rates_of(self, row_ids: pa.StringArray) -> np.ndarray:
+        """[rows] for these row ids, in (0, 1) where rows were shown and clicked."""
+        return np.append(self.rates, self.overall_rate)[self.places_of(row_ids)]  # -1 is the last
+
+    def places_of(self, row_ids: pa.StringArray) -> np.ndarray:
+        """[rows] the place of each row id among those that were shown before, -1 for others."""
+        return pc.index_in(row_ids, value_set=self.row_ids).fill_null(-1).to_numpy(zero_copy_only=False)
 
     def vocabulary_lists(self, pages: PageBatch) -> Lists | None:
         """The offered rows by popularity, then the others."""

@@ -16,7 +16,7 @@ from pagerec_dbx.evaluation.baselines import POPULARITY
 from pagerec_dbx.evaluation.comparison import ELSEWHERE, HERE, LEGACY_IMPORTED, CompareResult, ComparisonRow
 from pagerec_dbx.evaluation.intervals import Intervals, paired_intervals
 from pagerec_dbx.evaluation.legacy import LegacyFigures
-from pagerec_dbx.evaluation.protocols import ALL, MENU, METRICS, PROTOCOLS
+from pagerec_dbx.evaluation.protocols import ALL, BASELINE_PREFIX, MENU, METRICS, PROTOCOLS
 
 _LEGACY_NAMES = {"ndcg": "val_ndcg", "reciprocal_rank": "val_mrr"}
 
@@ -35,8 +35,12 @@ class Side:
 
 
 def comparison_id_of(challenger: str, holdout: str, baselines: Sequence[str]) -> str:
-    """The same challenger, holdout and set of baselines make the same comparison."""
-    identity = json.dumps([challenger, holdout, sorted(baselines)])
+    """The same challenger, holdout and set of champion and floors make the same comparison.
+
+    Who else is shown beside (`baseline:...`) may grow: the comparison is then replaced.
+    """
+    decisive = sorted(name for name in baselines if not name.startswith(BASELINE_PREFIX))
+    identity = json.dumps([challenger, holdout, decisive])
     return hashlib.sha256(identity.encode("utf-8")).hexdigest()[:16]
 
 
@@ -124,7 +128,7 @@ def _intervals(sides, challenger: str, pairs: Sequence[tuple[str, str]], setting
                 f"version {challenger} and {baseline} were not measured on the same page views",
                 wanted=f"{own.pages.sum():,.0f} page views under {protocol}",
                 got=f"{other.pages.sum():,.0f}",
-                fix=f"Run `pagerec evaluate` for {challenger} and {baseline} again",
+                fix=f"{_evaluation_of(challenger)} and {_evaluation_of(baseline)[4:]} again",
             )
         differences.append(own.sums - other.sums)
         counts.append(np.repeat(own.pages[:, None], len(METRICS), axis=1))
@@ -177,5 +181,11 @@ def require_evaluated(sides: Mapping[tuple[str, str], Side], version: str, holdo
         raise ComparisonError(
             f"{version} was not evaluated on holdout {holdout}",
             wanted=f"its records in `evaluations` under the {MENU} protocol",
-            fix=f"Run `pagerec evaluate --version {version}`",
+            fix=_evaluation_of(version),
         )
+
+
+def _evaluation_of(name: str) -> str:
+    if name.startswith(BASELINE_PREFIX):
+        return f"Run `pagerec baselines {name.removeprefix(BASELINE_PREFIX)}`"
+    return f"Run `pagerec evaluate --version {name}`"

@@ -55,8 +55,12 @@ class CompareResult:
         """A table for the terminal, the menu protocol first."""
         head = f"Version {self.challenger} on holdout {self.holdout} (difference, 95 % interval, viewers resampled)"
         head += ", SIMULATED" if self.simulated else ""
-        lines = [head, *(_line(row, row.baseline == self.legacy) for row in self.rows if row.slice == ALL)]
+        width = max((len(self._named(row)) for row in self.rows), default=0)
+        lines = [head, *(_line(row, self._named(row).ljust(width)) for row in self.rows if row.slice == ALL)]
         return "\n".join([*lines, *_slice_lines(self.rows)])
+
+    def _named(self, row: ComparisonRow) -> str:
+        return f"{row.baseline} (legacy here)" if row.baseline == self.legacy else row.baseline
 
 
 def slice_order(name: str) -> tuple:
@@ -80,10 +84,9 @@ def _slice_lines(rows: Sequence[ComparisonRow]) -> list[str]:
     return [head, *(f"  {row.slice:<{width}}  {_gain(row)}  p {row.p_adjusted:.3f}" for row in told)]
 
 
-def _line(row: ComparisonRow, is_legacy: bool) -> str:
+def _line(row: ComparisonRow, baseline: str) -> str:
     figures = f"{row.value_challenger:.4f} against {row.value_baseline:.4f}"
-    baseline = f"{row.baseline} (legacy here)" if is_legacy else row.baseline
-    start = f"  {row.protocol:<13} {row.metric:<15} {baseline:<16} {figures}"
+    start = f"  {row.protocol:<13} {row.metric:<15} {baseline} {figures}"
     if row.measured == ELSEWHERE:
         return f"{start}  measured elsewhere, on other data"
     return f"{start}  {_gain(row)}"

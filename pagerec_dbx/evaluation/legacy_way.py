@@ -101,7 +101,7 @@ def legacy_means(pages: DataFrame, examples: DataFrame, judged: Judged, batch_si
 def _figures_of_batches(
     batches: Iterator[pa.RecordBatch], judged: Judged, ranker: OnceAProcess[Ranker]
 ) -> Iterator[pa.RecordBatch]:
-    for part in parts(batches, judged):
+    for part in parts(batches, judged.row_count):
         pages = pages_from_arrow(part)
         own = require_scores(ranker().menu_scores(pages.record), pages.menu.shape, f"version {judged.version}")
         for name, scores in [

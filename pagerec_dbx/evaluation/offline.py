@@ -15,7 +15,17 @@ from pagerec_dbx.evaluation import metrics
 from pagerec_dbx.evaluation.baselines import Floor
 from pagerec_dbx.evaluation.calibration import click_targets
 from pagerec_dbx.evaluation.calibration_counts import ARRAYS
-from pagerec_dbx.evaluation.pages import LISTS, SINGLE, SLICES, TRUE, World, pages_from_arrow, width, world_from_arrow
+from pagerec_dbx.evaluation.pages import (
+    LISTS,
+    SINGLE,
+    SLICES,
+    TRUE,
+    World,
+    pages_from_arrow,
+    scores_from_arrow,
+    width,
+    world_from_arrow,
+)
 from pagerec_dbx.evaluation.protocols import (
     EXPECTED,
     MENU,
@@ -27,6 +37,7 @@ from pagerec_dbx.evaluation.protocols import (
     Lists,
     PageBatch,
     menu_lists,
+    offered_first_lists,
     page_metrics,
     require_scores,
     unpinned_lists,
@@ -36,6 +47,7 @@ from pagerec_dbx.schemas import EVALUATIONS
 from pagerec_dbx.tables import conform
 from pagerec_dbx.workers import OnceAProcess, once_a_process
 
+SCORES = "scores"  # a column of page views that somebody has scored
 SCORES_AT_ONCE = 2_000_000  # scores of one batch: pages x rows ranked; 16 MB each array
 
 
@@ -71,15 +83,42 @@ def evaluate_frame(pages: DataFrame, judged: Judged) -> DataFrame:
     Raises:
         ScoresError: on a worker, if a score is NaN.
     """
-    step = functools.partial(_evaluate_batches, judged=judged, ranker=once_a_process(judged.load))
+    entries = functools.partial(_judged, judged=judged, ranker=once_a_process(judged.load))
+    return _evaluated(pages, entries, judged.row_count, judged.holdout)
+
+
+def evaluate_floors(pages: DataFrame, floors: tuple[Floor, ...], holdout: str) -> DataFrame:
+    """The same for floors alone."""
+    return _evaluated(pages, functools.partial(_floors, floors=floors), 0, holdout)
+
+
+def evaluate_scores(pages: DataFrame, name: str, holdout: str) -> DataFrame:
+    """The same for somebody who has scored the page views beforehand; under `vocabulary` the rows offered come first.
+
+    Args:
+        pages: as `holdout_pages`, with `scores`, an array<double> aligned with the menu.
+
+    Raises:
+        ScoresError: on a worker, if a page view has no scores, or more or fewer than rows, or one that is NaN.
+    """
+    return _evaluated(pages, functools.partial(_scored, name=name), 0, holdout)
+
+
+def _evaluated(pages: DataFrame, entries: Callable[..., Iterator["_Entry"]], row_count: int, holdout: str) -> DataFrame:
+    """
+    Args:
+        entries: gives those judged on a batch, and how they rank it, from the batch and its page views and truth.
+        row_count: rows ranked at most, if more than a menu holds.
+    """
+    step = functools.partial(_evaluate_batches, entries=entries, row_count=row_count)
     frame = pages.select(*needed(pages)).mapInArrow(step, _SCHEMA)
-    return conform(frame.withColumn("holdout", F.lit(judged.holdout)), EVALUATIONS)
+    return conform(frame.withColumn("holdout", F.lit(holdout)), EVALUATIONS)
 
 
 def needed(pages: DataFrame) -> list[str]:
     """The columns of `holdout_pages` that a pass over its batches reads."""
     always = ["page_view_id", "user_hash", "randomized", "pinned", "clicked", "row_ids", *LISTS, *SINGLE]
-    return always + [name for name in (*TRUE, SLICES) if name in pages.columns]
+    return always + [name for name in (*TRUE, SLICES, SCORES) if name in pages.columns]
 
 
 _FIGURES = (*METRICS, "tied_top", "auc", "log_loss", *EXPECTED)
@@ -103,23 +142,30 @@ class _Entry:
 
 
 def _evaluate_batches(
-    batches: Iterator[pa.RecordBatch], judged: Judged, ranker: OnceAProcess[Ranker]
+    batches: Iterator[pa.RecordBatch], entries: Callable[..., Iterator[_Entry]], row_count: int
 ) -> Iterator[pa.RecordBatch]:
-    for part in parts(batches, judged):
+    for part in parts(batches, row_count):
         pages, world = pages_from_arrow(part), world_from_arrow(part)
-        for entry in itertools.chain(
-            _version(pages, judged, ranker()), _floors(pages, judged), _ceilings(pages, world)
-        ):
+        for entry in entries(part, pages, world):
             yield _records(part, entry, _figures(entry, pages, world))
 
 
-def parts(batches: Iterator[pa.RecordBatch], judged: Judged) -> Iterator[pa.RecordBatch]:
-    """The batches in pieces whose scores fit into memory."""
+def parts(batches: Iterator[pa.RecordBatch], row_count: int) -> Iterator[pa.RecordBatch]:
+    """The batches in pieces whose scores fit into memory; `row_count` as for `_evaluated`."""
     for batch in batches:
-        widest = max(judged.row_count, width(batch.column("menu")))
+        widest = max(row_count, width(batch.column("menu")))
         step = max(1, SCORES_AT_ONCE // widest)
         for start in range(0, batch.num_rows, step):
             yield batch.slice(start, step)
+
+
+def _judged(
+    batch: pa.RecordBatch, pages: PageBatch, world: World | None, judged: Judged, ranker: OnceAProcess[Ranker]
+) -> Iterator[_Entry]:
+    """A version, the floors and, where the truth is known, the ceilings."""
+    return itertools.chain(
+        _version(pages, judged, ranker()), _floors(batch, pages, world, judged.floors), _ceilings(pages, world)
+    )
 
 
 def _version(pages: PageBatch, judged: Judged, ranker: Ranker) -> Iterator[_Entry]:
@@ -131,14 +177,23 @@ def _version(pages: PageBatch, judged: Judged, ranker: Ranker) -> Iterator[_Entr
     yield _Entry(judged.version, VOCABULARY, rows)
 
 
-def _floors(pages: PageBatch, judged: Judged) -> Iterator[_Entry]:
-    for floor in judged.floors:
+def _floors(
+    batch: pa.RecordBatch, pages: PageBatch, world: World | None, floors: tuple[Floor, ...]
+) -> Iterator[_Entry]:
+    for floor in floors:
         scores = floor.menu_scores(pages)
         yield _Entry(floor.name, MENU, menu_lists(pages, scores))
         yield _Entry(floor.name, MENU_UNPINNED, unpinned_lists(pages, scores))
         rows = floor.vocabulary_lists(pages)
         if rows is not None:
             yield _Entry(floor.name, VOCABULARY, rows)
+
+
+def _scored(batch: pa.RecordBatch, pages: PageBatch, world: World | None, name: str) -> Iterator[_Entry]:
+    scores = scores_from_arrow(batch.column(SCORES), pages, name)
+    yield _Entry(name, MENU, menu_lists(pages, scores))
+    yield _Entry(name, MENU_UNPINNED, unpinned_lists(pages, scores))
+    yield _Entry(name, VOCABULARY, offered_first_lists(pages, scores))
 
 
 def _ceilings(pages: PageBatch, world: World | None) -> Iterator[_Entry]:

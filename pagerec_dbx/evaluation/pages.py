@@ -8,7 +8,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pagerec_dbx.errors import LogsError
+from pagerec_dbx.errors import LogsError, ScoresError
 from pagerec_dbx.evaluation.protocols import PageBatch
 from pagerec_dbx.features.snapshot import Snapshot
 from pagerec_dbx.tables import require_unique
@@ -93,6 +93,30 @@ def pages_from_arrow(batch: pa.RecordBatch) -> PageBatch:
         clicked=_matrix(batch.column("clicked")) > 0,
         row_ids=batch.column("row_ids").flatten(),
     )
+
+
+def scores_from_arrow(scores: pa.ListArray, pages: PageBatch, who: str) -> np.ndarray:
+    """[pages, menu] the scores of the rows offered, 0 in the padding.
+
+    Args:
+        scores: one list for each page view, aligned with its menu.
+
+    Raises:
+        ScoresError: a page view has no scores, or more or fewer than rows.
+    """
+    offered = pages.offered.sum(axis=1)
+    given = scores.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False)
+    if (given != offered).any():
+        first = int(np.argmax(given != offered))
+        got = "none" if given[first] < 0 else f"{given[first]}"
+        raise ScoresError(
+            f"{who} did not score page view {pages.page_view_ids[first]}",
+            wanted=f"{offered[first]} scores, one for each row of the menu",
+            got=got,
+        )
+    matrix = np.zeros(pages.menu.shape)
+    matrix[pages.offered] = scores.flatten().to_numpy(zero_copy_only=False)
+    return matrix
 
 
 def world_from_arrow(batch: pa.RecordBatch) -> World | None:

@@ -17,6 +17,7 @@ PROTOCOLS = MENU, MENU_UNPINNED, VOCABULARY = ("menu", "menu_unpinned", "vocabul
 METRICS = ("ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1", "hit_at_5")
 EXPECTED = tuple(f"expected_{name}" for name in METRICS)  # over the true click, in a simulated world
 CEILINGS = WITH_POSITION, WITHOUT_POSITION = ("ceiling:with_position", "ceiling:without_position")
+BASELINE_PREFIX = "baseline:"  # what the names of baselines begin with; floors are `floor:...`
 SPLIT = "holdout"
 ALL = "all"  # the slice that is the whole
 

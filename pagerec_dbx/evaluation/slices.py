@@ -109,7 +109,10 @@ def slice_differences(
     paged = (
         evaluations.where(F.col("version").isin(sides))
         .groupBy("page_view_id", "user_hash")
-        .agg(*(value[side].alias(f"v{number}") for number, side in enumerate(sides)), F.first("slices").alias("slices"))
+        .agg(
+            *(value[side].alias(f"v{number}") for number, side in enumerate(sides)),
+            F.max(F.when(F.col("version") == challenger, F.col("slices"))).alias("slices"),  # a baseline has none
+        )
     )
     others = F.array(
         *(F.struct(F.lit(side).alias("baseline"), F.col(f"v{n}").alias("theirs")) for n, side in enumerate(sides) if n)

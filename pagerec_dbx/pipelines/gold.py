@@ -32,7 +32,6 @@ def examples_from_labelled(labelled: DataFrame, history_length: int, impression_
     """
     page_views = with_impressions(labelled, impression_length) if impression_length else _without_impressions(labelled)
     shortened = page_views.where(has_click()).withColumn("recent", most_recent("history", history_length))
-    local = F.unix_seconds("served_at") + 60 * F.coalesce(F.col("utc_offset_minutes"), F.lit(0))
     columns = shortened.select(
         "page_view_id", "request_id", "user_hash", "served_at", "day", "randomized", "device", "location",
         F.col("recent.title_id").alias("history"),
@@ -40,11 +39,20 @@ def examples_from_labelled(labelled: DataFrame, history_length: int, impression_
         F.col("menu.row_id").alias("menu"),  # by fields, so that only these are read
         F.col("menu.pinned").cast("array<tinyint>").alias("pinned"),
         F.col("clicked").cast("array<tinyint>").alias("clicked"),
-        F.floor(F.pmod(local, F.lit(_DAY)) / 3_600).cast("int").alias("hour"),
-        F.pmod(F.floor(local / _DAY) + _THURSDAY, F.lit(7)).cast("int").alias("weekday"),
+        local_hour().alias("hour"),
+        F.pmod(F.floor(_local_seconds() / _DAY) + _THURSDAY, F.lit(7)).cast("int").alias("weekday"),
         "impressions",
     )  # fmt: skip
     return conform(columns, EXAMPLES)
+
+
+def local_hour() -> Column:
+    """0 to 23, the viewer's where the page view knows the offset, else UTC."""
+    return F.floor(F.pmod(_local_seconds(), F.lit(_DAY)) / 3_600).cast("int")
+
+
+def _local_seconds() -> Column:
+    return F.unix_seconds("served_at") + 60 * F.coalesce(F.col("utc_offset_minutes"), F.lit(0))
 
 
 def _without_impressions(page_views: DataFrame) -> DataFrame:

@@ -5,6 +5,7 @@ import datetime as dt
 from pathlib import Path
 
 import numpy as np
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pagerec_dbx.config import JudgeSettings
@@ -12,7 +13,7 @@ from pagerec_dbx.evaluation.baselines import FLOORS
 from pagerec_dbx.evaluation.compare import compared, viewer_sums
 from pagerec_dbx.evaluation.comparison import HERE, CompareResult, ComparisonRow
 from pagerec_dbx.evaluation.legacy import LegacyFigures, read_legacy
-from pagerec_dbx.evaluation.protocols import ALL, MENU
+from pagerec_dbx.evaluation.protocols import ALL, BASELINE_PREFIX, MENU
 from pagerec_dbx.evaluation.slices import slice_differences, sliced_comparison
 from pagerec_dbx.home import is_simulated
 from pagerec_dbx.progress import watch_spark
@@ -22,7 +23,7 @@ from pagerec_dbx.tables import Tables, spark_schema
 
 @dataclasses.dataclass(frozen=True)
 class Sides:
-    """Who is held against whom; every floor is among the baselines too."""
+    """Who is held against whom; every floor, and every baseline that was measured, stands beside them."""
 
     challenger: str
     champion: str | None = None
@@ -34,8 +35,8 @@ class Sides:
         return list(dict.fromkeys(one for one in (self.challenger, self.champion, self.legacy) if one is not None))
 
     @property
-    def baselines(self) -> list[str]:
-        """Whom the challenger is held against: champion, legacy, floors."""
+    def decisive(self) -> list[str]:
+        """Whom the challenger must be held against: champion, legacy, floors."""
         return [*self.versions[1:], *FLOORS]
 
 
@@ -48,6 +49,8 @@ def compare(
     now: dt.datetime,
 ) -> CompareResult:
     """Hold the challenger against champion and legacy, where given, and every floor; the same comparison is replaced.
+
+    Every baseline that was measured on this holdout stands beside them.
 
     Figures measured elsewhere that stood beside it stay there, unless a new file of them is given.
 
@@ -124,9 +127,10 @@ def _compared(
     settings: JudgeSettings,
     now: dt.datetime,
 ) -> CompareResult:
-    challenger, baselines = sides.challenger, sides.baselines
+    challenger = sides.challenger
     with watch_spark(tables.spark, "compare"):
         evaluations = tables.read(EVALUATIONS).where(F.col("holdout") == holdout)
+        baselines = [*sides.decisive, *_measured_baselines(evaluations)]
         sums = viewer_sums(evaluations, [challenger, *baselines])
         result = compared(sums, challenger, baselines, holdout, legacy, settings, now)
         of_menu = evaluations.where(F.col("protocol") == MENU)
@@ -137,17 +141,29 @@ def _compared(
 
 
 def stored_comparison(tables: Tables, sides: Sides, holdout: str) -> CompareResult | None:
-    """The stored comparison of these sides on a holdout; None if there is none."""
+    """The stored comparison of these sides on a holdout; None if there is none.
+
+    Which baselines stand beside them does not matter.
+    """
     if not tables.exists(COMPARISONS):
         return None
     same = (F.col("challenger") == sides.challenger) & (F.col("holdout") == holdout)
     rows = [ComparisonRow(**record.asDict()) for record in tables.read(COMPARISONS).where(same).collect()]  # some dozen
-    wanted = set(sides.baselines)
+    wanted = set(sides.decisive)
     for latest in sorted({(row.compared_at, row.comparison_id) for row in rows}, reverse=True):
         own = tuple(row for row in rows if (row.compared_at, row.comparison_id) == latest)
-        if {row.baseline for row in own if row.measured == HERE} == wanted:
+        here = {row.baseline for row in own if row.measured == HERE}
+        if {name for name in here if not name.startswith(BASELINE_PREFIX)} == wanted:
             return CompareResult(latest[1], sides.challenger, holdout, own, is_simulated(tables.home), sides.legacy)
     return None
+
+
+def _measured_baselines(evaluations: DataFrame) -> list[str]:
+    """The baselines that there are records of; `pagerec baselines` makes them."""
+    names = (
+        evaluations.where(F.col("version").startswith(BASELINE_PREFIX)).select("version").distinct().collect()
+    )  # a handful
+    return sorted(record["version"] for record in names)
 
 
 def _store(tables: Tables, result: CompareResult) -> None:

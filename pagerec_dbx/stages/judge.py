@@ -12,6 +12,7 @@ from pagerec_dbx.evaluation.baselines import FLOORS, POPULARITY
 from pagerec_dbx.evaluation.compare import legacy_named
 from pagerec_dbx.evaluation.comparison import CompareResult
 from pagerec_dbx.evaluation.legacy import read_legacy
+from pagerec_dbx.evaluation.protocols import BASELINE_PREFIX
 from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.pipelines.order import OrderKey
 from pagerec_dbx.progress import say
@@ -159,10 +160,11 @@ def power_of(bench: Workbench, gain: float, challenger: str, baseline: str | Non
     """How many page views of the latest holdout a verdict on such a gain needs.
 
     Args:
-        baseline: a version, an alias or a floor; by itself the champion, and popularity where nobody serves.
+        baseline: a version, an alias, a floor or a baseline; the champion unless given, popularity where nobody
+            serves.
     """
     against = baseline or promotions.serving(bench.tables).champion or POPULARITY
-    if against not in FLOORS:
+    if against not in FLOORS and not against.startswith(BASELINE_PREFIX):
         against = bench.registry.resolve(against)
     own = bench.registry.resolve(challenger)
     if own == against:  # a version does not differ from itself

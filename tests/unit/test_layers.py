@@ -26,6 +26,7 @@ ORDER = [
     ("models",),
     ("training",),
     ("evaluation",),
+    ("baselines",),
     ("promotions",),
     ("registry",),
     ("scoring",),
@@ -44,6 +45,7 @@ DOORS = {
     "petastorm": ("features/stream.py",),
     "horovod": ("training/distributed.py",),
     "mlflow": ("registry/",),
+    "lightgbm": ("baselines/lambdamart.py",),
 }
 TENSORFLOW = ("tensorflow", "tf_keras", "keras", "tensorflow_recommenders")
 # What a rank runs knows no Spark, and the pipelines know no TensorFlow.

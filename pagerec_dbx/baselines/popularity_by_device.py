@@ -1,0 +1,5 @@
+"""Popularity in the page view's device, smoothed towards the row's overall rate."""
+
+from pagerec_dbx.baselines.context_rates import ContextPopularity
+
+BASELINE = ContextPopularity("device")
