@@ -10,12 +10,12 @@ export PYTHON
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench-data bench-verdict wheel lock clean
+.PHONY: help setup demo test test-slow lint format bench-data bench-verdict bench-baselines wheel lock clean
 
 help:  ## this list
 	@echo "pagerec: learns in which order to show the rows of a home page. Targets:"
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
-	@echo "Variables: VENV=folder of the environment ($(VENV)), PYTHON=a Python 3.11, EVENTS=Metarank-format file for the demo,"
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@echo "Variables: VENV=folder of the environment ($(VENV)), PYTHON=a Python 3.11, EVENTS=Metarank-format file for demo and baselines,"
 	@echo "  WORKERS=test processes, each with a Spark session of its own ($(WORKERS)), ARGS=more for the command"
 
 setup: $(VENV)/.linked  ## the virtual environment with everything in it; the second time it does nothing
@@ -51,6 +51,10 @@ bench-data: setup  ## raw lines to snapshots at several sizes, as one table; hou
 
 bench-verdict: setup  ## how often intervals and verdicts are right, on samples whose truth is known
 	@$(BIN)/python -m benchmarks.verdict $(ARGS)
+
+bench-baselines: setup  ## all floors and baselines on real pages, with intervals (EVENTS=file)
+	@test -n "$(EVENTS)" || { echo "bench-baselines needs EVENTS=file of Metarank-format events" >&2; exit 1; }
+	@$(BIN)/python -m benchmarks.baselines "$(EVENTS)" $(ARGS)
 
 wheel: setup  ## dist/pagerec_dbx-*.whl, without network
 	@rm -rf build dist

@@ -12,7 +12,8 @@ from pagerec_dbx.errors import PagerecError
 
 # Java interprets methods of more than 8,000 bytes for ever unless told otherwise; Spark's generated ones are longer.
 # Its default collector works beside the program, on processors that a laptop does not have to spare.
-_JAVA_OPTIONS = "-Dio.netty.tryReflectionSetAccessible=true -XX:-DontCompileHugeMethods -XX:+UseParallelGC"
+# Ten iterations of ALS make a lineage that needs more than the 1 MB of stack that a thread has by default.
+_JAVA_OPTIONS = "-Xss4m -Dio.netty.tryReflectionSetAccessible=true -XX:-DontCompileHugeMethods -XX:+UseParallelGC"
 
 
 def on_databricks() -> bool:

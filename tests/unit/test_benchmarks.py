@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from benchmarks.baselines import table
 from benchmarks.data import growth_exponent, step_table
 from benchmarks.paired_samples import paired_sample
 from benchmarks.processes import Measured
 from benchmarks.verdict import Sample, World, line, split_into_pages
+from pagerec_dbx.evaluation.compare import Side
 
 
 def test_growth_exponent_is_the_slope_on_logarithmic_axes():
@@ -40,3 +42,16 @@ def test_verdict_line_counts_what_the_intervals_say():
     cells = line(World("how", 1_000), samples).split(" | ")
     assert cells[:4] == ["| how", "3", "1,000", "20"]
     assert [cell.split()[0] for cell in cells[4:]] == ["66.7%", "33.3%", "66.7%"]
+
+
+def test_table_of_baselines_pairs_everybody_with_popularity():
+    pages = np.ones(2)
+    sides = {
+        name: Side(np.full((2, 4), value), pages) for name, value in (("floor:popularity", 0.5), ("baseline:als", 0.75))
+    }
+    head, _, *lines = table(sides, "ndcg", {"baseline:als": 7.4}).splitlines()
+    assert head.startswith("2 page views of 2 viewers; protocol menu, split holdout")
+    assert lines[2:] == [
+        "| baseline:als | 0.7500 | 0.7500 to 0.7500 | +0.2500 | +0.2500 to +0.2500 | 7 |",
+        "| floor:popularity | 0.5000 | 0.5000 to 0.5000 | | | |",
+    ]
