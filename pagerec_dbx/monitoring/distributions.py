@@ -1,7 +1,7 @@
 """What page views hold, counted in cells by viewer, in Spark: rows, titles, menu sizes, clicks, unknown tokens."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from pyspark.sql import Column, DataFrame, Window
@@ -14,6 +14,7 @@ from pagerec_dbx.tables import union_all
 
 MENU_SIZE, CLICK_SHARE, UNKNOWN_ROWS, UNKNOWN_TITLES = "menu_size", "click_share", "unknown_rows", "unknown_titles"
 UNKNOWN = {ROWS: UNKNOWN_ROWS, TITLES: UNKNOWN_TITLES}
+TRAINING, DAY = "training", "day"  # the sides
 OTHER, NEW = 0, -1  # cells of tokens; the most frequent ones have 1, 2, 3, ...
 NEW_NAME, WITH_CLICK = "new", "with a click"  # names of cells whose shares are told
 NO_TITLE = ""  # the token of a history without any title: whole histories may be lost
@@ -33,98 +34,93 @@ class Distribution:
         return tuple(float(side.shares[at]) if side.total else None for side in (self.training, self.day))
 
 
-def distributions(
-    training: DataFrame, day: DataFrame, vocabulary: Vocabulary, most_frequent: int
-) -> dict[str, Distribution]:
+def distributions(page_views: DataFrame, vocabulary: Vocabulary, most_frequent: int) -> dict[str, Distribution]:
     """Rows, titles, menu sizes, click share and shares of unknown tokens of a day beside those of the training days.
 
     Args:
-        training, day: records of `labelled_page_views`.
+        page_views: records of `labelled_page_views` with a column `side`, TRAINING or DAY.
         vocabulary: of the version; tokens that it does not hold are unknown.
         most_frequent: rows and titles of the training days with a cell of their own; the rest of them is `other`, and
             those that the training days do not have are `new`.
     """
-    tokens = _tokens(training).groupBy("measure", "token").count().persist()
+    training = page_views.where(F.col("side") == TRAINING)
+    sizes = training.select(F.lit(MENU_SIZE).alias("measure"), F.size("menu").cast("string").alias("token"))
+    counted = _tokens(training).select("measure", "token").unionByName(sizes).groupBy("measure", "token").count()
+    by_count = Window.partitionBy("measure").orderBy(F.desc("count"), "token")
+    ranked = counted.withColumn("rank", F.row_number().over(by_count)).persist()
     try:
-        cells = _token_cells(tokens, vocabulary, most_frequent)
-        names = _token_names(tokens, most_frequent)
-        sizes = training.groupBy(F.size("menu").alias("value")).count()
-        edges = edges_of(sizes)
-        counted = [_cells_of(page_views, cells, edges) for page_views in (training, day)]
-        found_training, found_day = (sides_of(frame) for frame in counted)
+        names, edges = _names_and_edges(ranked, most_frequent)
+        found = sides_of(_things(page_views, _token_cells(ranked, vocabulary, most_frequent), edges))
     finally:
-        tokens.unpersist()
+        ranked.unpersist()
     names |= {
         MENU_SIZE: dict(enumerate(interval_names(edges))),
         CLICK_SHARE: {0: "without a click", 1: WITH_CLICK},
         **{unknown: {0: "known", 1: "unknown"} for unknown in UNKNOWN.values()},
     }
-    return {
-        measure: aligned(found_training.get(measure, {}), found_day.get(measure, {}), named)
-        for measure, named in names.items()
-    }
+    return {measure: aligned(found, measure, named) for measure, named in names.items()}
 
 
 def _tokens(page_views: DataFrame) -> DataFrame:
-    """One record per row offered and title seen: user_hash, measure, token; NO_TITLE for an empty history."""
+    """One record per row offered and title seen: side, user_hash, measure, token; NO_TITLE for an empty history."""
     titles = F.when(F.size("history") > 0, F.col("history.title_id")).otherwise(F.array(F.lit(NO_TITLE)))
     kinds = {ROWS: F.col("menu.row_id"), TITLES: titles}
     return union_all(
-        page_views.select("user_hash", F.lit(kind).alias("measure"), F.explode(listed).alias("token"))
+        page_views.select("side", "user_hash", F.lit(kind).alias("measure"), F.explode(listed).alias("token"))
         for kind, listed in kinds.items()
     )
 
 
-def _ranked(tokens: DataFrame) -> DataFrame:
-    by_count = Window.partitionBy("measure").orderBy(F.desc("count"), "token")
-    return tokens.withColumn("rank", F.row_number().over(by_count))
-
-
-def _token_names(tokens: DataFrame, most_frequent: int) -> dict[str, dict[int, str]]:
-    """What each cell of rows and titles is called."""
-    top = _ranked(tokens).where(F.col("rank") <= most_frequent).collect()  # as many as cells
+def _names_and_edges(ranked: DataFrame, most_frequent: int) -> tuple[dict[str, dict[int, str]], list[float]]:
+    """What each cell of rows and titles is called, and where those of menu sizes begin."""
+    wanted = (F.col("rank") <= most_frequent) | (F.col("measure") == MENU_SIZE)
     names: dict[str, dict[int, str]] = {kind: {OTHER: "other", NEW: NEW_NAME} for kind in (ROWS, TITLES)}
-    for record in top:
-        names[record["measure"]][record["rank"]] = record["token"] or "no title"
-    return names
+    sizes = []
+    for record in ranked.where(wanted).orderBy("measure", "rank").collect():  # as many as cells, and sizes of menus
+        if record["measure"] == MENU_SIZE:
+            sizes.append((int(record["token"]), record["count"]))
+        else:
+            names[record["measure"]][record["rank"]] = record["token"] or "no title"
+    return names, edges_of(sizes)
 
 
-def _token_cells(tokens: DataFrame, vocabulary: Vocabulary, most_frequent: int) -> DataFrame:
+def _token_cells(ranked: DataFrame, vocabulary: Vocabulary, most_frequent: int) -> DataFrame:
     """One record per token of training or the vocabulary: measure, token, cell (null if not in training), known."""
     own = F.when(F.col("rank") <= most_frequent, F.col("rank")).otherwise(F.lit(OTHER)).cast("int")
-    seen = _ranked(tokens).select("measure", "token", own.alias("cell"))
+    seen = ranked.where(F.col("measure") != MENU_SIZE).select("measure", "token", own.alias("cell"))
     held = [(kind, token) for kind in (ROWS, TITLES) for token in vocabulary.tokens[kind]]
-    known = tokens.sparkSession.createDataFrame(held, "measure string, token string").withColumn("known", F.lit(True))
+    known = ranked.sparkSession.createDataFrame(held, "measure string, token string").withColumn("known", F.lit(True))
     return seen.join(known, ["measure", "token"], how="full")
 
 
-def _cells_of(page_views: DataFrame, cells: DataFrame, edges: Sequence[float]) -> DataFrame:
-    """One record per thing counted: user_hash, measure, cell."""
+def _things(page_views: DataFrame, cells: DataFrame, edges: Sequence[float]) -> DataFrame:
+    """One record per thing counted: side, user_hash, measure, cell."""
     placed = _tokens(page_views).join(cells, ["measure", "token"], how="left")
-    by_token = placed.select("user_hash", "measure", F.coalesce("cell", F.lit(NEW)).alias("cell"))
+    by_token = placed.select("side", "user_hash", "measure", F.coalesce("cell", F.lit(NEW)).alias("cell"))
     unknown = F.create_map(*[F.lit(text) for pair in UNKNOWN.items() for text in pair])[F.col("measure")]
     by_vocabulary = placed.where(F.col("token") != NO_TITLE).select(
-        "user_hash", unknown.alias("measure"), F.when(F.col("known"), 0).otherwise(1).alias("cell")
+        "side", "user_hash", unknown.alias("measure"), F.when(F.col("known"), 0).otherwise(1).alias("cell")
     )
-    sizes = page_views.select("user_hash", F.lit(MENU_SIZE).alias("measure"), cell_by(F.size("menu"), edges))
-    clicks = page_views.select("user_hash", F.lit(CLICK_SHARE).alias("measure"), has_click().cast("int").alias("cell"))
-    return union_all([by_token, by_vocabulary, sizes, clicks])
+    of_pages = {MENU_SIZE: cell_by(F.size("menu"), edges), CLICK_SHARE: has_click().cast("int")}
+    by_page = [
+        page_views.select("side", "user_hash", F.lit(measure).alias("measure"), cell.alias("cell"))
+        for measure, cell in of_pages.items()
+    ]
+    return union_all([by_token, by_vocabulary, *by_page])
 
 
 # --- cells of numbers -------------------------------------------------------------------------------------------------
 
 
-def edges_of(histogram: DataFrame) -> list[float]:
-    """`decile_edges` of a frame of one record per distinct whole number: value, count."""
-    records = sorted((record["value"], record["count"]) for record in histogram.collect())  # some hundred
-    values, counts = (np.array([record[place] for record in records]) for place in (0, 1))
+def edges_of(histogram: Iterable[tuple[int, int]]) -> list[float]:
+    """`decile_edges` of whole numbers, each with how often it occurs."""
+    values, counts = (np.array(column) for column in zip(*sorted(histogram), strict=True))
     return decile_edges(values, counts).tolist()
 
 
 def cell_by(value: Column, edges: Sequence[float]) -> Column:
-    """How many of the edges a number reaches, as the column `cell`."""
-    reached = sum(((value >= F.lit(edge)).cast("int") for edge in edges), start=F.lit(0))
-    return reached.alias("cell")
+    """How many of the edges a number reaches."""
+    return sum(((value >= F.lit(edge)).cast("int") for edge in edges), start=F.lit(0))
 
 
 def interval_names(edges: Sequence[float], show=str) -> list[str]:
@@ -139,17 +135,17 @@ def interval_names(edges: Sequence[float], show=str) -> list[str]:
 Counted = Mapping[int, tuple[float, float, float]]  # cell -> count, sum of squares, sum of products: see psi.Side
 
 
-def sides_of(things: DataFrame) -> dict[str, Counted]:
-    """By measure what each cell holds.
+def sides_of(things: DataFrame) -> dict[tuple[str, str], Counted]:
+    """By side and measure what each cell holds.
 
     Args:
-        things: one record per thing counted: user_hash, measure, cell.
+        things: one record per thing counted: side, user_hash, measure, cell.
     """
-    by_viewer = things.groupBy("measure", "user_hash", "cell").agg(F.count("*").cast("double").alias("own"))
-    everything = F.sum("own").over(Window.partitionBy("measure", "user_hash"))
+    by_viewer = things.groupBy("side", "measure", "user_hash", "cell").agg(F.count("*").cast("double").alias("own"))
+    everything = F.sum("own").over(Window.partitionBy("side", "measure", "user_hash"))
     sums = (
         by_viewer.withColumn("all", everything)
-        .groupBy("measure", "cell")
+        .groupBy("side", "measure", "cell")
         .agg(
             F.sum("own").alias("count"),
             F.sum(F.col("own") * F.col("own")).alias("squares"),
@@ -157,16 +153,17 @@ def sides_of(things: DataFrame) -> dict[str, Counted]:
         )
         .collect()  # one record a cell
     )
-    found: dict[str, dict[int, tuple[float, float, float]]] = {}
+    found: dict[tuple[str, str], dict[int, tuple[float, float, float]]] = {}
     for record in sums:
-        found.setdefault(record["measure"], {})[record["cell"]] = tuple(record)[2:]
+        found.setdefault((record["side"], record["measure"]), {})[record["cell"]] = tuple(record)[3:]
     return found
 
 
-def aligned(training: Counted, day: Counted, names: Mapping[int, str]) -> Distribution:
-    """Both sides over the same cells, in the order of their names."""
+def aligned(found: Mapping[tuple[str, str], Counted], measure: str, names: Mapping[int, str]) -> Distribution:
+    """Both sides of a measure over the same cells, in the order of their names."""
 
-    def side(counted: Counted) -> Side:
+    def side(name: str) -> Side:
+        counted = found.get((name, measure), {})
         return Side(*np.array([counted.get(cell, (0.0, 0.0, 0.0)) for cell in names], np.float64).T)
 
-    return Distribution(side(training), side(day), tuple(names.values()))
+    return Distribution(side(TRAINING), side(DAY), tuple(names.values()))

@@ -13,7 +13,16 @@ from pagerec_dbx.evaluation.baselines import PopularityFloor
 from pagerec_dbx.evaluation.intervals import Intervals, paired_intervals
 from pagerec_dbx.evaluation.metrics import log_probabilities
 from pagerec_dbx.evaluation.protocols import PageBatch, menu_lists, page_metrics
-from pagerec_dbx.monitoring.distributions import Distribution, aligned, cell_by, edges_of, interval_names, sides_of
+from pagerec_dbx.monitoring.distributions import (
+    DAY,
+    TRAINING,
+    Distribution,
+    aligned,
+    cell_by,
+    edges_of,
+    interval_names,
+    sides_of,
+)
 from pagerec_dbx.scoring.batch import PAGES_AT_ONCE, Loader, page_inputs, pages_from_arrow
 from pagerec_dbx.scoring.pages import Pages, Ranker, padded, rank_pages
 from pagerec_dbx.workers import OnceAProcess, once_a_process
@@ -28,7 +37,7 @@ LEAST = -15 * GRID  # probabilities below 3e-7 are one
 
 _BUCKETS = 2**31
 _NAMES = (*FIGURES, *(POPULARITY + name for name in FIGURES))
-_SCHEMA = "user_hash string, probabilities array<int>, " + ", ".join(f"{name} double" for name in _NAMES)
+_SCHEMA = "side string, user_hash string, probabilities array<int>, " + ", ".join(f"{name} double" for name in _NAMES)
 
 
 def sampled(page_views: DataFrame, total: int, wanted: int) -> DataFrame:
@@ -39,18 +48,20 @@ def sampled(page_views: DataFrame, total: int, wanted: int) -> DataFrame:
 
 
 def scored(page_views: DataFrame, load: Loader, floor: PopularityFloor) -> DataFrame:
-    """One record per page view: user_hash, the steps (GRID) of the logarithm of each row's probability of the click,
-    given one, and the metrics of the menu protocol, of the version and of popularity; null without a click.
+    """What the version makes of page views, and what popularity does.
+
+    One record per page view: side, user_hash, the steps (GRID) of the logarithm of each row's probability of a click,
+    given one, and the metrics of the menu protocol of both; null without a click.
 
     Args:
-        page_views: records of `labelled_page_views`.
+        page_views: records of `labelled_page_views` with a column `side`.
         load: gives the version's ranker; picklable, called once in each worker process.
 
     Raises:
         ScoresError: on a worker, if the model's scores of a page cannot be ranked.
     """
     step = functools.partial(_score_batches, ranker=once_a_process(load), floor=floor)
-    return page_inputs(page_views, "user_hash", "clicked").mapInArrow(step, _SCHEMA)
+    return page_inputs(page_views, "side", "user_hash", "clicked").mapInArrow(step, _SCHEMA)
 
 
 def _score_batches(
@@ -71,7 +82,7 @@ def _score_batch(batch: pa.RecordBatch, ranker: Ranker, floor: PopularityFloor) 
     steps = np.maximum(np.floor(GRID * log_probabilities(scores, pages.mask)), LEAST)
     offsets = np.append(0, np.cumsum(pages.mask.sum(axis=1))).astype(np.int32)
     lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(steps[pages.mask].astype(np.int32)))
-    columns = {"user_hash": batch.column("user_hash"), "probabilities": lists}
+    columns = {name: batch.column(name) for name in ("side", "user_hash")} | {"probabilities": lists}
     return pa.RecordBatch.from_pydict(
         columns | {name: pa.array(values[name], from_pandas=True) for name in _NAMES}  # NaN: null
     )
@@ -85,23 +96,20 @@ def _judged(batch: pa.RecordBatch, pages: Pages) -> PageBatch:
     return PageBatch(pages.names, record, pages.pinned, clicked, batch.column("rows").flatten())
 
 
-def score_distribution(training: DataFrame, day: DataFrame) -> Distribution:
+def score_distribution(pages: DataFrame) -> Distribution:
     """The probabilities of a day's rows beside those of the training days, in cells that are deciles of the latter.
 
     Args:
-        training, day: as `scored`.
+        pages: as `scored`.
     """
-    exploded = [
-        frame.select("user_hash", F.lit(SCORES).alias("measure"), F.explode("probabilities").alias("value"))
-        for frame in (training, day)
-    ]
-    edges = edges_of(exploded[0].groupBy("value").count())
-    counted = [
-        sides_of(frame.select("user_hash", "measure", cell_by(F.col("value"), edges))).get(SCORES, {})
-        for frame in exploded
-    ]
+    values = pages.select("side", "user_hash", F.explode("probabilities").alias("value"))
+    histogram = values.where(F.col("side") == TRAINING).groupBy("value").count().collect()  # at most -LEAST
+    edges = edges_of(tuple(record) for record in histogram)
+    things = values.select(
+        "side", "user_hash", F.lit(SCORES).alias("measure"), cell_by(F.col("value"), edges).alias("cell")
+    )
     names = interval_names(edges, lambda step: f"{np.exp(step / GRID):.2g}")
-    return aligned(*counted, dict(enumerate(names)))
+    return aligned(sides_of(things), SCORES, dict(enumerate(names)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,15 +123,15 @@ class Figure:
     viewers: int
 
 
-def day_figures(day: DataFrame, resamples: int, seed: int) -> dict[str, Figure]:
+def day_figures(pages: DataFrame, resamples: int, seed: int) -> dict[str, Figure]:
     """NDCG and RR of the version and of popularity, and the paired gain; nothing where nothing was clicked.
 
     Args:
-        day: as `scored`.
+        pages: as `scored`.
         resamples, seed: of the viewers.
     """
     by_viewer = (
-        day.where(F.col(FIGURES[0]).isNotNull())
+        pages.where((F.col("side") == DAY) & F.col(FIGURES[0]).isNotNull())
         .groupBy("user_hash")
         .agg(*(F.sum(name).alias(name) for name in _NAMES), F.count("*").cast("double").alias("pages"))
         .orderBy("user_hash")  # an order that does not depend on Spark's partitions

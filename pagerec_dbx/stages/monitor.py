@@ -13,7 +13,7 @@ from pagerec_dbx.evaluation.baselines import popularity_floor, row_counts
 from pagerec_dbx.features.preparation import Preparation, preparations
 from pagerec_dbx.features.vocabulary import load_vocabulary
 from pagerec_dbx.home import is_simulated
-from pagerec_dbx.monitoring.distributions import distributions
+from pagerec_dbx.monitoring.distributions import DAY, TRAINING, distributions
 from pagerec_dbx.monitoring.limits import Sample, figure_measures, limit_of, psi_measure
 from pagerec_dbx.monitoring.result import MonitorResult
 from pagerec_dbx.monitoring.scored import SCORES, day_figures, sampled, score_distribution, scored
@@ -24,7 +24,7 @@ from pagerec_dbx.schemas import DRIFT, LABELLED_PAGE_VIEWS
 from pagerec_dbx.scoring.batch import Loader
 from pagerec_dbx.stages.conditions import sql_text
 from pagerec_dbx.stages.ranker_loader import broadcast_ranker
-from pagerec_dbx.tables import Tables, spark_schema
+from pagerec_dbx.tables import Tables, spark_schema, union_all
 from pagerec_dbx.workbench import Workbench
 from pagerec_dbx.workers import worker_errors
 
@@ -100,21 +100,21 @@ def compared_page_views(tables: Tables, version: str, preparation: Preparation, 
     chosen = day or labelled.agg(F.max("day")).first()[0]
     if chosen is None:
         raise NoExamplesError("there are no labelled page views", fix="Ingest logs and run `pagerec join`")
-    unseen = at_or_after(preparation.cuts.holdout)
-    own = labelled.where(F.col("day") == F.lit(chosen))
-    counts = own.agg(
-        F.count("*").alias("all"),
-        F.count_if(unseen).alias("page_views"),
-        F.countDistinct(F.when(unseen, F.col("user_hash"))).alias("viewers"),
+    on_day, unseen = F.col("day") == F.lit(chosen), at_or_after(preparation.cuts.holdout)
+    counts = labelled.agg(
+        F.count_if(on_day).alias("all"),
+        F.count_if(on_day & unseen).alias("page_views"),
+        F.countDistinct(F.when(on_day & unseen, F.col("user_hash"))).alias("viewers"),
+        F.count_if(~at_or_after(preparation.cuts.validation)).alias("training"),
     ).first()
     _require_later(chosen, version, preparation, counts["all"], counts["page_views"])
-    training = keep_split(labelled, preparation.cuts, TRAIN)
+    _require_training(counts["training"], version)
     return Compared(
         day=chosen,
-        training=training,
-        later=own.where(unseen),
-        before=labelled.where((F.col("day") <= F.lit(chosen)) & ~((F.col("day") == F.lit(chosen)) & unseen)),
-        training_page_views=_require_training(training.count(), version),
+        training=keep_split(labelled, preparation.cuts, TRAIN).drop("split"),
+        later=labelled.where(on_day & unseen),
+        before=labelled.where((F.col("day") <= F.lit(chosen)) & ~(on_day & unseen)),
+        training_page_views=counts["training"],
         page_views=counts["page_views"],
         viewers=counts["viewers"],
         left_out=counts["all"] - counts["page_views"],
@@ -135,13 +135,12 @@ def _require_later(day: dt.date, version: str, preparation: Preparation, found: 
         )
 
 
-def _require_training(count: int, version: str) -> int:
+def _require_training(count: int, version: str) -> None:
     if count == 0:
         raise NoExamplesError(
             f"the page views that version {version} was trained on are no longer in `labelled_page_views`",
             fix="Ingest and join the logs of its training days again, or name another --version",
         )
-    return count
 
 
 def monitor(
@@ -163,21 +162,20 @@ def monitor(
         ScoresError: the model's scores of a page cannot be ranked.
     """
     vocabulary = load_vocabulary(tables, preparation.vocabulary_version)
-    found = distributions(compared.training, compared.later, vocabulary, settings.monitor_cells)
+    found = distributions(_sides(compared.training, compared.later), vocabulary, settings.monitor_cells)
     sample = Sample(compared.page_views, compared.viewers, compared.training_page_views)
     measures = [psi_measure(name, found[name], sample, limit_of(name, settings)) for name in found]
     floor = popularity_floor(row_counts(compared.before), judge.popularity_smoothing)
     chosen = sampled(compared.training, compared.training_page_views, settings.monitor_sample)
-    with worker_errors():
-        own, day = (scored(page_views, load, floor).persist() for page_views in (chosen, compared.later))
-        try:
-            scores = score_distribution(own, day)
-            sample = dataclasses.replace(sample, training_page_views=own.count())
-            measures.append(psi_measure(SCORES, scores, sample, limit_of(SCORES, settings)))
-            figures = day_figures(day, judge.resamples, judge.seed)
-        finally:
-            own.unpersist()
-            day.unpersist()
+    pages = scored(_sides(chosen, compared.later), load, floor).persist()
+    try:
+        with worker_errors():
+            scores = score_distribution(pages)
+        sample = dataclasses.replace(sample, training_page_views=pages.where(F.col("side") == TRAINING).count())
+        measures.append(psi_measure(SCORES, scores, sample, limit_of(SCORES, settings)))
+        figures = day_figures(pages, judge.resamples, judge.seed)
+    finally:
+        pages.unpersist()
     return MonitorResult(
         day=compared.day,
         version=version,
@@ -188,6 +186,12 @@ def monitor(
         training_page_views=compared.training_page_views,
         measures=(*measures, *figure_measures(figures, settings.least_gain_over_popularity)),
     )
+
+
+def _sides(training: DataFrame, later: DataFrame) -> DataFrame:
+    """Both with the column `side`."""
+    both = {TRAINING: training, DAY: later}
+    return union_all(frame.withColumn("side", F.lit(side)) for side, frame in both.items())
 
 
 def _store(tables: Tables, result: MonitorResult, now: dt.datetime) -> None:
