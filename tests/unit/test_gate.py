@@ -53,7 +53,7 @@ def test_verdict_promotes_when_every_limit_is_met():
     ) in verdict.reasons
     assert (
         "Passed: the expected calibration error is 0.0021 over 25,012 pairs of page view and offered row, within the "
-        "limit of 0.05."
+        "limit of 0.03."
     ) in verdict.reasons
 
 
@@ -71,8 +71,8 @@ def test_verdict_promotes_when_every_limit_is_met():
         ({}, {"holdout_age_days": math.nan}, "not within the limit"),
         (
             {},
-            {"calibration_error": 0.0501},
-            "calibration error is 0.0501 over 25,012 pairs of page view and",
+            {"calibration_error": 0.0301},
+            "calibration error is 0.0301 over 25,012 pairs of page view and",
         ),
         (
             {},
