@@ -163,7 +163,7 @@ class JudgeSettings:
     least_slice_page_views: int = 100  # smaller slices are not compared
     guarded_slices: tuple[str, ...] = ("history", "device", "hour")  # in none of these may a version lose too much
     max_slice_loss: float = 0.01  # of the verdict's metric, beyond what chance explains
-    max_calibration_error: float = 0.05  # expected calibration error over all pairs of page view and offered row
+    max_calibration_error: float = 0.03  # expected calibration error over all pairs of page view and offered row
     alarm_above_tied_tops: float = 0.05  # share of page views on which the best score is shared by several rows
     alarm_below_effective_viewers: float = 100.0  # an interval over so few independent voices says too much
     signature_change_declared: bool = False  # the exported model may take or give something else than the champion's

@@ -18,7 +18,7 @@ stored = notebook.read_comparisons(notebook.open_tables(desk.widgets.get("home")
 versions = notebook.choices(stored, "challenger")
 desk.widgets.dropdown("challenger", versions[0], versions, "Challenger (newest first)")
 desk.widgets.dropdown("protocol", "menu", ["menu", "menu_unpinned", "vocabulary"], "What was ranked")
-desk.widgets.dropdown("metric", "ndcg", ["ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1"], "Metric")
+desk.widgets.dropdown("metric", "ndcg", ["ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1", "hit_at_5"], "Metric")
 
 challenger = desk.widgets.get("challenger")
 slices = notebook.choices(stored, "slice", challenger=challenger)

@@ -11,9 +11,10 @@ def calibration_part(content: ReportContent) -> dict:
     """What the section of the page needs; plots are None where there is nothing."""
     found, shares = content.calibration, sorted(content.shares, key=lambda share: share.position)
     known = found is not None and found.count > 0
+    pages = shares[0].shown if shares else None  # every page view has a first position
     return {
         "calibration_error": number(found.error) if known else None,
-        "calibration_caption": caption("menu", None, None, content.simulated),
+        "calibration_caption": caption("menu", pages, None, content.simulated),
         "calibrated_pairs": f"{found.count:,}" if known else "",
         "reliability": _reliability_chart(content) if known else None,
         "reliability_rows": _reliability_rows(content) if known else [],
@@ -26,7 +27,8 @@ def calibration_part(content: ReportContent) -> dict:
             sign=" %",
         ),
         "share_rows": [
-            [share.position, f"{share.shown:,}", number(share.predicted), number(share.observed)] for share in shares
+            [f"position {share.position}", f"{share.shown:,}", number(share.predicted), number(share.observed)]
+            for share in shares
         ],
     }
 
@@ -44,6 +46,6 @@ def _reliability_rows(content: ReportContent) -> list[list[object]]:
     found = content.calibration
     columns = (found.lower, found.upper, found.mean_probability, found.mean_target)
     return [
-        [place + 1, f"{pairs:,}", *(number(float(value)) for value in values)]
-        for place, (pairs, *values) in enumerate(zip(found.pairs.tolist(), *columns, strict=True))
+        [f"bin {place}", f"{pairs:,}", *(number(float(value)) for value in values)]
+        for place, (pairs, *values) in enumerate(zip(found.pairs.tolist(), *columns, strict=True), 1)
     ]

@@ -109,11 +109,7 @@ def evaluate(
         before = labelled.where(~at_or_after(preparation.cuts.holdout))
         rows_before = row_counts(before).persist()  # some hundred records, which floors and slices count by
         floors = all_floors(rows_before, settings.popularity_smoothing)
-        examples = tables.read(EXAMPLES, preparation.examples_version).where(at_or_after(preparation.cuts.holdout))
-        examples = with_slices(examples, rows_before, settings.slice_columns)
-        if truth is not None:
-            examples = with_truth(examples, read_truth(tables.spark, truth))
-            mark_simulated(tables.home)
+        examples = with_slices(_examples(tables, preparation, truth), rows_before, settings.slice_columns)
         pages = holdout_pages(tables.spark, holdout, examples)
         judged = Judged(preparation.holdout, preparation.row_count, version, load_ranker, floors)
         mine = _condition(preparation.holdout, (version, *FLOORS, *(CEILINGS if truth is not None else ())))
@@ -124,8 +120,17 @@ def evaluate(
         finally:
             rows_before.unpersist()
         result = _result(tables.read(EVALUATIONS).where(mine), version, holdout, is_simulated(tables.home))
-        calibration = calibrate(tables, preparation.holdout, version)
-        return _completed(result, calibration, legacy_way or None, settings)
+        return _completed(result, calibrate(tables, preparation.holdout, version), legacy_way or None, settings)
+
+
+def _examples(tables: Tables, preparation: Preparation, truth: Path | None) -> DataFrame:
+    """Those of the holdout, with the truth where it is given."""
+    examples = tables.read(EXAMPLES, preparation.examples_version).where(at_or_after(preparation.cuts.holdout))
+    if truth is None:
+        return examples
+    true = read_truth(tables.spark, truth)
+    mark_simulated(tables.home)
+    return with_truth(examples, true)
 
 
 def _completed(

@@ -52,6 +52,11 @@ def test_a_mistyped_folder_of_logs_makes_no_key(monkeypatch, tmp_path):
     assert not (tmp_path / "home" / "hash.key").exists()
 
 
+def test_the_legacy_way_wants_batches_of_a_page_view_at_least():
+    ran = run("evaluate", "--version", "1", "--legacy-way", "0")
+    assert (ran.code, ran.out) == (2, "") and "'--legacy-way': 0 is not in the range x>=1" in ran.err
+
+
 def test_a_file_stands_before_the_settings(tmp_path):
     ran = run("import-metarank", str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "logs"), "epochs=3")
     assert ran.code == 1 and "none.jsonl" in ran.err and "setting" not in ran.err

@@ -94,6 +94,13 @@ def test_loaded_scores_equal_the_trained_model_s(ranker, model):
     np.testing.assert_allclose(ranker.vocabulary_scores(ids), model.vocabulary_scores(ids), atol=1e-6)
 
 
+def test_an_empty_history_is_scored_as_the_model_scores_it(ranker, model):
+    ids = record([[0, 0, 0]], [[2, 3, 4, 0]])
+    scores = np.asarray(ranker.menu_scores(ids))
+    assert np.isfinite(scores[:, :3]).all()
+    np.testing.assert_allclose(scores[:, :3], model.menu_scores(ids)[:, :3], atol=1e-6)
+
+
 def test_older_ranker_reads_newer_ids_as_unknown(ranker):
     newer = ranker.menu_scores(record([[9, 3, 0]], [[2, 6, 700]]))
     older = ranker.menu_scores(record([[1, 3, 0]], [[2, 1, 1]]))

@@ -59,7 +59,7 @@ def test_verdict_promotes_when_every_limit_is_met():
     ) in verdict.reasons
     assert (
         "Passed: the expected calibration error is 0.0021 over 25,012 pairs of page view and offered row, within the "
-        "limit of 0.05."
+        "limit of 0.03."
     ) in verdict.reasons
 
 
@@ -75,7 +75,7 @@ def test_verdict_promotes_when_every_limit_is_met():
         ({}, {"signature_unchanged": False}, "signature changed and the change was not declared"),
         ({}, {"holdout_age_days": 7.1}, "ends 7.1 days before the newest page view, not within the limit of 7 days"),
         ({}, {"holdout_age_days": math.nan}, "not within the limit"),
-        ({}, {"calibration_error": 0.0501}, "calibration error is 0.0501 over 25,012 pairs of page view and"),
+        ({}, {"calibration_error": 0.0301}, "calibration error is 0.0301 over 25,012 pairs of page view and"),
         (
             {},
             {"calibration_error": math.nan, "calibrated_pairs": 0},

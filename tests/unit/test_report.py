@@ -407,7 +407,8 @@ def test_page_tells_the_findings():
         "90.0%",
         "service_logs: not_json",
         "an expected calibration error of .0020 over 25,012 pairs of page view and offered row",  # 12 - 10 and 50 - 48
-        "Bins of equal count; protocol menu, ranking the rows offered on the page; split holdout; simulated",
+        "Bins of equal count; protocol menu, ranking the rows offered on the page; split holdout; 900 page views; "
+        "simulated",
         "predicted by version 3",
     ):
         assert said in text
