@@ -105,7 +105,7 @@ def _variances(training: Side, day: Side) -> np.ndarray:
 def _freedom(chance: np.ndarray, cells: int) -> float:
     """Of the chi-squared distribution that the PSI follows by chance (Satterthwaite), at most cells - 1."""
     squares = float((chance**2).sum())
-    return max(1.0, min(cells - 1.0, chance.sum() ** 2 / squares)) if squares > 0 else 1.0
+    return max(1.0, min(cells - 1.0, float(chance.sum()) ** 2 / squares)) if squares > 0 else 1.0
 
 
 def chance_limit(expected: float, freedom: float) -> float:

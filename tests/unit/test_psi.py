@@ -1,5 +1,6 @@
 """The population stability index: by hand, by definition, and what chance alone gives."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -27,6 +28,7 @@ def test_psi_of_two_cells_by_hand():
     # every viewer has one thing: (cells - 1) (1/n + 1/m) = 1/10 + 1/100
     assert found.expected_by_chance == pytest.approx(0.11)
     assert found.cells == 2
+    assert {type(value) for value in dataclasses.astuple(found)} == {float, int}  # Spark takes no NumPy numbers
 
 
 def test_an_empty_cell_counts_as_half_an_observation():
