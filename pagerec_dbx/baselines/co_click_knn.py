@@ -89,8 +89,8 @@ class KnnRanker:
         (folder / "neighbours.json").write_text(json.dumps(table) + "\n", encoding="utf-8")
 
     def _score(self, batch: pa.RecordBatch) -> np.ndarray:
-        step = _PAGES_AT_ONCE
-        return np.concatenate([self._some(batch.slice(at, step)) for at in range(0, batch.num_rows, step)] or [[]])
+        starts = range(0, max(1, batch.num_rows), _PAGES_AT_ONCE)
+        return np.concatenate([self._some(batch.slice(start, _PAGES_AT_ONCE)) for start in starts])
 
     def _some(self, batch: pa.RecordBatch) -> np.ndarray:
         rows = batch.column("menu").flatten()
