@@ -94,6 +94,8 @@ class KnnRanker:
 
     def _some(self, batch: pa.RecordBatch) -> np.ndarray:
         rows = batch.column("menu").flatten()
+        if not len(rows):
+            return np.zeros(0)  # of no index SciPy makes an array of one
         to_all = self._clicked(batch.column("clicked_rows")) @ self.likeness.T  # [page views, rows]
         page, place = np.repeat(np.arange(batch.num_rows), menu_sizes(batch)), self.popularity.places_of(rows)
         likeness = np.where(place >= 0, np.asarray(to_all[page, np.maximum(place, 0)]).ravel(), 0.0)
