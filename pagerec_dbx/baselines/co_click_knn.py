@@ -89,11 +89,13 @@ class KnnRanker:
         (folder / "neighbours.json").write_text(json.dumps(table) + "\n", encoding="utf-8")
 
     def _score(self, batch: pa.RecordBatch) -> np.ndarray:
-        step = _PAGES_AT_ONCE
-        return np.concatenate([self._some(batch.slice(at, step)) for at in range(0, batch.num_rows, step)] or [[]])
+        starts = range(0, max(1, batch.num_rows), _PAGES_AT_ONCE)
+        return np.concatenate([self._some(batch.slice(start, _PAGES_AT_ONCE)) for start in starts])
 
     def _some(self, batch: pa.RecordBatch) -> np.ndarray:
         rows = batch.column("menu").flatten()
+        if not len(rows):
+            return np.zeros(0)  # of no index SciPy makes an array of one
         to_all = self._clicked(batch.column("clicked_rows")) @ self.likeness.T  # [page views, rows]
         page, place = np.repeat(np.arange(batch.num_rows), menu_sizes(batch)), self.popularity.places_of(rows)
         likeness = np.where(place >= 0, np.asarray(to_all[page, np.maximum(place, 0)]).ravel(), 0.0)

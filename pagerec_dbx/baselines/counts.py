@@ -106,14 +106,17 @@ def rates_of(past: Past, clock: Clock) -> Rates:
     bucket, clicks, impressions = (counts[name].to_numpy(np.int64) for name in ("bucket", "clicks", "impressions"))
     on_device = device >= 0
     pair = rows * max(1, len(devices)) + device
-    values = (bucket, clicks, impressions)
+
+    def counted(group: np.ndarray, kept=slice(None)) -> CountsBefore:
+        return CountsBefore.of(group, bucket[kept], clicks[kept], impressions[kept], clock.buckets)
+
     return Rates(
         row_ids=past.popularity.row_ids,
         devices=devices,
         smoothing=past.smoothing,
-        overall=CountsBefore.of(np.zeros_like(rows), *values, clock.buckets),
-        of_rows=CountsBefore.of(rows, *values, clock.buckets),
-        of_devices=CountsBefore.of(pair[on_device], *(one[on_device] for one in values), clock.buckets),
+        overall=counted(np.zeros_like(rows)),
+        of_rows=counted(rows),
+        of_devices=counted(pair[on_device], on_device),
     )
 
 

@@ -104,7 +104,8 @@ def baselines(
     """
     preparation = latest_preparation(tables)
     holdout = open_snapshot(preparation.folder(tables.home, SPLIT))
-    run_ids, seconds = {}, {}
+    run_ids: dict[str, str] = {}
+    seconds: dict[str, float] = {}
     with reading(holdout.folder), worker_errors():
         ground = _ground(tables, preparation, settings, truth)
         try:

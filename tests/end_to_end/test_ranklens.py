@@ -50,3 +50,15 @@ def test_a_model_below_the_popularity_floor_is_not_promoted_and_scores_as_challe
     assert "So version 1, as challenger, ranked 9,800 menus." in said
     decided = ranklens.run("promote", "--version", "1", "--json")
     assert (decided.code, decided.json["promoted"]) == (1, False)
+
+
+def test_lambdamart_reaches_the_published_figure(ranklens):
+    """Published with item fields, like-rate and position: .598; measured elsewhere: .601; with own clicks: .605."""
+    judged = ranklens.run("baselines", "lambdamart", "recent_click", "--json")
+    assert judged.code == 0, judged.err
+    found = {one["name"]: one for one in judged.json["measured"] if one["protocol"] == "menu"}
+    assert found["baseline:lambdamart"]["pages"] == 1_788
+    assert 0.598 <= found["baseline:lambdamart"]["metrics"]["ndcg_at_10"] <= 0.611
+    assert set(judged.json["runs"]) == {"baseline:lambdamart"}
+    compared = ranklens.run("compare", "--challenger", "1", "--json").json
+    assert {"baseline:lambdamart", "baseline:recent_click"} < {row["baseline"] for row in compared["rows"]}
