@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 
 from pagerec_dbx.monitoring.limits import Measure
+from pagerec_dbx.monitoring.scored import GAIN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,26 +44,29 @@ class MonitorResult:
             f"{self.page_views:,} page views of {self.viewers:,} viewers{left_out} against "
             f"{self.training_page_views:,} of its training days"
         )
-        names = ("value", "95 % interval", "by chance", "limit", "training", "day", "page views")
+        names = ("value", "95 % interval", "by chance", "limit", "training", "day", "page views", "viewers")
         lines = [head, f"  {'':<29}" + "".join(f"{name:>{_WIDTHS[name]}}" for name in names)]
         return "\n".join(lines + [_line(measure) for measure in self.measures] + [f"  {one}" for one in self.reasons])
 
 
 _WIDTHS = {
-    "value": 9, "95 % interval": 19, "by chance": 11, "limit": 7, "training": 10, "day": 9, "page views": 12,
+    "value": 9, "95 % interval": 19, "by chance": 11, "limit": 7, "training": 10, "day": 9,
+    "page views": 12, "viewers": 10,
 }  # fmt: skip
 
 
 def _line(measure: Measure) -> str:
-    interval = "-" if measure.lower is None else f"{measure.lower:+.4f} {measure.upper:+.4f}"
+    form = "+.4f" if measure.measure.startswith(GAIN) else ".4f"
+    interval = "-" if measure.lower is None else f"{measure.lower:{form}} {measure.upper:{form}}"
     texts = {
-        "value": f"{measure.value:.4f}",
+        "value": f"{measure.value:{form}}",
         "95 % interval": interval,
         "by chance": _shown(measure.expected_by_chance, ".4f"),
         "limit": _shown(measure.limit, "g"),
         "training": _shown(measure.training_share, ".2%"),
         "day": _shown(measure.day_share, ".2%"),
         "page views": f"{measure.page_views:,}",
+        "viewers": f"{measure.viewers:,}",
     }
     cells = "".join(f"{text:>{_WIDTHS[name]}}" for name, text in texts.items())
     return f"  {measure.measure:<29}{cells}{'' if measure.passed else '  FAILED'}"

@@ -133,6 +133,7 @@ class Monitored:
     training_share: float | None
     day_share: float | None
     page_views: int
+    viewers: int
     reason: str
 
 

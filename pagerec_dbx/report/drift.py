@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pagerec_dbx.report.content import MISSING, Monitored, number, signed
 from pagerec_dbx.report.plots import line_chart
 
-HEAD = ("measure", "value", "95 % interval", "by chance", "limit", "training", "day", "page views", "passed")
+HEAD = ("measure", "value", "95 % interval", "by chance", "limit", "training", "day", "page views", "viewers", "passed")
 _CURVES = {"version": "ndcg", "popularity": "popularity_ndcg"}
 
 
@@ -26,24 +26,25 @@ def drift_part(monitored: Sequence[Monitored]) -> dict:
         "drift_rows": [_row(one) for one in newest],
         "drift_chart": line_chart(by_day) if len(days) > 1 else None,
         "drift_by_day": [
-            [one.day.isoformat(), one.measure, number(one.value), _limit(one), "yes" if one.passed else "NO"]
-            for one in monitored
+            [one.day.isoformat(), one.measure, number(one.value), _limit(one), _word(one)] for one in monitored
         ],
     }
 
 
 def _row(one: Monitored) -> list[str]:
-    interval = MISSING if one.lower is None else f"{signed(one.lower)} to {signed(one.upper)}"
+    shown = signed if one.measure.startswith("gain_") else number
+    interval = MISSING if one.lower is None else f"{shown(one.lower)} to {shown(one.upper)}"
     return [
         one.measure.replace("_", " "),
-        number(one.value),
+        shown(one.value),
         interval,
         number(one.expected_by_chance),
         _limit(one),
         _share(one.training_share),
         _share(one.day_share),
         f"{one.page_views:,}",
-        "yes" if one.passed else "NO",
+        f"{one.viewers:,}",
+        _word(one),
     ]
 
 
@@ -53,3 +54,9 @@ def _limit(one: Monitored) -> str:
 
 def _share(value: float | None) -> str:
     return MISSING if value is None else f"{value:.2%}"
+
+
+def _word(one: Monitored) -> str:
+    if one.limit is None:
+        return MISSING
+    return "yes" if one.passed else "NO"

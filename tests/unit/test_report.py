@@ -63,8 +63,20 @@ def result(name, role, ndcg, **other):
 def monitored(day, measure, value, **given):
     """One measure of a monitored day; what does not matter is filled in."""
     reason = "Failed: too far." if given.get("passed") is False else "Passed: near." if "limit" in given else ""
-    values = dict.fromkeys(field.name for field in dataclasses.fields(Monitored)) | {"passed": True} | given
-    named = {"day": dt.date(2024, 1, day), "version": "3", "measure": measure, "value": value, "page_views": 1_234}
+    values = dict.fromkeys(field.name for field in dataclasses.fields(Monitored)) | {
+        "passed": True,
+        "page_views": 1_234,
+        "viewers": 99,
+    }
+    values |= given
+    named = {
+        "day": dt.date(2024, 1, day),
+        "version": "3",
+        "measure": measure,
+        "value": value,
+        "page_views": 1_234,
+        "viewers": 99,
+    }
     return Monitored(**values | named | {"reason": reason})
 
 
@@ -437,8 +449,8 @@ def test_page_of_a_refused_version_says_so():
 def test_the_newest_monitored_day_stands_limit_by_limit():
     part = drift_part(FULL.monitored)
     assert (part["drift_day"], part["drift_version"], part["drift_failed"]) == ("2024-01-05", "3", ["too far."])
-    assert part["drift_rows"][0] == ["psi rows", ".5000", "–", ".0100", "0.45", "–", "25.00%", "1,234", "NO"]
-    assert part["drift_rows"][1] == ["ndcg", ".6000", "+.5000 to +.7000", "–", "–", "–", "–", "1,234", "yes"]
+    assert part["drift_rows"][0] == ["psi rows", ".5000", "–", ".0100", "0.45", "–", "25.00%", "1,234", "99", "NO"]
+    assert part["drift_rows"][1] == ["ndcg", ".6000", ".5000 to .7000", "–", "–", "–", "–", "1,234", "99", "–"]
     assert [line.name for line in part["drift_chart"].lines] == ["version", "popularity"]
     page = render(FULL)
     assert "2024-01-05, version 3, SIMULATED: past a limit" in page and "too far." in page
