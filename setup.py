@@ -35,7 +35,7 @@ LOCAL = [
     "scipy",
     "tensorflow>=2.16,<2.17",
 ]
-DEV = ["databricks-bundles", "duckdb", "hypothesis", "mypy", "pytest", "ruff"]
+DEV = ["databricks-bundles", "duckdb", "hypothesis", "mypy", "pytest", "pytest-xdist", "pytrec-eval-terrier", "ruff"]
 
 setup(
     name="pagerec_dbx",

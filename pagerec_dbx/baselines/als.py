@@ -38,7 +38,7 @@ class Als:
         rows = spark.createDataFrame(pd.DataFrame({"row_id": names, "row": np.arange(len(names), dtype=np.int32)}))
         counts = past.clicks.groupBy("user_hash", "row_id").agg(F.count("*").cast("float").alias("clicks"))
         number = F.row_number().over(Window.orderBy("user_hash"))
-        viewers = counts.select("user_hash").distinct().withColumn("viewer", number)
+        viewers = counts.select("user_hash").distinct().withColumn("viewer", number).persist()  # for fit and ranker
         pairs = counts.join(F.broadcast(rows), "row_id", how="inner").join(viewers, "user_hash", how="inner")
         als = ALS(
             rank=self.factors, maxIter=self.iterations, regParam=self.regularisation, alpha=self.alpha,

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pagerec_dbx.baselines.counts import places as places_in
 from pagerec_dbx.baselines.protocol import Past
 from pagerec_dbx.baselines.scoring import scores_in_batches
 from pagerec_dbx.baselines.viewer_clicks import menu_sizes
@@ -38,7 +38,7 @@ class ContextPopularity:
         popularity = past.popularity
         names = pa.array(sorted(counts["context"].unique()), pa.string())
         row_ids = pa.array(counts["row_id"], pa.string())
-        places = popularity.places_of(row_ids) * len(names) + _places(pa.array(counts["context"], pa.string()), names)
+        places = popularity.places_of(row_ids) * len(names) + places_in(pa.array(counts["context"], pa.string()), names)
         clicks, impressions = (counts[name].to_numpy(np.float64) for name in ("clicks", "impressions"))
         rates = (clicks + past.smoothing * popularity.rates_of(row_ids)) / (impressions + past.smoothing)
         order = np.argsort(places)
@@ -68,13 +68,9 @@ class ContextRates:
     def _score(self, batch: pa.RecordBatch) -> np.ndarray:
         rows = batch.column("menu").flatten()
         row, scores = self.popularity.places_of(rows), self.popularity.rates_of(rows)
-        context = np.repeat(_places(batch.column(self.column).cast(pa.string()), self.contexts), menu_sizes(batch))
+        context = np.repeat(places_in(batch.column(self.column).cast(pa.string()), self.contexts), menu_sizes(batch))
         keys = row * len(self.contexts) + context
         at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         found = (row >= 0) & (context >= 0) & (self.keys[at] == keys) if len(self.keys) else np.zeros(len(row), bool)
         scores[found] = self.rates[at[found]]
         return scores
-
-
-def _places(values: pa.Array, among: pa.StringArray) -> np.ndarray:
-    return pc.index_in(values, value_set=among).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)

@@ -57,7 +57,7 @@ class CompareResult:
         head += ", SIMULATED" if self.simulated else ""
         width = max((len(self._named(row)) for row in self.rows), default=0)
         lines = [head, *(_line(row, self._named(row).ljust(width)) for row in self.rows if row.slice == ALL)]
-        return "\n".join([*lines, *_slice_lines(self.rows)])
+        return "\n".join([*lines, *_slice_lines(self.rows, self.legacy)])
 
     def _named(self, row: ComparisonRow) -> str:
         return f"{row.baseline} (legacy here)" if row.baseline == self.legacy else row.baseline
@@ -69,10 +69,10 @@ def slice_order(name: str) -> tuple:
     return column, [int(number) for number in re.findall(r"\d+", band)], band
 
 
-def _slice_lines(rows: Sequence[ComparisonRow]) -> list[str]:
+def _slice_lines(rows: Sequence[ComparisonRow], legacy: str | None) -> list[str]:
     """The slices against the side that decides: the champion, and popularity where there is none."""
     sliced = [row for row in rows if row.slice != ALL]
-    versions = [row.baseline for row in sliced if ":" not in row.baseline]
+    versions = [row.baseline for row in sliced if ":" not in row.baseline and row.baseline != legacy]
     told = [row for row in sliced if row.baseline == (versions[0] if versions else POPULARITY)]
     if not told:
         return []

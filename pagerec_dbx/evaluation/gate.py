@@ -160,8 +160,15 @@ def _no_slice_lost(comparison: CompareResult, decisive: ComparisonRow, settings:
     found = [row for row, chance in zip(guarded, chances, strict=True) if chance < _FALSE]
     lost = [f"{row.slice} {row.difference:+.4f}" for row in found]
     names, allowed = ", ".join(settings.guarded_slices) or "none", f"{settings.max_slice_loss:g} {decisive.metric}"
+    unseen = [name for name in settings.guarded_slices if name not in {row.slice.partition(": ")[0] for row in guarded}]
     if lost:
         return _Limit(False, f"Failed: loses more than {allowed} against {decisive.baseline} in {'; '.join(lost)}.")
+    if unseen:
+        return _Limit(
+            True,
+            f"Alarm: of {' and '.join(unseen)} no slice of at least {settings.least_slice_page_views:,} page views was "
+            f"compared with {decisive.baseline}, so that no loss in them can be shown.",
+        )
     return _Limit(
         True,
         f"Passed: in none of {len(guarded)} guarded slices ({names}) is a loss of more than {allowed} against "

@@ -11,10 +11,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pagerec_dbx.evaluation import metrics
 from pagerec_dbx.evaluation.baselines import Floor
-from pagerec_dbx.evaluation.calibration import click_targets
-from pagerec_dbx.evaluation.calibration_counts import ARRAYS
+from pagerec_dbx.evaluation.entries import SCHEMA, Entry, figures_of, records_of
 from pagerec_dbx.evaluation.pages import (
     LISTS,
     SINGLE,
@@ -27,18 +25,14 @@ from pagerec_dbx.evaluation.pages import (
     world_from_arrow,
 )
 from pagerec_dbx.evaluation.protocols import (
-    EXPECTED,
     MENU,
     MENU_UNPINNED,
-    METRICS,
     VOCABULARY,
     WITH_POSITION,
     WITHOUT_POSITION,
-    Lists,
     PageBatch,
     menu_lists,
     offered_first_lists,
-    page_metrics,
     require_scores,
     unpinned_lists,
     vocabulary_lists,
@@ -104,14 +98,14 @@ def evaluate_scores(pages: DataFrame, name: str, holdout: str) -> DataFrame:
     return _evaluated(pages, functools.partial(_scored, name=name), 0, holdout)
 
 
-def _evaluated(pages: DataFrame, entries: Callable[..., Iterator["_Entry"]], row_count: int, holdout: str) -> DataFrame:
+def _evaluated(pages: DataFrame, entries: Callable[..., Iterator["Entry"]], row_count: int, holdout: str) -> DataFrame:
     """
     Args:
         entries: gives those judged on a batch, and how they rank it, from the batch and its page views and truth.
         row_count: rows ranked at most, if more than a menu holds.
     """
     step = functools.partial(_evaluate_batches, entries=entries, row_count=row_count)
-    frame = pages.select(*needed(pages)).mapInArrow(step, _SCHEMA)
+    frame = pages.select(*needed(pages)).mapInArrow(step, SCHEMA)
     return conform(frame.withColumn("holdout", F.lit(holdout)), EVALUATIONS)
 
 
@@ -121,33 +115,13 @@ def needed(pages: DataFrame) -> list[str]:
     return always + [name for name in (*TRUE, SLICES, SCORES) if name in pages.columns]
 
 
-_FIGURES = (*METRICS, "tied_top", "auc", "log_loss", *EXPECTED)
-_SCHEMA = ", ".join(
-    ["version string, protocol string, page_view_id bigint, user_hash string", f"{SLICES} array<string>"]
-    + [f"{name} double" for name in _FIGURES]
-    + [f"{name} array<float>" for name in ARRAYS]
-)
-_ARRAY = pa.list_(pa.float32())
-
-
-@dataclasses.dataclass(frozen=True)
-class _Entry:
-    """Somebody judged, under one protocol, on a batch."""
-
-    version: str
-    protocol: str
-    lists: Lists
-    has_probabilities: bool = False  # the scores are logits
-    pages: np.ndarray | None = None  # [pages] bool, the page views judged; None for all
-
-
 def _evaluate_batches(
-    batches: Iterator[pa.RecordBatch], entries: Callable[..., Iterator[_Entry]], row_count: int
+    batches: Iterator[pa.RecordBatch], entries: Callable[..., Iterator[Entry]], row_count: int
 ) -> Iterator[pa.RecordBatch]:
     for part in parts(batches, row_count):
         pages, world = pages_from_arrow(part), world_from_arrow(part)
         for entry in entries(part, pages, world):
-            yield _records(part, entry, _figures(entry, pages, world))
+            yield records_of(part, entry, figures_of(entry, pages, world))
 
 
 def parts(batches: Iterator[pa.RecordBatch], row_count: int) -> Iterator[pa.RecordBatch]:
@@ -161,103 +135,44 @@ def parts(batches: Iterator[pa.RecordBatch], row_count: int) -> Iterator[pa.Reco
 
 def _judged(
     batch: pa.RecordBatch, pages: PageBatch, world: World | None, judged: Judged, ranker: OnceAProcess[Ranker]
-) -> Iterator[_Entry]:
+) -> Iterator[Entry]:
     """A version, the floors and, where the truth is known, the ceilings."""
     return itertools.chain(
         _version(pages, judged, ranker()), _floors(batch, pages, world, judged.floors), _ceilings(pages, world)
     )
 
 
-def _version(pages: PageBatch, judged: Judged, ranker: Ranker) -> Iterator[_Entry]:
+def _version(pages: PageBatch, judged: Judged, ranker: Ranker) -> Iterator[Entry]:
     who = f"version {judged.version}"
     scores = require_scores(ranker.menu_scores(pages.record), pages.menu.shape, who)
-    yield _Entry(judged.version, MENU, menu_lists(pages, scores), has_probabilities=True)
-    yield _Entry(judged.version, MENU_UNPINNED, unpinned_lists(pages, scores), has_probabilities=True)
+    yield Entry(judged.version, MENU, menu_lists(pages, scores), has_probabilities=True)
+    yield Entry(judged.version, MENU_UNPINNED, unpinned_lists(pages, scores), has_probabilities=True)
     rows = vocabulary_lists(pages, ranker.vocabulary_scores(pages.record), judged.row_count)
-    yield _Entry(judged.version, VOCABULARY, rows)
+    yield Entry(judged.version, VOCABULARY, rows)
 
 
-def _floors(
-    batch: pa.RecordBatch, pages: PageBatch, world: World | None, floors: tuple[Floor, ...]
-) -> Iterator[_Entry]:
+def _floors(batch: pa.RecordBatch, pages: PageBatch, world: World | None, floors: tuple[Floor, ...]) -> Iterator[Entry]:
     for floor in floors:
         scores = floor.menu_scores(pages)
-        yield _Entry(floor.name, MENU, menu_lists(pages, scores))
-        yield _Entry(floor.name, MENU_UNPINNED, unpinned_lists(pages, scores))
+        yield Entry(floor.name, MENU, menu_lists(pages, scores))
+        yield Entry(floor.name, MENU_UNPINNED, unpinned_lists(pages, scores))
         rows = floor.vocabulary_lists(pages)
         if rows is not None:
-            yield _Entry(floor.name, VOCABULARY, rows)
+            yield Entry(floor.name, VOCABULARY, rows)
 
 
-def _scored(batch: pa.RecordBatch, pages: PageBatch, world: World | None, name: str) -> Iterator[_Entry]:
+def _scored(batch: pa.RecordBatch, pages: PageBatch, world: World | None, name: str) -> Iterator[Entry]:
     scores = scores_from_arrow(batch.column(SCORES), pages, name)
-    yield _Entry(name, MENU, menu_lists(pages, scores))
-    yield _Entry(name, MENU_UNPINNED, unpinned_lists(pages, scores))
-    yield _Entry(name, VOCABULARY, offered_first_lists(pages, scores))
+    yield Entry(name, MENU, menu_lists(pages, scores))
+    yield Entry(name, MENU_UNPINNED, unpinned_lists(pages, scores))
+    yield Entry(name, VOCABULARY, offered_first_lists(pages, scores))
 
 
-def _ceilings(pages: PageBatch, world: World | None) -> Iterator[_Entry]:
+def _ceilings(pages: PageBatch, world: World | None) -> Iterator[Entry]:
     """The best orders: by the chance of a click as served, and by what of it is not the position's doing."""
     if world is None:
         return
     known = world.known
-    yield _Entry(WITH_POSITION, MENU, menu_lists(pages, np.where(known[:, None], world.probabilities, 0)), pages=known)
+    yield Entry(WITH_POSITION, MENU, menu_lists(pages, np.where(known[:, None], world.probabilities, 0)), pages=known)
     free = known & world.randomized
-    yield _Entry(WITHOUT_POSITION, MENU, menu_lists(pages, np.where(known[:, None], world.utilities, 0)), pages=free)
-
-
-def _figures(entry: _Entry, pages: PageBatch, world: World | None) -> dict[str, np.ndarray]:
-    """[pages] each, NaN where there is none."""
-    lists, names = entry.lists, pages.page_view_ids
-    places = lists.places(names)
-    figures = {**page_metrics(places), "tied_top": metrics.tied_top_of(places)}
-    if entry.protocol != VOCABULARY:
-        figures["auc"] = metrics.auc_of(places)
-    if entry.has_probabilities:
-        figures["log_loss"] = metrics.log_loss(lists.scores, lists.relevant, lists.mask)
-    if world is not None and entry.protocol == MENU:
-        expected = metrics.expected_metrics(lists.scores, world.probabilities, lists.mask, names)
-        figures |= {f"expected_{name}": np.where(world.known, values, np.nan) for name, values in expected.items()}
-    return figures
-
-
-def _records(batch: pa.RecordBatch, entry: _Entry, figures: dict[str, np.ndarray]) -> pa.RecordBatch:
-    """One record per page view that was judged and has something relevant."""
-    kept = ~np.isnan(figures["ndcg"])
-    if entry.pages is not None:
-        kept &= entry.pages
-    count, places = int(kept.sum()), pa.array(np.flatnonzero(kept))
-    missing = np.full(len(kept), np.nan)
-    columns = {
-        "version": pa.repeat(entry.version, count),
-        "protocol": pa.repeat(entry.protocol, count),
-        "page_view_id": batch.column("page_view_id").take(places),
-        "user_hash": batch.column("user_hash").take(places),
-        SLICES: _slices(batch, entry, places),
-        **{name: pa.array(figures.get(name, missing)[kept], from_pandas=True) for name in _FIGURES},  # NaN: null
-        **_pairs(entry, kept),
-    }
-    return pa.RecordBatch.from_pydict(columns)
-
-
-def _pairs(entry: _Entry, kept: np.ndarray) -> dict[str, pa.Array]:
-    """What calibration is counted from: the menu softmax and its target, a value for each offered row in page order."""
-    if not entry.has_probabilities or entry.protocol != MENU:
-        return {name: pa.nulls(int(kept.sum()), _ARRAY) for name in ARRAYS}
-    mask = entry.lists.mask[kept]
-    ends = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
-    probabilities = np.exp(metrics.log_probabilities(entry.lists.scores[kept], mask))
-    values = probabilities, click_targets(entry.lists.relevant[kept])
-    return {
-        name: pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(value[mask], pa.float32()))
-        for name, value in zip(ARRAYS, values, strict=True)
-    }
-
-
-def _slices(batch: pa.RecordBatch, entry: _Entry, places: pa.Array) -> pa.Array:
-    """Slices are compared under the menu protocol; elsewhere they would only take space."""
-    if SLICES not in batch.schema.names:
-        return pa.nulls(len(places), pa.list_(pa.string()))
-    if entry.protocol != MENU:
-        return pa.nulls(len(places), batch.schema.field(SLICES).type)  # batches of one stream have one schema
-    return batch.column(SLICES).take(places)
+    yield Entry(WITHOUT_POSITION, MENU, menu_lists(pages, np.where(known[:, None], world.utilities, 0)), pages=free)

@@ -9,6 +9,7 @@ from pagerec_dbx.models.history import MeanEmbedding
 from pagerec_dbx.models.inputs import known_ids
 from pagerec_dbx.models.losses import drawn_rows
 
+FIRST_ROW = 2  # after padding and unknown
 _VALIDATION_SEED = (17, 0)  # the same negatives in every epoch, so that their losses can be compared
 
 
@@ -30,7 +31,10 @@ class LegacyBinary(tfrs.Model):
         return self.menu_scores(record)
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Mean binary cross-entropy over each clicked row and, for each, one row that was not clicked on that page."""
+        """Mean binary cross-entropy over each clicked row and, for each, one row that was not clicked on that page.
+
+        A clicked row that the vocabulary does not hold is left out: never drawn, it could only be learnt to be clicked.
+        """
         clicked = tf.where(inputs["clicked"] > 0)  # [clicks, 2]: page view, place in the menu
         menu = known_ids(inputs["menu"], self._row_count)
         taken = tf.where(inputs["clicked"] > 0, menu, tf.zeros_like(menu))  # [batch, menu], 0 where not clicked
@@ -39,7 +43,9 @@ class LegacyBinary(tfrs.Model):
         rows = tf.concat([tf.gather_nd(menu, clicked), negatives], axis=0)  # [2 * clicks]
         logits = self._logits(tf.tile(history, [2, 1]), rows, training)
         labels = tf.cast(tf.range(tf.shape(rows)[0]) < tf.shape(clicked)[0], tf.float32)
-        weights = tf.cast(rows > 0, tf.float32)  # 0 where every row of the vocabulary was clicked
+        known = tf.tile(rows[: tf.shape(clicked)[0]] >= FIRST_ROW, [2])  # of both rows of a pair
+        # Nothing is drawn where every row of the vocabulary was clicked.
+        weights = tf.cast(tf.logical_and(known, rows >= FIRST_ROW), tf.float32)
         return self._task(labels[:, None], logits[:, None], sample_weight=weights, compute_metrics=not training)
 
     def vocabulary_scores(self, record: dict[str, tf.Tensor]) -> tf.Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pagerec_dbx.config import MonitorSettings
 from pagerec_dbx.monitoring.distributions import CLICK_SHARE, NEW_NAME, UNKNOWN, WITH_CLICK, Distribution
 from pagerec_dbx.monitoring.psi import shift
-from pagerec_dbx.monitoring.scored import FIGURES, GAIN, POPULARITY, Figure
+from pagerec_dbx.monitoring.scored import FIGURES, GAIN, OF_POPULARITY, Figure
 
 PSI = "psi_"  # before the name of a distribution
 DECIDES = GAIN + FIGURES[0]  # the figure that has a limit
@@ -92,7 +92,7 @@ def _gain_reason(figure: Figure, least_gain: float) -> str:
     passed = figure.upper >= least_gain
     compared = "is not shown to be below" if passed else "is below"
     return (
-        f"{_word(passed)}: {DECIDES} over {POPULARITY.rstrip('_')} {figure.value:+.4f}, 95 % interval "
+        f"{_word(passed)}: {DECIDES} over {OF_POPULARITY.rstrip('_')} {figure.value:+.4f}, 95 % interval "
         f"{figure.lower:+.4f} to {figure.upper:+.4f}, {compared} the limit of {least_gain:g} "
         f"({figure.page_views:,} page views with a click of {figure.viewers:,} viewers)."
     )

@@ -29,14 +29,14 @@ from pagerec_dbx.workers import OnceAProcess, once_a_process
 
 SCORES = "scores"
 FIGURES = ("ndcg", "reciprocal_rank")
-POPULARITY = "popularity_"  # before a figure of that floor
+OF_POPULARITY = "popularity_"  # before a figure of that floor
 GAIN = "gain_"  # before a figure of the version minus that of popularity
 
 GRID = 100  # steps of a probability's logarithm: a step is 1 % of the probability
 LEAST = -15 * GRID  # probabilities below 3e-7 are one
 
 _BUCKETS = 2**31
-_NAMES = (*FIGURES, *(POPULARITY + name for name in FIGURES))
+_NAMES = (*FIGURES, *(OF_POPULARITY + name for name in FIGURES))
 _SCHEMA = "side string, user_hash string, probabilities array<int>, " + ", ".join(f"{name} double" for name in _NAMES)
 
 
@@ -78,7 +78,7 @@ def _score_batch(batch: pa.RecordBatch, ranker: Ranker, floor: PopularityFloor) 
     scores = rank_pages(ranker, pages).scores
     figures = page_metrics(menu_lists(judged, scores).places(pages.names))
     floors = page_metrics(menu_lists(judged, floor.menu_scores(judged)).places(pages.names))
-    values = {name: figures[name] for name in FIGURES} | {POPULARITY + name: floors[name] for name in FIGURES}
+    values = {name: figures[name] for name in FIGURES} | {OF_POPULARITY + name: floors[name] for name in FIGURES}
     steps = np.maximum(np.floor(GRID * log_probabilities(scores, pages.mask)), LEAST)
     offsets = np.append(0, np.cumsum(pages.mask.sum(axis=1))).astype(np.int32)
     lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(steps[pages.mask].astype(np.int32)))
@@ -140,7 +140,7 @@ def day_figures(pages: DataFrame, resamples: int, seed: int) -> dict[str, Figure
     if sums.empty:
         return {}
     for name in FIGURES:
-        sums[GAIN + name] = sums[name] - sums[POPULARITY + name]
+        sums[GAIN + name] = sums[name] - sums[OF_POPULARITY + name]
     names = [*_NAMES, *(GAIN + name for name in FIGURES)]
     counts = np.repeat(sums[["pages"]].to_numpy(), len(names), axis=1)
     return _named(names, paired_intervals(sums[names].to_numpy(), counts, resamples, seed))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # TensorFlow takes seconds to import, and most commands only 
 
 # `legacy` is the newest `legacy_binary`: trained here to be compared with, and no challenger.
 ALIASES = CHALLENGER, CHAMPION, PREVIOUS, LEGACY = ("challenger", "champion", "previous", "legacy")
+_LONGEST_TAG = 1_000  # characters that a catalog takes
 # How the registries say that there is no such model, version or alias; any other failure is no answer.
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -200,9 +201,12 @@ class Registry(Runs):
         if verdict.version == seen.champion:
             return decision
         promotions.decide(tables, decision, seen)
-        words = {"verdict": "promote" if promoted else "refuse", "verdict_reasons": "; ".join(verdict.reasons)[:5000]}
-        self.tag(verdict.version, words)
+        words = {
+            "verdict": "promote" if promoted else "refuse",
+            "verdict_reasons": "; ".join(verdict.reasons)[:1_000],
+        }  # as much as a catalog takes
         self.follow(promotions.serving(tables))
+        self.tag(verdict.version, words)
         return decision
 
     def rollback(self, tables: Tables, now: dt.datetime) -> Decision:

@@ -13,9 +13,10 @@ from pagerec_dbx.baselines.protocol import Baseline, Fitted, Past
 from pagerec_dbx.baselines.views import clicks_of, page_views_of, row_counts
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.evaluation.baselines import FLOORS, all_floors
+from pagerec_dbx.evaluation.entries import FIGURES
 from pagerec_dbx.evaluation.offline import SCORES, evaluate_floors, evaluate_scores
 from pagerec_dbx.evaluation.pages import holdout_pages, read_truth, with_truth
-from pagerec_dbx.evaluation.protocols import BASELINE_PREFIX, EXPECTED, METRICS, PROTOCOLS, SPLIT
+from pagerec_dbx.evaluation.protocols import BASELINE_PREFIX, METRICS, PROTOCOLS, SPLIT
 from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.preparation import Preparation, latest_preparation
 from pagerec_dbx.features.snapshot import open_snapshot
@@ -24,12 +25,10 @@ from pagerec_dbx.pipelines.cuts import at_or_after
 from pagerec_dbx.pipelines.gold import has_click
 from pagerec_dbx.progress import say, watch_spark
 from pagerec_dbx.registry.runs import Runs
-from pagerec_dbx.schemas import CLICK_MATCHES, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, ROWS
-from pagerec_dbx.stages.conditions import sql_text
+from pagerec_dbx.schemas import CLICK_MATCHES, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, ROWS, Table
+from pagerec_dbx.stages.conditions import judged_records
 from pagerec_dbx.tables import Tables, spark_schema
 from pagerec_dbx.workers import worker_errors
-
-_FIGURES = (*METRICS, "auc", *EXPECTED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +79,7 @@ class _Ground:
     """What all baselines of one call share."""
 
     preparation: Preparation
+    inputs: Mapping[str, int]  # Delta tables read, with the version
     past: Past
     asked: DataFrame  # the page views of the holdout, as `page_views_of`
     clicks: DataFrame  # all of the log
@@ -92,7 +92,7 @@ def baselines(
     """Fit baselines on all page views before the holdout, validation included, and measure them on the holdout.
 
     Their earlier records on it are replaced; whoever compares afterwards has them beside the floors. The floors are
-    measured too where they have no records yet.
+    measured too.
 
     Args:
         chosen: by name, without `baseline:`; as `require_baselines` gives them.
@@ -127,14 +127,16 @@ def baselines(
 
 def _ground(tables: Tables, preparation: Preparation, settings: JudgeSettings, truth: Path | None) -> _Ground:
     labelled = tables.read(LABELLED_PAGE_VIEWS, preparation.labelled_version)
-    matches = _read_or_empty(tables, CLICK_MATCHES)
+    inputs = {LABELLED_PAGE_VIEWS.name: preparation.labelled_version, EXAMPLES.name: preparation.examples_version}
+    newest = {table.name: tables.version(table) for table in (CLICK_MATCHES, ROWS) if tables.exists(table)}
+    matches = _read_or_empty(tables, CLICK_MATCHES, newest)
     in_holdout = at_or_after(preparation.cuts.holdout)
     before, later = labelled.where(~in_holdout), labelled.where(in_holdout)
     clicks = clicks_of(labelled, matches)
     past = Past(
         page_views=page_views_of(before),
         clicks=clicks_of(before, matches).persist(),  # every baseline reads them more than once
-        row_attributes=_read_or_empty(tables, ROWS),
+        row_attributes=_read_or_empty(tables, ROWS, newest),
         smoothing=settings.popularity_smoothing,
         seed=settings.seed,
     )
@@ -142,18 +144,18 @@ def _ground(tables: Tables, preparation: Preparation, settings: JudgeSettings, t
     if truth is not None:
         examples = with_truth(examples, read_truth(tables.spark, truth))
     pages = holdout_pages(tables.spark, open_snapshot(preparation.folder(tables.home, SPLIT)), examples)
-    return _Ground(preparation, past, page_views_of(later.where(has_click())), clicks.persist(), pages)
+    return _Ground(preparation, inputs | newest, past, page_views_of(later.where(has_click())), clicks.persist(), pages)
 
 
-def _read_or_empty(tables: Tables, table) -> DataFrame:
-    return tables.read(table) if tables.exists(table) else tables.spark.createDataFrame([], spark_schema(table))
+def _read_or_empty(tables: Tables, table: Table, versions: Mapping[str, int]) -> DataFrame:
+    if table.name not in versions:
+        return tables.spark.createDataFrame([], spark_schema(table))
+    return tables.read(table, versions[table.name])
 
 
 def _measure_floors(tables: Tables, ground: _Ground, settings: JudgeSettings) -> None:
-    """Once for a holdout: evaluating a version measures them anew, perhaps with another smoothing."""
-    condition = _condition(ground.preparation.holdout, FLOORS)
-    if tables.exists(EVALUATIONS) and not tables.read(EVALUATIONS).where(condition).isEmpty():
-        return
+    """Anew each time: those that are stored may have another smoothing, or no expected figures."""
+    condition = judged_records(ground.preparation.holdout, FLOORS)
     floors = all_floors(row_counts(ground.past.page_views), settings.popularity_smoothing)
     records = evaluate_floors(ground.pages, floors, ground.preparation.holdout)
     tables.replace_where(EVALUATIONS, records, condition)
@@ -194,7 +196,7 @@ def _start_run(runs: Runs, ground: _Ground, name: str, baseline: Baseline) -> st
             "holdout_start": preparation.cuts.holdout.as_json(),
         },
         {"role": "baseline", "simulated": str(is_simulated(runs.home)).lower()},
-        {"labelled_page_views": preparation.labelled_version, "examples": preparation.examples_version},
+        ground.inputs,
     )
 
 
@@ -203,7 +205,7 @@ def _measure(tables: Tables, ground: _Ground, name: str, fitted: Fitted) -> None
     scores = fitted.scores(ground.asked.drop("clicked"), ground.clicks).select("page_view_id", SCORES)
     scored = ground.pages.join(scores, "page_view_id", how="left")
     holdout, who = ground.preparation.holdout, f"{BASELINE_PREFIX}{name}"
-    tables.replace_where(EVALUATIONS, evaluate_scores(scored, who, holdout), _condition(holdout, (who,)))
+    tables.replace_where(EVALUATIONS, evaluate_scores(scored, who, holdout), judged_records(holdout, (who,)))
 
 
 def _of_run(tables: Tables, holdout: str, name: str) -> dict[str, float]:
@@ -218,13 +220,9 @@ def _of_run(tables: Tables, holdout: str, name: str) -> dict[str, float]:
 
 def _means(tables: Tables, holdout: str, names: Sequence[str]) -> Iterator[Measured]:
     """Everybody's means by protocol, `menu` first."""
-    means = tables.read(EVALUATIONS).where(_condition(holdout, names)).groupBy("version", "protocol")
+    means = tables.read(EVALUATIONS).where(judged_records(holdout, names)).groupBy("version", "protocol")
     counts = (F.count("*").alias("pages"), F.countDistinct("user_hash").alias("viewers"))
-    records = means.agg(*counts, *(F.avg(name).alias(name) for name in _FIGURES)).collect()  # some dozen
+    records = means.agg(*counts, *(F.avg(name).alias(name) for name in FIGURES)).collect()  # some dozen
     for record in sorted(records, key=lambda one: (PROTOCOLS.index(one["protocol"]), one["version"])):
-        figures = {name: record[name] for name in _FIGURES if record[name] is not None}
+        figures = {name: record[name] for name in FIGURES if record[name] is not None}
         yield Measured(record["version"], record["protocol"], record["pages"], record["viewers"], figures)
-
-
-def _condition(holdout: str, names: Sequence[str]) -> str:
-    return f"holdout = {sql_text(holdout)} AND version IN ({', '.join(map(sql_text, names))})"

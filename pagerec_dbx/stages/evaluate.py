@@ -11,6 +11,7 @@ from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.errors import OverlapError, SnapshotError
 from pagerec_dbx.evaluation.baselines import FLOORS, all_floors, row_counts
 from pagerec_dbx.evaluation.calibration import BINS, Reliability
+from pagerec_dbx.evaluation.entries import FIGURES
 from pagerec_dbx.evaluation.legacy_way import LegacyWay, legacy_means
 from pagerec_dbx.evaluation.offline import Judged, Ranker, evaluate_frame
 from pagerec_dbx.evaluation.pages import holdout_pages, read_truth, with_truth
@@ -25,11 +26,10 @@ from pagerec_dbx.pipelines.order import OrderKey
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS
 from pagerec_dbx.stages.calibrate import calibrate
-from pagerec_dbx.stages.conditions import sql_text
+from pagerec_dbx.stages.conditions import judged_records
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workers import worker_errors
 
-_FIGURES = (*METRICS, "tied_top", "auc", "log_loss", *EXPECTED)
 ECE = "ece"  # among the metrics of the menu protocol
 
 
@@ -112,7 +112,7 @@ def evaluate(
         examples = with_slices(_examples(tables, preparation, truth), rows_before, settings.slice_columns)
         pages = holdout_pages(tables.spark, holdout, examples)
         judged = Judged(preparation.holdout, preparation.row_count, version, load_ranker, floors)
-        mine = _condition(preparation.holdout, (version, *FLOORS, *(CEILINGS if truth is not None else ())))
+        mine = judged_records(preparation.holdout, (version, *FLOORS, *(CEILINGS if truth is not None else ())))
         try:
             with worker_errors():
                 tables.replace_where(EVALUATIONS, evaluate_frame(pages, judged), mine)
@@ -176,16 +176,11 @@ def require_later(version: str, trained_until: OrderKey, holdout: Snapshot) -> N
         )
 
 
-def _condition(holdout: str, versions: tuple[str, ...]) -> str:
-    """The records of these versions on this holdout, as SQL."""
-    return f"holdout = {sql_text(holdout)} AND version IN ({', '.join(map(sql_text, versions))})"
-
-
 def _result(evaluations: DataFrame, version: str, holdout: Snapshot, simulated: bool) -> EvaluateResult:
     means = evaluations.groupBy("version", "protocol").agg(
         F.count("*").alias("pages"),
         F.countDistinct("user_hash").alias("viewers"),
-        *(F.avg(name).alias(name) for name in _FIGURES),
+        *(F.avg(name).alias(name) for name in FIGURES),
     )
     records = {(record["version"], record["protocol"]): record.asDict() for record in means.collect()}  # a dozen
     total = holdout.manifest.records
@@ -218,8 +213,8 @@ def _protocol_result(records: Mapping, version: str, protocol: str, total: int) 
         pages=own["pages"],
         viewers=own["viewers"],
         left_out=total - own["pages"],
-        metrics=_known(own, _FIGURES),
-        floors={name: _known(records[name, protocol], _FIGURES) for name in FLOORS if (name, protocol) in records},
+        metrics=_known(own, FIGURES),
+        floors={name: _known(records[name, protocol], FIGURES) for name in FLOORS if (name, protocol) in records},
         ceilings=ceilings or None,
     )
 

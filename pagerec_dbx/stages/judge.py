@@ -12,8 +12,9 @@ from pagerec_dbx.evaluation.baselines import FLOORS, POPULARITY
 from pagerec_dbx.evaluation.compare import legacy_named
 from pagerec_dbx.evaluation.comparison import CompareResult
 from pagerec_dbx.evaluation.legacy import read_legacy
-from pagerec_dbx.evaluation.protocols import BASELINE_PREFIX
+from pagerec_dbx.evaluation.protocols import BASELINE_PREFIX, MENU, SPLIT
 from pagerec_dbx.features.preparation import latest_preparation
+from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.pipelines.order import OrderKey
 from pagerec_dbx.progress import say
 from pagerec_dbx.schemas import EVALUATIONS
@@ -24,7 +25,7 @@ from pagerec_dbx.stages.ranker_loader import broadcast_ranker
 from pagerec_dbx.stages.report import FromRegistry
 from pagerec_dbx.workbench import Workbench
 
-SMOOTHING = "popularity_smoothing"  # a tag of the registered model, for each holdout: all versions share its floors
+SMOOTHING = "popularity_smoothing"  # tag of the registered model: the holdout judged last, and its floors' smoothing
 
 
 def evaluate_version(
@@ -38,20 +39,20 @@ def evaluate_version(
         known.version,
         preparation,
         broadcast_ranker(bench.tables, bench.registry, known.version),
-        OrderKey.from_json(json.loads(known.tags["trained_until"])),
+        trained_until(bench, known.version),
         bench.settings.judge,
         truth,
         legacy_batch_size,
     )
     bench.registry.log_metrics(known.version, _figures(result))
-    bench.registry.tag_model(f"{SMOOTHING}.{preparation.holdout}", _wanted_beside(bench))
+    bench.registry.tag_model(SMOOTHING, f"{preparation.holdout} {bench.settings.judge.popularity_smoothing:g}")
     return result
 
 
 def smoothing_of(bench: Workbench, holdout: str) -> str | None:
-    """Of the popularity floor that is stored for a holdout; None where there is none."""
-    stored = _stored_beside(bench, holdout)
-    return stored and stored.split()[0]
+    """Of the popularity floor that is stored for a holdout; None where another one was judged last."""
+    judged, _, smoothing = bench.registry.model_tags().get(SMOOTHING, "").partition(" ")
+    return smoothing if judged == holdout else None
 
 
 def known_of(bench: Workbench, version: str | None, holdout: str | None) -> FromRegistry:
@@ -61,16 +62,6 @@ def known_of(bench: Workbench, version: str | None, holdout: str | None) -> From
         smoothing=smoothing_of(bench, holdout) if holdout else None,
         legacy=bench.registry.legacy(),
     )
-
-
-def _stored_beside(bench: Workbench, holdout: str) -> str | None:
-    return bench.registry.model_tags().get(f"{SMOOTHING}.{holdout}")
-
-
-def _wanted_beside(bench: Workbench) -> str:
-    """What the evaluations of a holdout have in common beside it: the floor's smoothing and the columns sliced by."""
-    settings = bench.settings.judge
-    return " ".join([f"{settings.popularity_smoothing:g}", *settings.slice_columns])
 
 
 def _figures(result: EvaluateResult) -> dict[str, float]:
@@ -113,7 +104,7 @@ def compare_versions(
         raise UsageError(
             f"version {challenger} cannot be held against itself", got=f"--champion {champion}", fix="Name another one"
         )
-    sides = Sides(challenger, against, bench.registry.legacy())
+    sides = Sides(challenger, against, fair_legacy(bench))
     holdout = latest_preparation(bench.tables).holdout
     for version in sides.versions:
         if not _is_evaluated(bench, version, holdout):
@@ -126,7 +117,7 @@ def compare_versions(
 
 def comparison_of_now(bench: Workbench, version: str, champion: str | None, holdout: str) -> CompareResult:
     """The stored comparison, made anew where evaluations or settings have changed since, or where there is none."""
-    sides = Sides(version, champion, bench.registry.legacy())
+    sides = Sides(version, champion, fair_legacy(bench))
     stored = stored_comparison(bench.tables, sides, holdout)
     if stored is None or not all(_is_evaluated(bench, one, holdout) for one in sides.versions):
         return compare_versions(bench, version)
@@ -135,6 +126,23 @@ def comparison_of_now(bench: Workbench, version: str, champion: str | None, hold
         say(f"  the comparison of version {version} was out of date and is made anew")
         _log_comparison(bench, renewed, legacy=None)
     return renewed
+
+
+def fair_legacy(bench: Workbench) -> str | None:
+    """The retrained legacy, if it has seen nothing of the latest holdout; None else."""
+    legacy = bench.registry.legacy()
+    if legacy is None:
+        return None
+    first = open_snapshot(latest_preparation(bench.tables).folder(bench.home, SPLIT)).manifest.first
+    if trained_until(bench, legacy).rank < first.rank:
+        return legacy
+    say(f"  version {legacy}, the retrained legacy, has seen page views of the holdout and is left out; train it again")
+    return None
+
+
+def trained_until(bench: Workbench, version: str) -> OrderKey:
+    """The last page view that a version was trained or validated on."""
+    return OrderKey.from_json(json.loads(bench.registry.version(version).tags["trained_until"]))
 
 
 def serving(bench: Workbench) -> str | None:
@@ -174,9 +182,10 @@ def power_of(bench: Workbench, gain: float, challenger: str, baseline: str | Non
 
 
 def _is_evaluated(bench: Workbench, version: str, holdout: str) -> bool:
-    if not bench.tables.exists(EVALUATIONS):
+    """Whether a version's figures are stored, beside the floors and by the slices that the settings ask for."""
+    settings = bench.settings.judge
+    if not bench.tables.exists(EVALUATIONS) or smoothing_of(bench, holdout) != f"{settings.popularity_smoothing:g}":
         return False
-    if _stored_beside(bench, holdout) != _wanted_beside(bench):  # other floors beside it, or other slices
-        return False
-    mine = (F.col("holdout") == holdout) & (F.col("version") == version)
-    return not bench.tables.read(EVALUATIONS).where(mine).isEmpty()
+    mine = (F.col("holdout") == holdout) & (F.col("version") == version) & (F.col("protocol") == MENU)
+    record = bench.tables.read(EVALUATIONS).where(mine).select("slices").first()
+    return record is not None and set(settings.slice_columns) <= {name.partition(": ")[0] for name in record["slices"]}

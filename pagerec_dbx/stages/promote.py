@@ -16,8 +16,8 @@ from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.models.export import Ranker
 from pagerec_dbx.progress import say
 from pagerec_dbx.schemas import EVALUATIONS, PAGE_VIEWS
-from pagerec_dbx.stages.calibrate import calibration_of
-from pagerec_dbx.stages.judge import compare_versions, comparison_of_now, serving
+from pagerec_dbx.stages.calibrate import calibrate
+from pagerec_dbx.stages.judge import compare_versions, comparison_of_now, fair_legacy, serving
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
 
@@ -74,7 +74,7 @@ def compare_and_judge(
     serves = serving(bench)
     if comparison.challenger == serves or (champion and bench.registry.resolve(champion) != serves):
         return CompareOutcome(comparison, None)
-    return CompareOutcome(comparison, judge_comparison(bench, comparison))
+    return CompareOutcome(comparison, _judge(bench, comparison))
 
 
 def promote_version(bench: Workbench, version: str) -> PromoteResult:
@@ -99,14 +99,15 @@ def judge_version(bench: Workbench, version: str) -> Verdict:
     """
     number, champion = bench.registry.resolve(version), serving(bench)
     holdout = latest_preparation(bench.tables).holdout
-    return judge_comparison(bench, comparison_of_now(bench, number, champion, holdout))
+    return _judge(bench, comparison_of_now(bench, number, champion, holdout))
 
 
-def judge_comparison(bench: Workbench, comparison: CompareResult) -> Verdict:
-    """The verdict by a comparison with who serves now; it is stored, and nobody is promoted."""
+def _judge(bench: Workbench, comparison: CompareResult) -> Verdict:
+    """The verdict by a comparison that was just made with who serves now; it is stored, and nobody is promoted."""
     registry = bench.registry
     grounds = grounds_of(bench)
-    calibration = calibration_of(bench.tables, grounds.holdout, comparison.challenger)
+    # Counted anew: a viewer may have been forgotten since the bins were stored.
+    calibration = calibrate(bench.tables, grounds.holdout, comparison.challenger)
     facts = Facts(
         grounds=grounds,
         rank_latency_ms=rank_latency_ms(registry.load(comparison.challenger)),
@@ -124,9 +125,10 @@ def judge_comparison(bench: Workbench, comparison: CompareResult) -> Verdict:
 def grounds_of(bench: Workbench) -> Grounds:
     """What a verdict made now stands on."""
     tables, preparation = bench.tables, latest_preparation(bench.tables)
+    champion = serving(bench)
     return Grounds(
-        champion=serving(bench),
-        legacy=bench.registry.legacy(),
+        champion=champion,
+        legacy=None if champion else fair_legacy(bench),  # where somebody serves, the legacy decides nothing
         holdout=preparation.holdout,
         labelled_version=preparation.labelled_version,
         examples_version=preparation.examples_version,
@@ -150,7 +152,7 @@ def holdout_age_days(tables: Tables, preparation: Preparation, newest: int | Non
 def rank_latency_ms(ranker: Ranker, menu: int = 40, repeats: int = 200) -> float:
     """The 99th percentile of the times to rank one page of 40 rows and 20 titles with the exported model, once warm.
 
-    Measured in this process, one page after the other; of 200 times it is the third longest.
+    Measured in this process, one page after the other; of 200 times it is the second longest.
     """
     page = {
         "history": np.array([[f"title {number}" for number in range(20)]], object),

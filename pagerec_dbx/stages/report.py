@@ -209,10 +209,12 @@ def _decision(tables: Tables, version: str | None) -> Decision | None:
 
 def _champion(rows: Sequence[Row], decision: Decision | None, legacy: str | None) -> str | None:
     """The version that served when the comparison was made, among those compared with."""
-    versions = [row["baseline"] for row in rows if ":" not in row["baseline"] and row["baseline"] != legacy]
+    versions = {row["baseline"]: row["compared_at"] for row in rows if ":" not in row["baseline"]}
     if decision is not None and decision.previous_version in versions:
         return decision.previous_version
-    return versions[0] if versions else None
+    latest = max(row["compared_at"] for row in rows) if rows else None
+    now = [version for version, compared_at in versions.items() if version != legacy and compared_at == latest]
+    return now[0] if now else None
 
 
 def _evaluated(tables: Tables, compared: Sequence[Result], holdout: str | None) -> list[Result]:

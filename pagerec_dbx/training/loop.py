@@ -115,6 +115,7 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
     model = build(job.config, settings.seed)
     step = _train_step(model, _optimizer(settings, ranks.size, steps), ranks)
     ranks.broadcast(model.variables)
+    tf.random.set_seed(settings.seed + ranks.rank)  # each rank draws its own dropout and negatives
     measure = _Validation(model)
     reports: list[EpochReport] = []
     best = Best(settings.patience)

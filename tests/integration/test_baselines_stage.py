@@ -19,7 +19,7 @@ from pagerec_dbx.registry.client import client_of
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.schemas import COMPARISONS, EVALUATIONS, EXAMPLES
 from pagerec_dbx.stages.baselines import baselines
-from pagerec_dbx.stages.compare import compare, stored_comparison
+from pagerec_dbx.stages.compare import Sides, compare, stored_comparison
 from pagerec_dbx.stages.evaluate import evaluate
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workers import worker_errors
@@ -38,7 +38,7 @@ def bench(spark, tmp_path_factory):
     preparation = world.make_world(tables)
     store_preparation(tables, preparation)
     evaluate(tables, "7", preparation, world.ranker_by_id(known=6), world.key_of(13), SETTINGS)
-    before = compare(tables, "7", None, preparation.holdout, None, SETTINGS, NOW)
+    before = compare(tables, Sides("7"), preparation.holdout, None, SETTINGS, NOW)
     quick = baselines(tables, registry, require_baselines(["recent_click"]), SETTINGS)
     every = baselines(tables, registry, require_baselines([]), SETTINGS)
     return tables, registry, preparation, before, quick, every
@@ -97,14 +97,14 @@ def test_trained_baselines_are_runs_and_none_is_registered(bench):
 def test_compare_takes_every_measured_baseline_and_is_still_the_same_comparison(bench):
     tables, _, preparation, before, _, every = bench
     assert {row.baseline for row in before.rows} == set(FLOORS)
-    after = compare(tables, "7", None, preparation.holdout, None, SETTINGS, NOW + dt.timedelta(hours=1))
+    after = compare(tables, Sides("7"), preparation.holdout, None, SETTINGS, NOW + dt.timedelta(hours=1))
     names = {one.name for one in every.measured}
     assert {row.baseline for row in after.rows} == names
     assert after.comparison_id == before.comparison_id
     assert tables.read(COMPARISONS).count() == len(after.rows)
-    kept = stored_comparison(tables, "7", None, preparation.holdout)
+    kept = stored_comparison(tables, Sides("7"), preparation.holdout)
     assert {row.baseline for row in kept.rows} == names
-    assert stored_comparison(tables, "7", "5", preparation.holdout) is None
+    assert stored_comparison(tables, Sides("7", "5"), preparation.holdout) is None
     sliced = {row.slice for row in after.rows if row.baseline == "baseline:als"}
     assert sliced == {row.slice for row in before.rows if row.baseline == POPULARITY}
     for old in before.rows:  # whoever stands beside, the others' figures and intervals stay

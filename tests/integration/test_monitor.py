@@ -249,6 +249,7 @@ def test_the_day_is_judged_as_evaluate_judges_it(tables, served):
     """Both read the same page views: one from the snapshot's ids, one from the raw page views."""
     bench = Workbench(tables.home, settings_from({"resamples": 200}))
     evaluate_version(bench, "1")
+    assert run("monitor", "--home", served, "--version", "1", "--day", "2024-01-04", "--json").code == 0
     ids = [view["page_view_id"] for view in world.page_views() if view["day"] == world.day_of(4)]
     records = tables.read(EVALUATIONS).where("protocol = 'menu'").collect()
     stored = {one["measure"]: one["value"] for one in tables.read(DRIFT).where("day = DATE'2024-01-04'").collect()}

@@ -173,6 +173,15 @@ def test_guarded_slices_are_judged_together_and_only_against_who_decides():
     assert judge(comparison(slice_row("device: tv", -0.5, 0.01)), FACTS, unguarded).promote
 
 
+def test_a_guarded_slice_that_was_not_compared_is_an_alarm():
+    guarded = dataclasses.replace(SETTINGS, guarded_slices=("device", "hour"))
+    verdict = judge(comparison(slice_row("device: tv", 0.01, 0.001)), FACTS, guarded)
+    (alarm,) = [reason for reason in verdict.reasons if reason.startswith("Alarm")]
+    assert "of hour no slice of at least 100 page views was compared with 5" in alarm
+    both = comparison(slice_row("device: tv", 0.01, 0.001), slice_row("hour: 0 to 5", 0.01, 0.001))
+    assert not [reason for reason in judge(both, FACTS, guarded).reasons if reason.startswith("Alarm")]
+
+
 def test_few_effective_viewers_are_an_alarm_that_refuses_nothing():
     few = comparison(row("4", effective_viewers=99.6))
     verdict = judge(few, serving("4"), SETTINGS)
@@ -181,7 +190,7 @@ def test_few_effective_viewers_are_an_alarm_that_refuses_nothing():
         "Alarm: the page views say as much as those of 100 viewers of equal activity, fewer than 100: intervals over "
         "so few are too narrow."
     ) in verdict.reasons
-    assert not any(reason.startswith("Alarm") for reason in judge(comparison(), FACTS, SETTINGS).reasons)
+    assert not any("equal activity, fewer" in reason for reason in judge(comparison(), FACTS, SETTINGS).reasons)
 
 
 def test_a_declared_change_of_the_signature_is_allowed():

@@ -73,6 +73,16 @@ def test_without_a_row_to_draw_only_the_clicks_count():
     assert float(model.compute_loss(record)) == pytest.approx(clicked.sum() / 6, abs=1e-6)
 
 
+def test_a_clicked_row_that_the_vocabulary_lacks_is_left_out():
+    model = build(SMALL, seed=3)
+    record = a_record(menu=[[1, 3, 0, 0], [2, 3, 0, 0]], history=[[2, 3, 0]] * 2, clicked=[[1, 0, 0, 0], [0, 1, 0, 0]])
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(record)
+    gradient = tf.convert_to_tensor(tape.gradient(loss, model._row.embeddings)).numpy()
+    assert not gradient[:2].any()  # of padding and unknown
+    assert gradient[3].any()  # the control: of the known row that was clicked
+
+
 def test_drawn_rows_are_those_not_clicked_and_alike_likely():
     taken = tf.constant([[3, 0, 5]] * 6_000)
     drawn = drawn_rows(taken, 8, seed=(1, 2)).numpy()
