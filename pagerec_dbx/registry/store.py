@@ -201,10 +201,8 @@ class Registry(Runs):
         if verdict.version == seen.champion:
             return decision
         promotions.decide(tables, decision, seen)
-        words = {
-            "verdict": "promote" if promoted else "refuse",
-            "verdict_reasons": "; ".join(verdict.reasons)[:1_000],
-        }  # as much as a catalog takes
+        words = {"verdict": "promote" if promoted else "refuse"}
+        words["verdict_reasons"] = "; ".join(verdict.reasons)[:_LONGEST_TAG]
         self.follow(promotions.serving(tables))
         self.tag(verdict.version, words)
         return decision
