@@ -9,6 +9,7 @@ from pagerec_dbx.home import mark_simulated
 from pagerec_dbx.report.content import Health, PositionClicks, Quarantined
 from pagerec_dbx.schemas import (
     COMPARISONS,
+    DRIFT,
     EVALUATIONS,
     JOIN_HEALTH,
     LABELLED_PAGE_VIEWS,
@@ -92,6 +93,17 @@ def filled(tables):
     )
     refused = {"source": "click_logs", "reason": "not_json", "file": "f", "ingested_at": NOW, "batch": 1}
     append(tables, QUARANTINE, refused, refused)
+    drift = {"passed": True, "page_views": 9, "viewers": 8, "reason": ""}
+    told = [("3", 4, "psi_rows"), ("3", 5, "ndcg"), ("3", 5, "psi_rows"), ("2", 6, "ndcg")]
+    append(
+        tables,
+        DRIFT,
+        *(
+            {**drift, "day": DAY.replace(day=day), "version": version, "measure": measure, "value": 0.5,
+             "monitored_at": NOW - dt.timedelta(days=version == "2")}
+            for version, day, measure in told
+        ),
+    )  # fmt: skip
     return tables
 
 
@@ -119,6 +131,9 @@ def test_report_collects_the_version_s_figures_on_its_holdout(filled):
         PositionClicks(0, False, 2, 1), PositionClicks(1, False, 2, 0), PositionClicks(2, False, 1, 1),
         PositionClicks(0, True, 1, 1), PositionClicks(1, True, 1, 0),
     )  # fmt: skip
+    # of the version that was monitored last, though another one was monitored on a later day
+    monitored = [(one.day.day, one.version, one.measure) for one in content.monitored]
+    assert monitored == [(4, "3", "psi_rows"), (5, "3", "psi_rows"), (5, "3", "ndcg")]
     assert last_compared(filled)[0] == "3"
     assert collect_content(filled, NOW, "1", []).version == "1"
 
