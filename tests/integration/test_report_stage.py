@@ -9,6 +9,7 @@ from pagerec_dbx.home import mark_simulated
 from pagerec_dbx.report.content import Health, PositionClicks, PositionShare, Quarantined
 from pagerec_dbx.schemas import (
     COMPARISONS,
+    DRIFT,
     EVALUATIONS,
     JOIN_HEALTH,
     LABELLED_PAGE_VIEWS,
@@ -93,6 +94,17 @@ def filled(tables):
     )
     refused = {"source": "click_logs", "reason": "not_json", "file": "f", "ingested_at": NOW, "batch": 1}
     append(tables, QUARANTINE, refused, refused)
+    drift = {"passed": True, "page_views": 9, "viewers": 8, "reason": ""}
+    told = [("3", 4, "psi_rows"), ("3", 5, "ndcg"), ("3", 5, "psi_rows"), ("2", 6, "ndcg")]
+    append(
+        tables,
+        DRIFT,
+        *(
+            {**drift, "day": DAY.replace(day=day), "version": version, "measure": measure, "value": 0.5,
+             "monitored_at": NOW - dt.timedelta(days=version == "2")}
+            for version, day, measure in told
+        ),
+    )  # fmt: skip
     return tables
 
 
@@ -123,6 +135,9 @@ def test_report_collects_the_version_s_figures_on_its_holdout(filled):
     # one page view has probabilities: two bins of one pair, |.25 - 0| and |.75 - 1|
     assert (content.calibration.count, content.calibration.error) == (2, 0.25)
     assert content.shares == (PositionShare(0, 1, 0.75, 1.0), PositionShare(1, 1, 0.25, 0.0))
+    # of the version that was monitored last, though another one was monitored on a later day
+    monitored = [(one.day.day, one.version, one.measure) for one in content.monitored]
+    assert monitored == [(4, "3", "psi_rows"), (5, "3", "psi_rows"), (5, "3", "ndcg")]
     assert last_compared(filled)[0] == "3"
     assert collect_content(filled, NOW, "1").version == "1"
 
