@@ -8,8 +8,7 @@ from typing import Protocol
 
 from pyspark.sql import DataFrame
 
-from pagerec_dbx.baselines.views import row_counts
-from pagerec_dbx.evaluation.baselines import PopularityFloor, popularity_floor
+from pagerec_dbx.evaluation.baselines import PopularityFloor, popularity_floor, row_counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Past:
         Raises:
             NoExamplesError: there are no page views.
         """
-        return popularity_floor(row_counts(self.page_views), self.smoothing)
+        return popularity_floor(row_counts(self.page_views, "menu"), self.smoothing)
 
 
 class Fitted(Protocol):

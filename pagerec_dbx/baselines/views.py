@@ -65,12 +65,3 @@ def shown_rows(page_views: DataFrame, *columns: str) -> DataFrame:
     return page_views.select(*columns, F.posexplode(pair).alias("position", "shown")).select(
         *columns, "position", "shown.*"
     )
-
-
-def row_counts(page_views: DataFrame) -> DataFrame:
-    """How often each row was shown and clicked.
-
-    One record per row: row_id, impressions, clicks.
-    """
-    counted = (F.count("*").alias("impressions"), F.sum(F.col("clicked").cast("bigint")).alias("clicks"))
-    return shown_rows(page_views).groupBy("row_id").agg(*counted)

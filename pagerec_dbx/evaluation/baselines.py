@@ -109,12 +109,16 @@ def popularity_floor(rows_before: DataFrame, smoothing: float) -> PopularityFloo
     return PopularityFloor(pa.array(counts["row_id"], pa.string()), rates, overall)
 
 
-def row_counts(labelled: DataFrame) -> DataFrame:
+def row_counts(page_views: DataFrame, rows: str = "menu.row_id") -> DataFrame:
     """How often each row was shown and clicked.
 
     One record per row: row_id, impressions, clicks.
+
+    Args:
+        page_views: labelled ones, with `clicked` aligned with the menu.
+        rows: where the ids of the menu's rows stand, an array<string>.
     """
-    shown = labelled.select(F.explode(F.arrays_zip(F.col("menu.row_id").alias("row_id"), "clicked")).alias("shown"))
+    shown = page_views.select(F.explode(F.arrays_zip(F.col(rows).alias("row_id"), "clicked")).alias("shown"))
     return shown.groupBy("shown.row_id").agg(
         F.count("*").alias("impressions"), F.sum(F.col("shown.clicked").cast("bigint")).alias("clicks")
     )

@@ -40,7 +40,7 @@ def examples_from_labelled(labelled: DataFrame, history_length: int, impression_
         F.col("menu.pinned").cast("array<tinyint>").alias("pinned"),
         F.col("clicked").cast("array<tinyint>").alias("clicked"),
         local_hour().alias("hour"),
-        F.pmod(F.floor(_local_seconds() / _DAY) + _THURSDAY, F.lit(7)).cast("int").alias("weekday"),
+        local_weekday().alias("weekday"),
         "impressions",
     )  # fmt: skip
     return conform(columns, EXAMPLES)
@@ -51,7 +51,13 @@ def local_hour() -> Column:
     return F.floor(F.pmod(_local_seconds(), F.lit(_DAY)) / 3_600).cast("int")
 
 
+def local_weekday() -> Column:
+    """0 (Monday) to 6, on the same clock."""
+    return F.pmod(F.floor(_local_seconds() / _DAY) + _THURSDAY, F.lit(7)).cast("int")
+
+
 def _local_seconds() -> Column:
+    # Arithmetic on the clock's number and not F.hour, which answers in the session's time zone.
     return F.unix_seconds("served_at") + 60 * F.coalesce(F.col("utc_offset_minutes"), F.lit(0))
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pagerec_dbx.pipelines.gold import age_seconds
+from pagerec_dbx.pipelines.gold import age_seconds, local_hour, local_weekday
 from pagerec_dbx.schemas import RANKED, RANKED_MENUS
 from pagerec_dbx.scoring.pages import Pages, Ranker, filled, padded, rank_pages
 from pagerec_dbx.tables import conform
@@ -48,8 +48,6 @@ def page_inputs(page_views: DataFrame, *beside: str) -> DataFrame:
     Args:
         beside: further columns of the page views to be kept as they are.
     """
-    # Arithmetic on the clock's number and not F.hour, which answers in the session's time zone.
-    local = F.unix_seconds("served_at") + 60 * F.coalesce("utc_offset_minutes", F.lit(0))
     before = F.filter("history", lambda seen: seen.watched_at.isNull() | (seen.watched_at < F.col("served_at")))
     seen = page_views.withColumn("history", before)
     return seen.select(
@@ -59,8 +57,8 @@ def page_inputs(page_views: DataFrame, *beside: str) -> DataFrame:
         F.transform("history", lambda title: age_seconds(title.watched_at)).alias("ages"),
         F.transform("menu", lambda row: row.row_id).alias("rows"),
         F.transform("menu", lambda row: F.coalesce(row.pinned, F.lit(False))).alias("pinned"),
-        F.floor(F.pmod(local, F.lit(_DAY)) / 3_600).cast("int").alias("hour"),
-        F.pmod(F.floor(local / _DAY) + 3, F.lit(7)).cast("int").alias("weekday"),  # 1970-01-01 was a Thursday
+        local_hour().alias("hour"),
+        local_weekday().alias("weekday"),
         F.coalesce("device", F.lit("")).alias("device"),
         F.coalesce("location", F.lit("")).alias("location"),
         *beside,

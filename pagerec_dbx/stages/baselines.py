@@ -10,9 +10,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pagerec_dbx.baselines.protocol import Baseline, Fitted, Past
-from pagerec_dbx.baselines.views import clicks_of, page_views_of, row_counts
+from pagerec_dbx.baselines.views import clicks_of, page_views_of
 from pagerec_dbx.config import JudgeSettings
-from pagerec_dbx.evaluation.baselines import FLOORS, all_floors
+from pagerec_dbx.evaluation.baselines import FLOORS, all_floors, row_counts
 from pagerec_dbx.evaluation.entries import FIGURES
 from pagerec_dbx.evaluation.offline import SCORES, evaluate_floors, evaluate_scores
 from pagerec_dbx.evaluation.pages import holdout_pages, read_truth, with_truth
@@ -156,7 +156,7 @@ def _read_or_empty(tables: Tables, table: Table, versions: Mapping[str, int]) ->
 def _measure_floors(tables: Tables, ground: _Ground, settings: JudgeSettings) -> None:
     """Anew each time: those that are stored may have another smoothing, or no expected figures."""
     condition = judged_records(ground.preparation.holdout, FLOORS)
-    floors = all_floors(row_counts(ground.past.page_views), settings.popularity_smoothing)
+    floors = all_floors(row_counts(ground.past.page_views, "menu"), settings.popularity_smoothing)
     records = evaluate_floors(ground.pages, floors, ground.preparation.holdout)
     tables.replace_where(EVALUATIONS, records, condition)
 

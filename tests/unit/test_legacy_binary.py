@@ -9,22 +9,9 @@ from pagerec_dbx.models.build import build, parameter_count
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.losses import drawn_rows
 from pagerec_dbx.models.names import MODEL_SETTINGS
+from tests.model_records import a_record
 
 SMALL = ModelConfig("legacy_binary", title_count=7, row_count=5, embedding_size=4, hidden_sizes=(8, 6), dropout=0.2)
-
-
-def a_record(**fields):
-    record = {
-        "history": [[2, 3, 0]],
-        "history_age": [[5, 4, 0]],
-        "menu": [[2, 3, 4, 0]],
-        "clicked": [[0, 1, 0, 0]],
-        "hour": [9],
-        "weekday": [0],
-        "device": [1],
-        "location": [1],
-    }
-    return {name: tf.constant(value, tf.int32) for name, value in {**record, **fields}.items()}
 
 
 def test_the_study_s_vocabularies_give_the_parameters_of_the_architecture():

@@ -12,22 +12,9 @@ from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.history import MeanEmbedding
 from pagerec_dbx.models.inputs import known_ids
 from pagerec_dbx.models.losses import full_softmax
+from tests.model_records import a_record
 
 SMALL = ModelConfig("two_tower_softmax", title_count=7, row_count=5, embedding_size=4, hidden_sizes=(8,))
-
-
-def a_record(**fields):
-    record = {
-        "history": [[2, 3, 0]],
-        "history_age": [[5, 4, 0]],
-        "menu": [[2, 3, 4, 0]],
-        "clicked": [[0, 1, 0, 0]],
-        "hour": [9],
-        "weekday": [0],
-        "device": [1],
-        "location": [1],
-    }
-    return {name: tf.constant(value, tf.int32) for name, value in {**record, **fields}.items()}
 
 
 def test_study_sizes_give_the_study_s_parameters():
