@@ -197,11 +197,16 @@ def prepare(bench: Workbench) -> Outcome:
 @_command("train", writes=True, example="pagerec train --model two_tower_softmax --ranks 2 epochs=20 batch_size=256")
 @click.option("--model", "model_name", default="two_tower_softmax", show_default=True, help=_MODELS)
 @click.option("--ranks", default=1, show_default=True, type=click.IntRange(1), help="Horovod ranks on Spark.")
-def train(bench: Workbench, model_name: str, ranks: int) -> Outcome:
+@click.option("--resume", "run_id", metavar="RUN", help="Go on with a stopped training, with its model and ranks.")
+def train(bench: Workbench, model_name: str, ranks: int, run_id: str | None) -> Outcome:
     """Train, export, register as challenger (legacy_binary: as legacy); prints the version."""
+    from pagerec_dbx.stages.train import resume
     from pagerec_dbx.stages.train import train as stage
 
-    result = stage(bench.tables, bench.registry, model_name, ranks, bench.settings)
+    if run_id is None:
+        result = stage(bench.tables, bench.registry, model_name, ranks, bench.settings)
+    else:
+        result = resume(bench.tables, bench.registry, run_id, bench.settings)
     return Outcome(_plain(result), result.version)
 
 

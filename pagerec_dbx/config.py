@@ -121,12 +121,21 @@ class TrainSettings:
     epochs: int = 20  # at most; early stopping may end sooner
     batch_size: int = 2_048  # examples per rank and step
     learning_rate: float = 1e-3  # for one rank; grows with the number of ranks
+    optimizer: str = "lazy_adam"  # lazy_adam moves only the embeddings that a batch has; or adam, sgd
+    steps_at_once: int = 16  # steps in one call of the graph
+    checkpoint_minutes: float = 5.0  # between two checkpoints of a training, from which --resume goes on
+    checkpoints_kept: int = 2
     patience: int = 3  # epochs without a better validation loss before stopping
     seed: int = 17  # initial weights, shuffling; each rank derives its own
 
     def __post_init__(self):
         _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
+        optimizers = ("lazy_adam", "adam", "sgd")
+        _require(self.optimizer in optimizers, "optimizer", "one of " + ", ".join(optimizers), self.optimizer)
+        _require(self.checkpoint_minutes >= 0, "checkpoint_minutes", "at least 0", self.checkpoint_minutes)
+        _require(self.checkpoints_kept >= 1, "checkpoints_kept", "at least 1", self.checkpoints_kept)
+        _require(1 <= self.steps_at_once <= 1_000, "steps_at_once", "1 to 1,000", self.steps_at_once)
         _require(0 < self.learning_rate < 10, "learning_rate", "between 0 and 10", self.learning_rate)
         _require(self.patience >= 1, "patience", "at least 1", self.patience)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pagerec_dbx.features.preparation import Preparation
-from pagerec_dbx.features.snapshot import MANIFEST, File, Manifest
+from pagerec_dbx.features.snapshot import MANIFEST, File, Manifest, sha256_of
 from pagerec_dbx.pipelines.order import Cuts, OrderKey, micros_of
 from pagerec_dbx.schemas import EXAMPLES, LABELLED_PAGE_VIEWS
 from pagerec_dbx.tables import Tables, spark_schema
@@ -132,11 +132,12 @@ def write_snapshot(folder) -> None:
     kinds |= {"page_view_id": pa.int64(), "user_hash": pa.string(), "randomized": pa.bool_()}
     schema = pa.schema([(name, kinds.get(name, pa.int32())) for name in records[0]])
     pq.write_table(pa.Table.from_pylist(records, schema), folder / "part.parquet", row_group_size=2)
+    file = File("part.parquet", (folder / "part.parquet").stat().st_size, sha256_of(folder / "part.parquet"))
     manifest = Manifest(
         name=NAME, split="holdout", table="examples", table_version=0, vocabulary_version=1, title_count=2,
         row_count=ROW_COUNT, device_count=2, location_count=2, history_length=2, menu_length=3, records=4,
-        row_groups=(2, 2), files=(File("part.parquet", (folder / "part.parquet").stat().st_size),),
-        schema={}, first=key_of(1), last=key_of(4), created_at=START.isoformat(), left_out={},
+        row_groups=(2, 2), files=(file,), packed=False, schema={}, first=key_of(1), last=key_of(4),
+        created_at=START.isoformat(), left_out={},
     )  # fmt: skip
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pagerec_dbx.features.snapshot import MANIFEST, File, Manifest, Snapshot, open_snapshot
+from pagerec_dbx.features.encoding import Lengths, packing_of
+from pagerec_dbx.features.packing import block, block_table, pack
+from pagerec_dbx.features.snapshot import MANIFEST, File, Manifest, Snapshot, open_snapshot, sha256_of
 from pagerec_dbx.pipelines.order import OrderKey
 from pagerec_dbx.schemas import LABELLED_PAGE_VIEWS
 from pagerec_dbx.tables import spark_schema
@@ -63,41 +64,41 @@ def write_snapshot(folder: Path, groups: Sequence[int], history_length: int = 3,
     """
     folder.mkdir(parents=True)
     ends = np.cumsum([0, *groups])
+    packing = packing_of(Lengths(history_length, menu_length))
     files = []
     for number, (first, last) in enumerate(zip(ends, ends[1:], strict=False)):
         ids = np.arange(first, last)
         name = f"group-{number:03d}.parquet"
-        pq.write_table(_arrow_records(ids, history_length, menu_length), folder / name)
-        files.append(File(name, (folder / name).stat().st_size))
+        rows = pack(packing, _records(ids, history_length, menu_length))
+        halves = np.array_split(np.arange(len(ids)), 2) if len(ids) > 1 else [np.arange(len(ids))]  # blocks of a group
+        table = block_table([block(ids[half], rows[half].tobytes()) for half in halves])
+        pq.write_table(table, folder / name, compression="none")
+        files.append(File(name, (folder / name).stat().st_size, sha256_of(folder / name)))
     key = OrderKey(0, None, 0)
     manifest = Manifest(
         name=folder.name, split="train", table="examples", table_version=0, vocabulary_version=1,
         title_count=int(ends[-1]) + 2, row_count=int(ends[-1]) + 2, device_count=3, location_count=3,
         history_length=history_length, menu_length=menu_length, records=int(ends[-1]), row_groups=tuple(groups),
-        files=tuple(files), schema={}, first=key, last=key, created_at="2024-01-01T00:00:00+00:00", left_out={},
+        files=tuple(files), packed=True, schema=packing.as_schema(), first=key, last=key,
+        created_at="2024-01-01T00:00:00+00:00", left_out={},
     )  # fmt: skip
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return open_snapshot(folder)
 
 
-def _arrow_records(ids: np.ndarray, history_length: int, menu_length: int) -> pa.Table:
-    def lists(length: int, values: np.ndarray, kind: pa.DataType) -> pa.Array:
-        return pa.array([[value] * length for value in values.tolist()], pa.list_(kind))
+def _records(ids: np.ndarray, history_length: int, menu_length: int) -> dict[str, np.ndarray]:
+    def lists(length: int, values: np.ndarray) -> np.ndarray:
+        return np.repeat(values[:, None], length, axis=1)
 
-    flags = (ids % 2).astype(np.int8)
-    scalars = {name: pa.array((ids % 2).astype(np.int32)) for name in ("hour", "weekday", "device", "location", "day")}
-    return pa.table(
-        {
-            "history": lists(history_length, ids + 2, pa.int32()),
-            "history_age": lists(history_length, ids + 2, pa.int32()),
-            "menu": lists(menu_length, ids + 2, pa.int32()),
-            "pinned": lists(menu_length, flags, pa.int8()),
-            "clicked": lists(menu_length, flags, pa.int8()),
-            "clicked_row": pa.array((ids + 2).astype(np.int32)),
-            "page_view_id": pa.array(ids.astype(np.int64)),
-            **scalars,
-        }
-    )
+    return {
+        "history": lists(history_length, ids + 2),
+        "history_age": lists(history_length, ids + 2),
+        "menu": lists(menu_length, ids + 2),
+        "pinned": lists(menu_length, ids % 2),
+        "clicked": lists(menu_length, ids % 2),
+        "clicked_row": ids + 2,
+        **{name: ids % 2 for name in ("hour", "weekday", "device", "location", "day")},
+    }
 
 
 def change_manifest(folder: Path, **changes) -> None:

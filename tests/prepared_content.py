@@ -2,12 +2,9 @@
 
 import dataclasses
 import json
-from pathlib import Path
-
-import pyarrow.parquet as pq
 
 from pagerec_dbx.features.preparation import latest_preparation
-from pagerec_dbx.features.snapshot import open_snapshot
+from pagerec_dbx.features.snapshot import File, Snapshot, open_snapshot, read_batches
 from pagerec_dbx.pipelines.cuts import SPLITS
 from pagerec_dbx.schemas import EXAMPLES, PREPARATIONS, VOCABULARIES
 from pagerec_dbx.tables import Tables
@@ -39,12 +36,17 @@ def _snapshot(tables: Tables, split: str) -> list[str]:
     facts = dataclasses.asdict(snapshot.manifest)
     for name in _OF_ITS_FOLDER:
         facts.pop(name)
-    return [json.dumps(facts, sort_keys=True, default=str), *(_records(path) for path in snapshot.paths)]
+    return [
+        json.dumps(facts, sort_keys=True, default=str),
+        *(_records(snapshot, file) for file in snapshot.manifest.files),
+    ]
 
 
-def _records(path: Path) -> str:
-    with pq.ParquetFile(path) as file:
-        return str(file.read().to_pylist())
+def _records(snapshot: Snapshot, file: File) -> str:
+    """One file's records in their order, wherever a packed one divides its blocks."""
+    one = Snapshot(snapshot.folder, dataclasses.replace(snapshot.manifest, files=(file,)))
+    (records,) = read_batches(one, snapshot.manifest.records)
+    return str({name: values.tolist() for name, values in records.items()})
 
 
 def _folders(tables: Tables) -> list[str]:

@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from pagerec_dbx.features.packing import IDS, Field, Packing, pack, rows_as_arrow
+from pagerec_dbx.features.packing import ROWS as PACKED
 from pagerec_dbx.features.vocabulary import DEVICES, FIRST, LOCATIONS, PADDING, ROWS, TITLES, UNKNOWN, Vocabulary
 
 RECORD = {
@@ -59,12 +61,44 @@ def encode(examples: DataFrame, vocabulary: Vocabulary, lengths: Lengths, keep: 
         several rows within the menu are clicked), hour, weekday, device, location int (0 where the log gave none),
         page_view_id bigint, day int (days since 1970-01-01), impressions int[I] if there are any, and `keep`.
     """
-    fields = RECORD | (IMPRESSIONS if lengths.impressions else {})
-    needed = [name for name in fields if name not in ("clicked_row", "day")]
-    kinds = fields | {name: examples.schema[name].dataType.simpleString() for name in keep}
+    kinds = _record(lengths) | {name: examples.schema[name].dataType.simpleString() for name in keep}
     schema = ", ".join(f"`{name}` {kind}" for name, kind in kinds.items())
     step = functools.partial(_encode_batches, tokens=dict(vocabulary.tokens), lengths=lengths, names=tuple(kinds))
-    return examples.select(*needed, F.unix_date("day").alias("day"), *keep).mapInArrow(step, schema)
+    return _needed(examples, lengths, keep).mapInArrow(step, schema)
+
+
+def encode_packed(examples: DataFrame, vocabulary: Vocabulary, lengths: Lengths) -> DataFrame:
+    """One packed record per example: `page_view_id` bigint and `rows` binary, in the order of `packing_of`.
+
+    Args:
+        examples, vocabulary, lengths: as `encode`.
+    """
+    step = functools.partial(_pack_batches, tokens=dict(vocabulary.tokens), lengths=lengths)
+    return _needed(examples, lengths, ()).mapInArrow(step, f"`{IDS}` bigint, `{PACKED}` binary")
+
+
+def packing_of(lengths: Lengths) -> Packing:
+    """How a record with lists of these lengths is packed: wide fields first, then those of single bytes."""
+    of_list = {
+        "history": lengths.history,
+        "history_age": lengths.history,
+        "menu": lengths.menu,
+        "pinned": lengths.menu,
+        "clicked": lengths.menu,
+        "impressions": lengths.impressions,
+    }
+    kinds = {"int": "int32", "array<int>": "int32", "array<tinyint>": "int8"}
+    fields = [Field(name, kinds[kind], of_list.get(name)) for name, kind in _record(lengths).items() if name != IDS]
+    return Packing(tuple(sorted(fields, key=lambda field: -field.dtype.itemsize)))
+
+
+def _record(lengths: Lengths) -> dict[str, str]:
+    return RECORD | (IMPRESSIONS if lengths.impressions else {})
+
+
+def _needed(examples: DataFrame, lengths: Lengths, keep: tuple[str, ...]) -> DataFrame:
+    needed = [name for name in _record(lengths) if name not in ("clicked_row", "day")]
+    return examples.select(*needed, F.unix_date("day").alias("day"), *keep)
 
 
 def _encode_batches(
@@ -72,16 +106,26 @@ def _encode_batches(
 ) -> Iterator[pa.RecordBatch]:
     known = {kind: pa.array(values, pa.string()) for kind, values in tokens.items()}
     for batch in batches:
-        columns = {name: batch.column(name) for name in names if name in batch.schema.names} | _lists(
-            batch, known, lengths
-        )
-        for name, kind in (("device", DEVICES), ("location", LOCATIONS)):
-            columns[name] = pa.array(_ids_or_padding(batch.column(name), known[kind]))
+        columns = {name: batch.column(name) for name in names if name in batch.schema.names}
+        columns |= {name: _as_arrow(values) for name, values in _ids_of(batch, known, lengths).items()}
         yield pa.RecordBatch.from_arrays([columns[name] for name in names], names=list(names))
 
 
-def _lists(batch: pa.RecordBatch, known: dict[str, pa.Array], lengths: Lengths) -> dict[str, pa.Array]:
-    """The fields that are lists, and the clicked row, which is read off two of them."""
+def _pack_batches(
+    batches: Iterator[pa.RecordBatch], tokens: dict[str, tuple[str, ...]], lengths: Lengths
+) -> Iterator[pa.RecordBatch]:
+    known = {kind: pa.array(values, pa.string()) for kind, values in tokens.items()}
+    packing = packing_of(lengths)
+    for batch in batches:
+        columns = _ids_of(batch, known, lengths)
+        for name in ("hour", "weekday", "day"):
+            columns[name] = batch.column(name).to_numpy(zero_copy_only=False)
+        rows = rows_as_arrow(pack(packing, columns))
+        yield pa.RecordBatch.from_arrays([batch.column(IDS), rows], names=[IDS, PACKED])
+
+
+def _ids_of(batch: pa.RecordBatch, known: dict[str, pa.Array], lengths: Lengths) -> dict[str, np.ndarray]:
+    """The fields that are not taken over as they are: [records, length] for lists, [records] for single ids."""
 
     def ids(name: str, kind: str, length: int) -> np.ndarray:
         lists = batch.column(name)
@@ -92,7 +136,7 @@ def _lists(batch: pa.RecordBatch, known: dict[str, pa.Array], lengths: Lengths) 
         return padded(lists, lists.flatten().fill_null(0).to_numpy(zero_copy_only=False), length, kind)
 
     menu, clicked = ids("menu", ROWS, lengths.menu), numbers("clicked", lengths.menu, np.int8)
-    matrices = {
+    columns = {
         "history": ids("history", TITLES, lengths.history),
         "history_age": numbers("history_age", lengths.history, np.int32),
         "menu": menu,
@@ -100,9 +144,10 @@ def _lists(batch: pa.RecordBatch, known: dict[str, pa.Array], lengths: Lengths) 
         "clicked": clicked,
     }
     if lengths.impressions:
-        matrices["impressions"] = ids("impressions", ROWS, lengths.impressions)
-    columns = {name: _list_array(matrix) for name, matrix in matrices.items()}
-    return columns | {"clicked_row": pa.array(only_clicked(menu, clicked))}
+        columns["impressions"] = ids("impressions", ROWS, lengths.impressions)
+    for name, kind in (("device", DEVICES), ("location", LOCATIONS)):
+        columns[name] = _ids_or_padding(batch.column(name), known[kind])
+    return columns | {"clicked_row": only_clicked(menu, clicked)}
 
 
 def only_clicked(menu: np.ndarray, clicked: np.ndarray) -> np.ndarray:
@@ -127,10 +172,12 @@ def padded(lists: pa.ListArray, values: np.ndarray, length: int, kind: type) -> 
     return matrix
 
 
-def _list_array(matrix: np.ndarray) -> pa.ListArray:
-    records, length = matrix.shape
+def _as_arrow(values: np.ndarray) -> pa.Array:
+    if values.ndim == 1:
+        return pa.array(values)
+    records, length = values.shape
     offsets = pa.array(np.arange(records + 1, dtype=np.int32) * length)
-    return pa.ListArray.from_arrays(offsets, pa.array(matrix.ravel()))
+    return pa.ListArray.from_arrays(offsets, pa.array(values.ravel()))
 
 
 def _ids(tokens: pa.Array, known: pa.Array) -> np.ndarray:

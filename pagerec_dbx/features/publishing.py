@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import functools
 import hashlib
 import itertools
 import json
@@ -15,18 +16,30 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import NoExamplesError, SnapshotError
-from pagerec_dbx.features.encoding import Lengths, encode
+from pagerec_dbx.features.encoding import Lengths, encode, encode_packed, packing_of
 from pagerec_dbx.features.leases import MANIFEST
+from pagerec_dbx.features.packing import IDS, RECORDS, blocks_of
+from pagerec_dbx.features.packing import ROWS as PACKED
 from pagerec_dbx.features.row_groups import group_starts, row_group_of, shuffle_hash
-from pagerec_dbx.features.snapshot import FORMAT, File, Manifest, Snapshot, open_snapshot, row_groups_of
+from pagerec_dbx.features.snapshot import (
+    FORMAT,
+    File,
+    Manifest,
+    Snapshot,
+    open_snapshot,
+    require_undamaged,
+    row_groups_of,
+    sha256_of,
+)
 from pagerec_dbx.features.vocabulary import DEVICES, LOCATIONS, ROWS, TITLES, Vocabulary
 from pagerec_dbx.home import write_atomically
 from pagerec_dbx.pipelines.cuts import HOLDOUT
 from pagerec_dbx.pipelines.order import Cuts, OrderKey
 
-ORDER = 2  # raised whenever the same records come in another order or another layout
+ORDER = 3  # raised whenever the same records come in another order or another layout
 _ONE_GROUP_BYTES = 512 * 1024 * 1024  # Parquet's row-group limit: far above a group, so that no group is split
 _HOLDOUT_ALSO = ("user_hash", "randomized")  # what only the holdout's records have
+_GROUP = "row_group"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +78,11 @@ class Contents:
         return sum(self.bucket_counts.values())
 
     @property
+    def packed(self) -> bool:
+        """Whether ranks will stream it; the holdout is read by Spark, record by record."""
+        return self.split != HOLDOUT
+
+    @property
     def name(self) -> str:
         """The folder's name; equal contents have equal names."""
         facts = [
@@ -90,7 +108,9 @@ def publish(examples: DataFrame, contents: Contents, root: Path, created_at: dt.
     folder = root / contents.name
     if (folder / MANIFEST).exists():
         try:
-            return open_snapshot(folder)
+            found = open_snapshot(folder)
+            require_undamaged(found, range(len(found.paths)))
+            return found
         except SnapshotError:
             (folder / MANIFEST).unlink()  # damaged: first make it unreadable, then replace it
     if folder.exists():
@@ -108,24 +128,33 @@ def _write_files(examples: DataFrame, contents: Contents, folder: Path) -> None:
     The records are shuffled once, encoded, when a token has become four bytes.
     """
     starts = group_starts(examples, contents.bucket_counts, contents.groups)
-    keep = _HOLDOUT_ALSO if contents.split == HOLDOUT else ()
-    records = encode(examples, contents.vocabulary, contents.lengths, keep).withColumn("shuffled", shuffle_hash())
-    (
-        records.withColumn("row_group", row_group_of(F.col("shuffled"), starts))
-        .repartition("row_group")
-        .sortWithinPartitions("row_group", "shuffled")
+    if contents.packed:
+        records = encode_packed(examples, contents.vocabulary, contents.lengths)
+    else:
+        records = encode(examples, contents.vocabulary, contents.lengths, _HOLDOUT_ALSO)
+    ordered = (
+        records.withColumn("shuffled", shuffle_hash())
+        .withColumn(_GROUP, row_group_of(F.col("shuffled"), starts))
+        .repartition(_GROUP)
+        .sortWithinPartitions(_GROUP, "shuffled")
         .drop("shuffled")
-        .write.mode("overwrite")
+    )
+    if contents.packed:
+        schema = f"`{_GROUP}` int, `{RECORDS}` int, `{IDS}` binary, `{PACKED}` binary"
+        ordered = ordered.mapInArrow(functools.partial(blocks_of, group=_GROUP), schema)
+    (
+        ordered.write.mode("overwrite")
         .option("parquet.block.size", _ONE_GROUP_BYTES)
         .option("maxRecordsPerFile", 0)
-        .partitionBy("row_group")
+        .option("compression", "zstd" if contents.packed else "snappy")  # packed rows are half as long with it
+        .partitionBy(_GROUP)
         .parquet(str(folder))
     )
 
 
 def _manifest(folder: Path, contents: Contents, created_at: dt.datetime) -> Manifest:
     paths = sorted(folder.glob("row_group=*/*.parquet"), key=_group_number)
-    groups = [row_groups_of(path) for path in paths]
+    groups = [row_groups_of(path, contents.packed) for path in paths]
     ends = [contents.records * number // contents.groups for number in range(contents.groups + 1)]
     sizes = sorted(last - first for first, last in itertools.pairwise(ends))
     if any(len(group) != 1 for group in groups) or sorted(group[0] for group in groups) != sizes:
@@ -151,13 +180,20 @@ def _manifest(folder: Path, contents: Contents, created_at: dt.datetime) -> Mani
         impression_length=contents.lengths.impressions,
         records=contents.records,
         row_groups=tuple(group[0] for group in groups),
-        files=tuple(File(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths),
-        schema={field.name: str(field.type) for field in pq.read_schema(paths[0])},
+        files=tuple(File(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path)) for path in paths),
+        packed=contents.packed,
+        schema=_schema(contents, paths[0]),
         first=contents.first,
         last=contents.last,
         created_at=created_at.isoformat(),
         left_out=dict(contents.left_out),
     )
+
+
+def _schema(contents: Contents, path: Path) -> dict[str, str]:
+    if contents.packed:
+        return packing_of(contents.lengths).as_schema()
+    return {field.name: str(field.type) for field in pq.read_schema(path)}
 
 
 def _group_number(path: Path) -> int:

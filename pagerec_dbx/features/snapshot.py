@@ -1,8 +1,9 @@
-"""A snapshot: one part of one version of the examples as plain Parquet with a manifest. Read here, without Spark."""
+"""A snapshot: one part of one version of the examples as Parquet files with a manifest. Read here, without Spark."""
 
 import dataclasses
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import pyarrow.parquet as pq
 
 from pagerec_dbx.errors import SnapshotError
 from pagerec_dbx.features.leases import MANIFEST, reading
+from pagerec_dbx.features.packing import IDS, RECORDS, ROWS, block_ids, block_rows, packing_from_schema, unpack
 from pagerec_dbx.pipelines.order import OrderKey
 
-FORMAT = 1  # raised whenever a snapshot written before can no longer be read
+FORMAT = 2  # raised whenever a snapshot written before can no longer be read
 _REWRITE = "Run `pagerec prepare`, which writes it again"
 
 
@@ -23,6 +25,7 @@ class File:
 
     name: str
     bytes: int
+    sha256: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Manifest:
     records: int
     row_groups: tuple[int, ...]  # records of each, in the order of `files` and within them
     files: tuple[File, ...]
-    schema: dict[str, str]  # column -> Arrow type
+    packed: bool  # training and validation: blocks of records, see `features.packing`; the holdout: one by one
+    schema: dict[str, str]  # packed: field -> type, in the order of a row; else column -> Arrow type
     first: OrderKey  # of the records, in the order of page views
     last: OrderKey
     created_at: str  # ISO 8601
@@ -114,7 +118,8 @@ def _require_size(file: File, path: Path) -> None:
 
 
 def _require_row_groups(snapshot: Snapshot) -> None:
-    found = tuple(records for path in snapshot.paths for records in row_groups_of(path))
+    packed = snapshot.manifest.packed
+    found = tuple(records for path in snapshot.paths for records in row_groups_of(path, packed))
     wanted = snapshot.manifest.row_groups
     if found != wanted or sum(wanted) != snapshot.manifest.records:
         raise SnapshotError(
@@ -125,17 +130,51 @@ def _require_row_groups(snapshot: Snapshot) -> None:
         )
 
 
-def row_groups_of(path: Path) -> list[int]:
-    """Records of each row group of a Parquet file, from its footer.
+def row_groups_of(path: Path, packed: bool) -> list[int]:
+    """Records of each row group of a Parquet file, from its footer; of a packed one as its blocks say.
 
     Raises:
-        SnapshotError: it is no Parquet file.
+        SnapshotError: it is no Parquet file, or none of this layout.
     """
     try:
-        footer = pq.read_metadata(path)
-    except (OSError, pa.ArrowException) as error:
+        with pq.ParquetFile(path) as file:
+            groups = range(file.num_row_groups)
+            if not packed:
+                return [file.metadata.row_group(number).num_rows for number in groups]
+            blocks = [file.read_row_group(number, columns=[RECORDS]).column(RECORDS) for number in groups]
+        return [sum(records.to_pylist()) for records in blocks]
+    except (OSError, pa.ArrowException, KeyError, TypeError) as error:
         raise SnapshotError(f"snapshot file {path} is damaged", got=str(error), fix=_REWRITE) from error
-    return [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_undamaged(snapshot: Snapshot, numbers: Iterable[int]) -> None:
+    """Hold the bytes of some files against the manifest: a flipped bit would otherwise be trained on as another id.
+
+    Args:
+        numbers: of the files, which are as many as row groups.
+
+    Raises:
+        SnapshotError: a file is not what was written; it is named.
+    """
+    for number in numbers:
+        path, wanted = snapshot.paths[number], snapshot.manifest.files[number].sha256
+        try:
+            found = sha256_of(path)
+        except OSError as error:
+            raise SnapshotError(f"snapshot file {path} cannot be read", got=str(error), fix=_REWRITE) from error
+        if found != wanted:
+            raise SnapshotError(
+                f"snapshot file {path} was changed after it was written",
+                wanted=f"sha256 {wanted}",
+                got=found,
+                fix=_REWRITE,
+            )
 
 
 def read_batches(snapshot: Snapshot, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
@@ -147,11 +186,28 @@ def read_batches(snapshot: Snapshot, batch_size: int) -> Iterator[dict[str, np.n
     Raises:
         SnapshotError: it was removed since it was opened.
     """
+    read = _packed_batches if snapshot.manifest.packed else _plain_batches
     with reading(snapshot.folder):
-        for path in snapshot.paths:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size):
-                    yield {name: _array(batch.column(name)) for name in batch.schema.names}
+        yield from read(snapshot, batch_size)
+
+
+def _plain_batches(snapshot: Snapshot, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+    for path in snapshot.paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size):
+                yield {name: _array(batch.column(name)) for name in batch.schema.names}
+
+
+def _packed_batches(snapshot: Snapshot, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+    packing = packing_from_schema(snapshot.manifest.schema)
+    for path in snapshot.paths:
+        with pq.ParquetFile(path) as file:
+            blocks = file.read(columns=[IDS, ROWS]).to_pylist()
+        ids = np.concatenate([block_ids(one[IDS]) for one in blocks])
+        rows = np.concatenate([block_rows(one[ROWS], packing.words) for one in blocks])
+        for start in range(0, len(ids), batch_size):
+            chosen = slice(start, start + batch_size)
+            yield {IDS: ids[chosen], **unpack(packing, rows[chosen])}
 
 
 def _array(column: pa.Array) -> np.ndarray:

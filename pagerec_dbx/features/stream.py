@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from pagerec_dbx.errors import SnapshotError
 from pagerec_dbx.features.leases import reading
+from pagerec_dbx.features.packing import IDS, ROWS, WORD, Packing, block_ids, block_rows, packing_from_schema
 from pagerec_dbx.features.snapshot import Manifest, Snapshot
 
 with warnings.catch_warnings():
@@ -23,16 +24,6 @@ with warnings.catch_warnings():
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm(\..*)?")
 
 POOL_RECORDS = 65_536  # records shuffled together: at least this many, whole row groups
-_WIDE = {"page_view_id": tf.int64}  # every other field is int32
-_LENGTHS = {  # list -> what the manifest calls its length; 0 where the snapshot has no such list
-    "history": "history_length",
-    "history_age": "history_length",
-    "menu": "menu_length",
-    "pinned": "menu_length",
-    "clicked": "menu_length",
-    "impressions": "impression_length",
-}
-_SCALARS = ("clicked_row", "hour", "weekday", "device", "location", "day", "page_view_id")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +68,7 @@ def steps_per_epoch(snapshot: Snapshot, shard_count: int, batch_size: int) -> in
 
 @contextlib.contextmanager
 def open_stream(
-    snapshot: Snapshot, shard: Shard, batch_size: int, seed: int, drop_remainder: bool = False
+    snapshot: Snapshot, shard: Shard, batch_size: int, seed: int, drop_remainder: bool = False, skip: int = 0
 ) -> Iterator[tf.data.Dataset]:
     """One epoch of one shard, shuffled, as a dataset of dicts: field -> [batch] or [batch, length] int32 (ids int64).
 
@@ -87,23 +78,27 @@ def open_stream(
 
     Args:
         drop_remainder: leave out the last batch where it is not full.
+        skip: records at the beginning of the epoch that were delivered before, whole batches, to go on in its middle.
 
     Raises:
-        SnapshotError: fewer row groups than ranks, a snapshot that was removed since it was opened, or a file that
-            became unreadable. The dataset is iterated once.
+        SnapshotError: fewer row groups than ranks, a snapshot that is not laid out for ranks, one that was removed
+            since it was opened, or a file that became unreadable. The dataset is iterated once.
     """
+    _require_packed(snapshot.manifest)
     shard_records(snapshot.manifest, shard)
+    packing = packing_from_schema(snapshot.manifest.schema)
+    batch = batch_size if drop_remainder else None
     with (
         reading(snapshot.folder),
         _plain_path(snapshot.folder) as folder,
-        _Epoch(Snapshot(folder, snapshot.manifest), shard, seed) as epoch,
+        _Epoch(Snapshot(folder, snapshot.manifest), packing, shard, seed) as epoch,
     ):
         batches = tf.data.Dataset.from_generator(
-            lambda: epoch.batches(batch_size, drop_remainder),
-            output_signature=_signature(snapshot.manifest, batch_size if drop_remainder else None),
+            lambda: epoch.batches(batch_size, drop_remainder, skip),
+            output_signature=(tf.TensorSpec([batch], tf.int64), tf.TensorSpec([batch, packing.words], tf.int32)),
         )
         try:
-            yield batches.prefetch(2)
+            yield batches.map(lambda ids, rows: {IDS: ids, **fields_of(packing, rows)}).prefetch(2)
         except tf.errors.OpError as error:
             if epoch.failure is None:
                 raise
@@ -112,6 +107,30 @@ def open_stream(
                 got=f"{type(epoch.failure).__name__}: {epoch.failure}",
                 fix="Run `pagerec prepare`, which checks it and writes it again",
             ) from error
+
+
+def fields_of(packing: Packing, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+    """[batch, words] int32 cut into fields, all int32: [batch, length] for lists, [batch] for single numbers."""
+    fields = {}
+    for field in packing.fields:
+        start = packing.starts[field.name]
+        values = rows[:, start : start + field.words]  # [batch, words of the field]
+        if field.dtype.itemsize < WORD:
+            narrow = tf.reshape(tf.bitcast(values, tf.int8), [-1, field.words * WORD])  # [batch, length and padding]
+            values = tf.cast(narrow[:, : field.count], tf.int32)
+        values = tf.ensure_shape(values, [rows.shape[0], field.count])
+        fields[field.name] = values[:, 0] if field.length is None else values
+    return fields
+
+
+def _require_packed(manifest: Manifest) -> None:
+    if not manifest.packed:
+        raise SnapshotError(
+            f"snapshot {manifest.name} is not laid out for ranks",
+            wanted="one of training or validation",
+            got=manifest.split,
+            fix="Read it with read_batches",
+        )
 
 
 @contextlib.contextmanager
@@ -126,27 +145,19 @@ def _plain_path(folder: Path) -> Iterator[Path]:
         yield link
 
 
-def _lengths(manifest: Manifest) -> dict[str, int]:
-    """The lists that a snapshot's records have, with their lengths."""
-    lengths = {name: getattr(manifest, length) for name, length in _LENGTHS.items()}
-    return {name: length for name, length in lengths.items() if length}
-
-
-def _signature(manifest: Manifest, batch: int | None) -> dict[str, tf.TensorSpec]:
-    lists = {name: tf.TensorSpec([batch, length], tf.int32) for name, length in _lengths(manifest).items()}
-    return lists | {name: tf.TensorSpec([batch], _WIDE.get(name, tf.int32)) for name in _SCALARS}
+Records = tuple[np.ndarray, np.ndarray]  # [records] int64 ids, [records, words] int32 rows
 
 
 class _Epoch:
     """A Petastorm reader over one shard, and what it delivered or failed with."""
 
-    def __init__(self, snapshot: Snapshot, shard: Shard, seed: int):
-        self._lengths = _lengths(snapshot.manifest)
+    def __init__(self, snapshot: Snapshot, packing: Packing, shard: Shard, seed: int):
+        self._words = packing.words
         self._left = len(range(shard.rank, len(snapshot.manifest.row_groups), shard.count))  # row groups to deliver
         self._random = np.random.default_rng([seed % 2**63, shard.rank])
         self._reader = make_batch_reader(
             [_url(path) for path in snapshot.paths],
-            schema_fields=[f"^{name}$" for name in (*self._lengths, *_SCALARS)],
+            schema_fields=[f"^{name}$" for name in (IDS, ROWS)],
             cur_shard=shard.rank,
             shard_count=shard.count,
             shuffle_row_groups=True,
@@ -155,7 +166,9 @@ class _Epoch:
             # for, and on a busy machine row groups slip in between and are lost. So it goes on, and we count.
             num_epochs=None,
             reader_pool_type="thread",
-            workers_count=2,
+            # Not 2: they take turns, but a turn is passed over while nothing is asked of a worker, so that row groups
+            # come in another order than the seed's, and one of the next epoch in place of this one's last.
+            workers_count=1,
             results_queue_size=10,  # row groups decoded ahead
         )
         self._reading = threading.Lock()
@@ -175,63 +188,60 @@ class _Epoch:
             self._reader.stop()
             self._reader.join()
 
-    def batches(self, batch_size: int, drop_remainder: bool) -> Iterator[dict[str, np.ndarray]]:
+    def batches(self, batch_size: int, drop_remainder: bool, skip: int) -> Iterator[Records]:
         """Batches of `batch_size` records, pooled and shuffled; the last may be smaller."""
         if self._started:
             self.failure = SnapshotError("a stream is read once", fix="Open another one for each epoch")
             raise self.failure
         self._started = True
-        left: dict[str, np.ndarray] | None = None
+        left: Records | None = None
         for pool in self._pools():
-            records = pool if left is None else _joined([left, pool])
-            order = self._random.permutation(len(records["page_view_id"]))
+            ids, rows = pool if left is None else _joined([left, pool])
+            order = self._random.permutation(len(ids))  # also for what is skipped: the draws must stay the same
             full = len(order) // batch_size * batch_size
-            for start in range(0, full, batch_size):
-                yield _taken(records, order[start : start + batch_size])
-            left = _taken(records, order[full:])
-        if left is not None and len(left["page_view_id"]) and not drop_remainder:
+            for start in range(min(skip, full), full, batch_size):
+                yield _taken(ids, rows, order[start : start + batch_size])
+            skip -= min(skip, full)
+            left = _taken(ids, rows, order[full:])
+        if left is not None and len(left[0]) and not drop_remainder:
             yield left
 
-    def _pools(self) -> Iterator[dict[str, np.ndarray]]:
+    def _pools(self) -> Iterator[Records]:
         """Row groups joined until there are enough records to shuffle well."""
-        groups: list[dict[str, np.ndarray]] = []
+        groups: list[Records] = []
         for group in self._row_groups():
             groups.append(group)
-            if sum(len(one["page_view_id"]) for one in groups) >= POOL_RECORDS:
+            if sum(len(ids) for ids, _ in groups) >= POOL_RECORDS:
                 yield _joined(groups)
                 groups = []
         if groups:
             yield _joined(groups)
 
-    def _row_groups(self) -> Iterator[dict[str, np.ndarray]]:
+    def _row_groups(self) -> Iterator[Records]:
         while self._left:
             with self._reading:
                 if self._closed:
                     return
                 try:
                     group = next(self._reader)._asdict()
+                    blocks = [
+                        (block_ids(ids), block_rows(rows, self._words))
+                        for ids, rows in zip(group[IDS], group[ROWS], strict=True)
+                    ]
                 except Exception as error:  # whatever PyArrow or Petastorm raise; `open_stream` turns it into ours
                     self.failure = error
                     raise
             self._left -= 1
-            yield {name: self._typed(name, group[name]) for name in (*self._lengths, *_SCALARS)}
-
-    def _typed(self, name: str, values: np.ndarray) -> np.ndarray:
-        """[records, length] or [records], in the type of the signature."""
-        wanted = [self._lengths[name]] if name in self._lengths else []
-        if list(values.shape[1:]) != wanted:
-            self.failure = SnapshotError(f"`{name}` has another shape", wanted=str(wanted), got=str(values.shape[1:]))
-            raise self.failure
-        return values.astype(_WIDE.get(name, tf.int32).as_numpy_dtype, copy=False)
+            yield _joined(blocks)
 
 
 def _url(path: Path) -> str:
     return f"file://{path.absolute()}"
 
 
-def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _joined(parts: list[Records]) -> Records:
+    return parts[0] if len(parts) == 1 else tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
 
-def _taken(records: dict[str, np.ndarray], places: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: values[places] for name, values in records.items()}
+def _taken(ids: np.ndarray, rows: np.ndarray, places: np.ndarray) -> Records:
+    return ids[places], np.take(rows, places, axis=0)

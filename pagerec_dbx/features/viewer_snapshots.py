@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from pagerec_dbx.errors import SnapshotError
 from pagerec_dbx.features.leases import is_read, remove_snapshot
+from pagerec_dbx.features.packing import block_ids
 
 
 def all_snapshots(root: Path) -> list[Path]:
@@ -42,10 +43,17 @@ def _holds(path: Path, ids: np.ndarray, hashes: pa.Array) -> bool:
 def _any_of(batch: pa.RecordBatch, ids: np.ndarray, hashes: pa.Array) -> bool:
     found = False
     if "page_view_id" in batch.schema.names:
-        found = bool(np.isin(batch.column("page_view_id").to_numpy(zero_copy_only=False), ids).any())
+        found = bool(np.isin(_page_view_ids(batch.column("page_view_id")), ids).any())
     if not found and "user_hash" in batch.schema.names:
         found = bool(pc.any(pc.is_in(batch.column("user_hash"), value_set=hashes)).as_py())
     return found
+
+
+def _page_view_ids(column: pa.Array) -> np.ndarray:
+    """[records] int64 of a file of single records, or of one of packed blocks."""
+    if pa.types.is_binary(column.type):
+        return np.concatenate([np.empty(0, np.int64), *map(block_ids, column.to_pylist())])
+    return column.to_numpy(zero_copy_only=False)
 
 
 def require_unread(folders: Iterable[Path], now: dt.datetime) -> None:

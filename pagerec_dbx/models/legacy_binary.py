@@ -8,6 +8,7 @@ from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.history import MeanEmbedding
 from pagerec_dbx.models.inputs import known_ids
 from pagerec_dbx.models.losses import drawn_rows
+from pagerec_dbx.models.randomness import Randomness
 
 FIRST_ROW = 2  # after padding and unknown
 _VALIDATION_SEED = (17, 0)  # the same negatives in every epoch, so that their losses can be compared
@@ -22,7 +23,8 @@ class LegacyBinary(tfrs.Model):
         self._history = MeanEmbedding(config.title_count, config.embedding_size, name="history")
         self._row = tf_keras.layers.Embedding(config.row_count, config.embedding_size, name="row")
         self._hidden = [tf_keras.layers.Dense(size, activation="relu") for size in config.hidden_sizes]
-        self._dropout = tf_keras.layers.Dropout(config.dropout)
+        self._dropout = config.dropout
+        self.randomness = Randomness()
         self._logit = tf_keras.layers.Dense(1, name="logit")
         self._task = tfrs.tasks.Ranking(loss=tf_keras.losses.BinaryCrossentropy(from_logits=True))
 
@@ -38,7 +40,8 @@ class LegacyBinary(tfrs.Model):
         clicked = tf.where(inputs["clicked"] > 0)  # [clicks, 2]: page view, place in the menu
         menu = known_ids(inputs["menu"], self._row_count)
         taken = tf.where(inputs["clicked"] > 0, menu, tf.zeros_like(menu))  # [batch, menu], 0 where not clicked
-        negatives = drawn_rows(tf.gather(taken, clicked[:, 0]), self._row_count, None if training else _VALIDATION_SEED)
+        seed = self.randomness.next_seed() if training else _VALIDATION_SEED
+        negatives = drawn_rows(tf.gather(taken, clicked[:, 0]), self._row_count, seed)
         history = tf.gather(self._history(inputs["history"]), clicked[:, 0])  # [clicks, embedding]
         rows = tf.concat([tf.gather_nd(menu, clicked), negatives], axis=0)  # [2 * clicks]
         logits = self._logits(tf.tile(history, [2, 1]), rows, training)
@@ -66,5 +69,5 @@ class LegacyBinary(tfrs.Model):
         """[..., embedding] and [...] row ids -> [...]."""
         hidden = tf.concat([history, self._row(rows)], axis=-1)
         for layer in self._hidden:
-            hidden = self._dropout(layer(hidden), training=training)
+            hidden = self.randomness.dropped(layer(hidden), self._dropout, training)
         return self._logit(hidden)[..., 0]

@@ -32,19 +32,19 @@ class FullSoftmax(tf_keras.losses.Loss):
         return full_softmax(menu, clicked, y_pred)
 
 
-def drawn_rows(taken: tf.Tensor, row_count: int, seed: tuple[int, int] | None) -> tf.Tensor:
+def drawn_rows(taken: tf.Tensor, row_count: int, seed: tf.Tensor | tuple[int, int]) -> tf.Tensor:
     """One row of the vocabulary for each list, all rows that are not in it alike likely; 0 where none is left.
 
     Args:
         taken: [lists, length] int32 row ids that must not be drawn, padded with 0.
         row_count: entries of the vocabulary, padding (0) and unknown (1) included, which are never drawn.
-        seed: makes the draw the same each time; None for another one at each call.
+        seed: [2] int32; the same seed gives the same draw.
 
     Returns:
         [lists] int32.
     """
     shape = [tf.shape(taken)[0], row_count]
-    noise = tf.random.uniform(shape) if seed is None else tf.random.stateless_uniform(shape, seed)
+    noise = tf.random.stateless_uniform(shape, seed)
     refused = tf.reduce_max(tf.one_hot(taken, row_count), axis=1) > 0  # [lists, row_count]
     free = tf.logical_and(tf.logical_not(refused), tf.range(row_count) >= 2)
     drawn = tf.argmax(tf.where(free, noise, -tf.ones_like(noise)), axis=1, output_type=tf.int32)

@@ -8,6 +8,7 @@ from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.history import MeanEmbedding
 from pagerec_dbx.models.inputs import known_ids
 from pagerec_dbx.models.losses import FullSoftmax
+from pagerec_dbx.models.randomness import Randomness
 
 
 class TwoTowerSoftmax(tfrs.Model):
@@ -19,7 +20,8 @@ class TwoTowerSoftmax(tfrs.Model):
         self._query_tower = MeanEmbedding(config.title_count, config.embedding_size, name="history")
         self._candidate_tower = MeanEmbedding(config.row_count, config.embedding_size, name="menu")
         self._hidden = [tf_keras.layers.Dense(size, activation="relu") for size in config.hidden_sizes]
-        self._dropout = tf_keras.layers.Dropout(config.dropout)
+        self._dropout = config.dropout
+        self.randomness = Randomness()
         self._logits = tf_keras.layers.Dense(config.row_count, name="logits")
         self._task = tfrs.tasks.Ranking(loss=FullSoftmax(name="full_softmax"))
 
@@ -29,7 +31,7 @@ class TwoTowerSoftmax(tfrs.Model):
         candidates = self._candidate_tower(record["menu"])  # [batch, embedding]
         hidden = tf.concat([query, candidates], axis=1)  # [batch, 2 * embedding]
         for layer in self._hidden:
-            hidden = self._dropout(layer(hidden), training=training)  # [batch, size of the layer]
+            hidden = self.randomness.dropped(layer(hidden), self._dropout, training)  # [batch, size of the layer]
         return self._logits(hidden)  # [batch, row_count]
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 
-EPOCH_FIGURES = ("loss", "validation_loss", "validation_ndcg", "examples_per_second")
+EPOCH_FIGURES = ("loss", "validation_loss", "validation_ndcg", "examples_per_second", "waited_for_data")
 
 
 @functools.cache

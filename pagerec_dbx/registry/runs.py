@@ -48,6 +48,10 @@ class Runs:
         """A function for rank 0, wherever it runs: it writes an epoch's report into the run."""
         return functools.partial(log_epoch, self.tracking_uri, run_id, driver_credentials(self.tracking_uri))
 
+    def reopen_run(self, run_id: str) -> None:
+        """Go on writing into a run that was stopped."""
+        self._client().update_run(run_id, status="RUNNING")
+
     def end_run(self, run_id: str, succeeded: bool) -> None:
         self._client().set_terminated(run_id, "FINISHED" if succeeded else "FAILED")
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import platform
+import shutil
 import subprocess
 import tempfile
 from importlib import metadata
@@ -13,12 +14,12 @@ import numpy as np
 
 from pagerec_dbx import __version__
 from pagerec_dbx.config import Settings
-from pagerec_dbx.errors import RegistryError
+from pagerec_dbx.errors import RegistryError, SettingError, TrainingError
 from pagerec_dbx.features.leases import reading
-from pagerec_dbx.features.preparation import Preparation, latest_preparation
+from pagerec_dbx.features.preparation import Preparation, latest_preparation, preparations
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, read_batches
 from pagerec_dbx.features.vocabulary import KINDS, read_vocabulary
-from pagerec_dbx.home import is_simulated
+from pagerec_dbx.home import is_simulated, write_atomically
 from pagerec_dbx.models.names import LEGACY_BINARY, require_model_name
 from pagerec_dbx.progress import say
 from pagerec_dbx.registry.store import CHALLENGER, LEGACY, Registry
@@ -27,6 +28,7 @@ from pagerec_dbx.tables import Tables
 _PACKAGES = (
     "tensorflow", "tf-keras", "tensorflow-recommenders", "horovod", "petastorm", "pyarrow", "pyspark", "mlflow"
 )  # fmt: skip
+_PLAN = "run.json"  # in the folder of a training that has not ended: what --resume needs to know
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,17 +59,86 @@ def train(tables: Tables, registry: Registry, model_name: str, ranks: int, setti
     require_model_name(model_name)
     preparation = latest_preparation(tables)
     # TensorFlow takes seconds to import: only now, when the request is known to be sound.
-    from pagerec_dbx.training.distributed import require_ranks, train_on_ranks
+    from pagerec_dbx.training.distributed import require_ranks
+    from pagerec_dbx.training.job import job_to_json
 
     job = _job(registry, preparation, model_name, settings)
-    slots = tables.spark.sparkContext.defaultParallelism
-    require_ranks(job, ranks, slots)
+    require_ranks(job, ranks, tables.spark.sparkContext.defaultParallelism)
     run_id = registry.start_run(
         f"{model_name} on {preparation.preparation_id}",
         {"model": model_name, "ranks": ranks, **_parameters(preparation, settings)},
         {**_environment(), "simulated": str(is_simulated(registry.home)).lower()},
         {"labelled_page_views": preparation.labelled_version, "examples": preparation.examples_version},
     )
+    job = dataclasses.replace(job, folder=str(_run_folder(registry, run_id)))
+    plan = {"job": job_to_json(job), "ranks": ranks, "preparation": preparation.preparation_id}
+    Path(job.folder).mkdir(parents=True)
+    write_atomically(Path(job.folder) / _PLAN, json.dumps(plan, indent=2) + "\n")
+    return _run(tables, registry, job, ranks, run_id, preparation)
+
+
+def resume(tables: Tables, registry: Registry, run_id: str, settings: Settings) -> TrainResult:
+    """Go on with a training that was stopped, from its last checkpoint, with its own model, ranks and settings.
+
+    Args:
+        settings: those given now; what differs from the run's must be a default.
+
+    Raises:
+        TrainingError: no training of that name was stopped here, or its preparation is gone; else as `train`.
+        SettingError: a setting of model or training is given that the run did not begin with.
+    """
+    from pagerec_dbx.training.distributed import require_ranks
+    from pagerec_dbx.training.job import job_from_json
+
+    try:
+        plan = json.loads((_run_folder(registry, run_id) / _PLAN).read_text(encoding="utf-8"))
+        job, ranks, preparation_id = job_from_json(plan["job"]), int(plan["ranks"]), str(plan["preparation"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"no stopped training `{run_id}`",
+            wanted="one of " + (", ".join(stopped_runs(registry)) or "those that stop from now on"),
+            got=type(error).__name__,
+            fix="Train anew without --resume",
+        ) from error
+    _require_same(settings, job)
+    found = [one for one in preparations(tables, "true") if one.preparation_id == preparation_id]
+    if not found:
+        raise TrainingError(f"the preparation {preparation_id} of run {run_id} is gone", fix="Train anew")
+    require_ranks(job, ranks, tables.spark.sparkContext.defaultParallelism)
+    registry.reopen_run(run_id)
+    return _run(tables, registry, job, ranks, run_id, found[0])
+
+
+def stopped_runs(registry: Registry) -> list[str]:
+    """Trainings that began and did not end, by the id of their run."""
+    folder = registry.home.folder / "training"
+    return sorted(one.name for one in folder.iterdir() if (one / _PLAN).is_file()) if folder.is_dir() else []
+
+
+def _run_folder(registry: Registry, run_id: str) -> Path:
+    return registry.home.folder / "training" / Path(run_id).name
+
+
+def _require_same(settings: Settings, job) -> None:
+    """Refuse settings that a resumed run would not follow."""
+    model = {name: getattr(job.config, name) for name in ("embedding_size", "hidden_sizes", "dropout")}
+    of_run = dataclasses.asdict(job.settings) | model
+    given = dataclasses.asdict(settings.train) | dataclasses.asdict(settings.model)
+    defaults = dataclasses.asdict(Settings().train) | dataclasses.asdict(Settings().model)
+    for name, value in given.items():
+        if value not in (of_run[name], defaults[name]):
+            raise SettingError(
+                f"setting `{name}` cannot change in a run that goes on", wanted=str(of_run[name]), got=str(value),
+                fix="Leave it out, or train anew without --resume",
+            )  # fmt: skip
+
+
+def _run(tables: Tables, registry: Registry, job, ranks: int, run_id: str, preparation: Preparation) -> TrainResult:
+    """Train, export and register; what a stopped training leaves in its folder goes when it is registered."""
+    from pagerec_dbx.training.distributed import train_on_ranks
+
+    say(f"  run {run_id}; if it is stopped, go on with: pagerec train --resume {run_id}")
+    slots = tables.spark.sparkContext.defaultParallelism
     try:
         log_file = _log_folder(registry) / "ranks.log"
         with reading(Path(job.train_snapshot)), reading(Path(job.validation_snapshot)):  # between epochs too
@@ -78,8 +149,9 @@ def train(tables: Tables, registry: Registry, model_name: str, ranks: int, setti
         registry.end_run(run_id, succeeded=False)
         raise
     registry.end_run(run_id, succeeded=True)
+    shutil.rmtree(job.folder)
     return TrainResult(
-        version=version, run_id=run_id, model=model_name, parameters=result.parameters, ranks=ranks,
+        version=version, run_id=run_id, model=job.config.name, parameters=result.parameters, ranks=ranks,
         epochs=result.epochs, seconds=round(result.seconds, 1), best_epoch=result.best_epoch,
         validation_loss=result.validation_loss_of_best, left_out_per_epoch=result.left_out_per_epoch,
     )  # fmt: skip
@@ -107,7 +179,7 @@ def _log_folder(registry: Registry) -> Path:
 
 def _job(registry: Registry, preparation: Preparation, model_name: str, settings: Settings):
     from pagerec_dbx.models.config import ModelConfig
-    from pagerec_dbx.training.loop import TrainingJob
+    from pagerec_dbx.training.job import TrainingJob
 
     config = ModelConfig(
         name=model_name,
@@ -125,7 +197,7 @@ def _job(registry: Registry, preparation: Preparation, model_name: str, settings
         train_snapshot=str(preparation.folder(registry.home, "train")),
         validation_snapshot=str(preparation.folder(registry.home, "validation")),
         settings=settings.train,
-        weights_file=str(registry.home.folder / "training" / "weights.npz"),
+        folder="",  # of the run, which is begun once the job is known to be sound
     )
 
 

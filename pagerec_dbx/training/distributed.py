@@ -16,7 +16,8 @@ from pagerec_dbx.errors import PagerecError, TrainingError
 from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.features.stream import Shard, shard_records
 from pagerec_dbx.progress import say
-from pagerec_dbx.training.loop import OnEpoch, OneRank, Ranks, TrainingJob, TrainingResult, fit, require_steps
+from pagerec_dbx.training.job import OnEpoch, OneRank, Ranks, TrainingJob, TrainingResult
+from pagerec_dbx.training.loop import fit, require_steps
 
 T = TypeVar("T")
 

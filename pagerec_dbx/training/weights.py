@@ -36,19 +36,28 @@ class Best:
     def __init__(self, patience: int):
         self._patience = patience
         self._loss = math.inf
-        self._weights: list[np.ndarray] = []
+        self.weights: list[np.ndarray] = []  # of that epoch
         self._waited = 0
         self.epoch = 0
 
     def is_over(self, epoch: int, validation_loss: float, model) -> bool:
         """Take note of an epoch; True when patience is at its end."""
         if validation_loss < self._loss:
-            self._loss, self._weights, self._waited = validation_loss, model.get_weights(), 0
+            self._loss, self.weights, self._waited = validation_loss, model.get_weights(), 0
             self.epoch = epoch
             return False
         self._waited += 1
         return self._waited >= self._patience
 
+    def state(self) -> dict[str, float | int | None]:
+        """All but the weights, as JSON takes it."""
+        return {"epoch": self.epoch, "waited": self._waited, "loss": self._loss if self.epoch else None}
+
+    def resume(self, epoch: int, waited: int, loss: float | None, weights: list[np.ndarray]) -> None:
+        """Stand where `state` and `weights` were taken."""
+        self.epoch, self._waited, self.weights = epoch, waited, weights
+        self._loss = math.inf if loss is None else loss
+
     def restore(self, model) -> None:
         """Put the best epoch's weights back."""
-        model.set_weights(self._weights)
+        model.set_weights(self.weights)

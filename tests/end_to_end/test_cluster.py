@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pagerec_dbx import schemas
+from pagerec_dbx.features.snapshot import MANIFEST, Snapshot, manifest_from_json, read_batches
 from pagerec_dbx.hashing import VARIABLE
 from pagerec_dbx.home import Home
 from pagerec_dbx.tables import Tables
@@ -102,8 +103,12 @@ def _snapshots(home: Path) -> dict[str, list[str]]:
 
 def _records(home: Path, part: str) -> list[str]:
     (folder,) = (home / "snapshots").glob(f"{part}-v*")
-    files = sorted(folder.glob("row_group=*/*.parquet"), key=lambda file: int(file.parent.name.split("=")[1]))
-    return [f"{file.parent.name} {record}" for file in files for record in pq.ParquetFile(file).read().to_pylist()]
+    snapshot = Snapshot(folder, manifest_from_json((folder / MANIFEST).read_text()))
+    records = []
+    for batch in read_batches(snapshot, max(snapshot.manifest.row_groups)):  # a batch is a row group
+        lists = [values.tolist() for values in batch.values()]
+        records += [f"{dict(zip(batch, record, strict=True))}" for record in zip(*lists, strict=True)]
+    return [f"row groups {snapshot.manifest.row_groups}", *records]
 
 
 def _different(one: dict[str, list[str]], other: dict[str, list[str]]) -> set[str]:
@@ -150,10 +155,11 @@ def _change_one_value(home: Path, name: str) -> None:
     column = next(
         column
         for column in records.column_names
-        if column not in OF_A_HOME.get(name, set()) and type(records[column][0].as_py()) in (int, str)
+        if column not in OF_A_HOME.get(name, set())
+        and column != "records"  # of a block
+        and type(records[column][0].as_py()) in (int, str, bytes)
     )
     first, *others = records[column].to_pylist()
-    values = pa.array(
-        [first ^ 1 if isinstance(first, int) else first + "?", *others], records.schema.field(column).type
-    )
+    changed = {int: lambda: first ^ 1, str: lambda: first + "?", bytes: lambda: bytes([first[0] ^ 1]) + first[1:]}
+    values = pa.array([changed[type(first)](), *others], records.schema.field(column).type)
     pq.write_table(records.set_column(records.column_names.index(column), column, values), file)

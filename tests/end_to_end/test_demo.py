@@ -101,7 +101,14 @@ def test_the_run_holds_what_the_version_was_made_of_and_how_it_was_judged(demo, 
 
     curves = registry.curves("1")
     assert [point["epoch"] for point in curves] == list(range(1, demo.result.json["trained"]["epochs"] + 1))
-    figures_of_training = {"epoch", "loss", "validation_loss", "validation_ndcg", "examples_per_second"}
+    figures_of_training = {
+        "epoch",
+        "loss",
+        "validation_loss",
+        "validation_ndcg",
+        "examples_per_second",
+        "waited_for_data",
+    }
     assert all(set(point) == figures_of_training for point in curves)
     assert 0 < curves[-1]["validation_ndcg"] < 1
 

@@ -16,8 +16,9 @@ from pagerec_dbx.config import PrepareSettings
 from pagerec_dbx.errors import SnapshotError
 from pagerec_dbx.features import publishing, vocabulary
 from pagerec_dbx.features.leases import MANIFEST
+from pagerec_dbx.features.packing import block, block_ids, block_rows, block_table, packing_from_schema
 from pagerec_dbx.features.preparation import latest_preparation
-from pagerec_dbx.features.snapshot import open_snapshot
+from pagerec_dbx.features.snapshot import open_snapshot, sha256_of
 from pagerec_dbx.home import Home, open_home
 from pagerec_dbx.ledger import Ledger
 from pagerec_dbx.schemas import EXAMPLES, LABELLED_PAGE_VIEWS
@@ -205,11 +206,18 @@ def test_a_write_that_is_not_idempotent_is_noticed(spark, runs, tmp_path, monkey
 def test_records_of_a_snapshot_in_another_order_are_noticed(spark, runs, tmp_path):
     tables = _copied(spark, runs["first"].home, tmp_path / "home")
     snapshot = open_snapshot(latest_preparation(tables).folder(tables.home, "train"))
-    records = pq.ParquetFile(snapshot.paths[0]).read()
-    pq.write_table(records.take(list(range(len(records)))[::-1]), snapshot.paths[0])
-    sizes = [{"name": file.name, "bytes": (snapshot.folder / file.name).stat().st_size} for file in
-             snapshot.manifest.files]  # fmt: skip
-    change_manifest(snapshot.folder, files=sizes)
+    packing = packing_from_schema(snapshot.manifest.schema)
+    blocks = pq.ParquetFile(snapshot.paths[0]).read().to_pylist()
+    turned = [
+        block(block_ids(one["page_view_id"])[::-1], block_rows(one["rows"], packing.words)[::-1].tobytes())
+        for one in blocks[::-1]
+    ]
+    pq.write_table(block_table(turned), snapshot.paths[0])
+    files = [
+        {"name": file.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for file, path in zip(snapshot.manifest.files, snapshot.paths, strict=True)
+    ]
+    change_manifest(snapshot.folder, files=files)
     with pytest.raises(AssertionError, match="snapshot of train"):
         _require_equal(tables, runs["first"].wanted)
 

@@ -12,6 +12,7 @@ from petastorm.workers_pool import ventilator
 from petastorm.workers_pool.thread_pool import ThreadPool
 
 from pagerec_dbx.errors import SnapshotError
+from pagerec_dbx.features.packing import block_ids
 from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.features.stream import Shard, open_stream, shard_records, steps_per_epoch
 from tests.page_views import write_snapshot
@@ -75,6 +76,44 @@ def test_petastorm_s_own_end_loses_row_groups_on_a_busy_machine(tmp_path, busy):
     snapshot = write_snapshot(tmp_path / "snapshot", [3] * 24)
     with make_batch_reader([f"file://{path}" for path in snapshot.paths], num_epochs=1, workers_count=2) as reader:
         assert sum(len(group.page_view_id) for group in reader) < 72
+
+
+@pytest.fixture
+def late_orders(monkeypatch):
+    """A machine on which row groups are asked for late, two at once, and often between two workers' turns."""
+    done, ventilate = ThreadPool.current_worker_done, ThreadPool.ventilate
+
+    def current_worker_done(self, worker):
+        found = done(self, worker)
+        if found:
+            time.sleep(0.01)
+        return found
+
+    def late(self, *arguments, **named):
+        if self._ventilated_items % 2 == 0:
+            time.sleep(0.1)
+        ventilate(self, *arguments, **named)
+
+    monkeypatch.setattr(ThreadPool, "current_worker_done", current_worker_done)
+    monkeypatch.setattr(ThreadPool, "ventilate", late)
+
+
+def in_order_of(snapshot, workers, epochs=4):
+    """The first page_view_id of each row group, as Petastorm delivers them with so many workers."""
+    options = {"num_epochs": None, "workers_count": workers, "seed": 7, "results_queue_size": 2}
+    reader = make_batch_reader([f"file://{path}" for path in snapshot.paths], **options)
+    try:
+        return [int(block_ids(next(reader).page_view_id[0])[0]) for _ in range(epochs * len(snapshot.paths))]
+    finally:
+        reader.stop()
+        reader.join()
+
+
+def test_one_worker_keeps_the_order_that_two_lose(tmp_path, late_orders):
+    snapshot = write_snapshot(tmp_path / "snapshot", [3] * 3)
+    wanted = in_order_of(snapshot, workers=1)
+    assert wanted == wanted[:3] * 4 and sorted(wanted[:3]) == [0, 3, 6]
+    assert any(in_order_of(snapshot, workers=2) != wanted for _ in range(10))
 
 
 def test_stream_takes_row_groups_by_index(snapshot):

@@ -15,13 +15,16 @@ from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.names import MODEL_SETTINGS
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.train import train
+from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
 from pagerec_dbx.training.distributed import require_gpus, require_ranks, run_on_ranks
-from pagerec_dbx.training.loop import EpochReport, OneRank, TrainingJob, fit
+from pagerec_dbx.training.job import EpochReport, OneRank, TrainingJob
+from pagerec_dbx.training.loop import fit
+from pagerec_dbx.training.steps import Steps
 from pagerec_dbx.training.weights import Best, load_weights
 
 
-@pytest.fixture(scope="module")
-def job(prepared, tmp_path_factory) -> TrainingJob:
+@pytest.fixture
+def job(prepared, tmp_path) -> TrainingJob:
     preparation = latest_preparation(prepared.tables)
     config = ModelConfig(
         "two_tower_softmax", preparation.title_count, preparation.row_count, embedding_size=8, hidden_sizes=(16,)
@@ -31,7 +34,7 @@ def job(prepared, tmp_path_factory) -> TrainingJob:
         train_snapshot=str(preparation.folder(prepared.home, "train")),
         validation_snapshot=str(preparation.folder(prepared.home, "validation")),
         settings=prepared.settings.train,
-        weights_file=str(tmp_path_factory.mktemp("training") / "weights.npz"),
+        folder=str(tmp_path / "run"),
     )
 
 
@@ -56,12 +59,78 @@ def test_one_rank_learns_and_keeps_the_best_epoch(job):
 
 
 def test_the_same_seed_trains_the_same_weights(job, tmp_path):
-    files = [str(tmp_path / name) for name in ("a.npz", "b.npz", "c.npz")]
-    for file, seed in zip(files, (1, 1, 2), strict=True):
-        fit(dataclasses.replace(with_settings(job, seed=seed, epochs=1), weights_file=file), OneRank(), print)
-    one, same, other = (np.load(file)["00000"] for file in files)
+    jobs = [
+        dataclasses.replace(with_settings(job, seed=seed, epochs=1), folder=str(tmp_path / name))
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    for one in jobs:
+        fit(one, OneRank(), print)
+    one, same, other = (np.load(one.weights_file)["00000"] for one in jobs)
     np.testing.assert_allclose(one, same, atol=1e-6)
     assert np.abs(one - other).max() > 1e-3
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
+def stopped_after(monkeypatch, calls: int) -> None:
+    """Stop a training at the given call for steps, as a kill would, once."""
+    real, left = Steps.run, [calls]
+
+    def run(self, batches, number):
+        left[0] -= 1
+        if left[0] == -1:
+            raise Stopped
+        return real(self, batches, number)
+
+    monkeypatch.setattr(Steps, "run", run)
+
+
+def curve(result):
+    return [(report.loss, report.validation_loss, report.validation_ndcg) for report in result.reports]
+
+
+@pytest.mark.parametrize("name", ["two_tower_softmax", "legacy_binary"])
+@pytest.mark.parametrize("calls", [0, 1, 4, 9, 12, 17])  # of 18: three epochs of 60 steps, ten at a time
+def test_a_training_that_was_stopped_goes_on_as_if_it_never_had(job, tmp_path, monkeypatch, name, calls):
+    job = with_settings(job, steps_at_once=10, checkpoint_minutes=0.0)
+    job = dataclasses.replace(job, config=dataclasses.replace(job.config, name=name, dropout=0.3))
+    undisturbed = fit(dataclasses.replace(job, folder=str(tmp_path / "undisturbed")), OneRank(), print)
+    stopped_after(monkeypatch, calls)
+    with pytest.raises(Stopped):
+        fit(job, OneRank(), print)
+    told = []
+    resumed = fit(job, OneRank(), told.append)
+    np.testing.assert_allclose(curve(resumed), curve(undisturbed), rtol=1e-5)
+    assert [report.epoch for report in told] == list(range(calls // 6 + 1, 4))  # epochs told before are not told again
+    assert (resumed.best_epoch, resumed.digests) == (undisturbed.best_epoch, pytest.approx(undisturbed.digests, 1e-5))
+
+
+@pytest.mark.parametrize("forgotten", ["optimizer", "model", "skip", "draws"])
+def test_a_checkpoint_without_one_of_its_parts_would_be_noticed(job, tmp_path, monkeypatch, forgotten):
+    """The control of the test above: each part is left out in turn, and the curve is another one."""
+    job = with_settings(job, steps_at_once=10, checkpoint_minutes=0.0)
+    job = dataclasses.replace(job, config=dataclasses.replace(job.config, dropout=0.3))
+    undisturbed = fit(dataclasses.replace(job, folder=str(tmp_path / "undisturbed")), OneRank(), print)
+    stopped_after(monkeypatch, 4)
+    with pytest.raises(Stopped):
+        fit(job, OneRank(), print)
+    real = Checkpoints.newest
+
+    def newest(self):
+        found = real(self)
+        arrays, state = dict(found.arrays), dict(found.state)
+        for name, array in arrays.items():
+            is_draws = array.dtype == np.int32
+            if (forgotten == "draws" and is_draws) or (name.startswith(f"{forgotten}/") and not is_draws):
+                arrays[name] = np.zeros_like(array)
+        if forgotten == "skip":
+            state["position"] = state["position"] | {"step": 0}
+        return Checkpoint(found.step, state, arrays)
+
+    monkeypatch.setattr(Checkpoints, "newest", newest)
+    assert np.abs(np.array(curve(fit(job, OneRank(), print))) / curve(undisturbed) - 1).max() > 1e-4
 
 
 def test_two_ranks_with_different_data_hold_equal_weights(job, prepared):

@@ -5,7 +5,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from pagerec_dbx.errors import SnapshotError
-from pagerec_dbx.features.snapshot import MANIFEST, manifest_from_json, open_snapshot, read_batches
+from pagerec_dbx.features.snapshot import (
+    MANIFEST,
+    manifest_from_json,
+    open_snapshot,
+    read_batches,
+    require_undamaged,
+    sha256_of,
+)
 from tests.page_views import change_manifest, write_snapshot
 
 
@@ -26,7 +33,7 @@ def test_open_snapshot_refuses_a_missing_manifest(folder):
         open_snapshot(folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "row_groups": 3}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 2, "row_groups": 3}'])
 def test_open_snapshot_refuses_a_malformed_manifest(folder, text):
     (folder / MANIFEST).write_text(text)
     with pytest.raises(SnapshotError, match="malformed"):
@@ -35,7 +42,7 @@ def test_open_snapshot_refuses_a_malformed_manifest(folder, text):
 
 def test_open_snapshot_refuses_another_format(folder):
     change_manifest(folder, format=99)
-    with pytest.raises(SnapshotError, match="wanted 1, got 99"):
+    with pytest.raises(SnapshotError, match="wanted 2, got 99"):
         open_snapshot(folder)
 
 
@@ -84,6 +91,19 @@ def test_read_batches_gives_arrays_of_the_records_lengths(folder):
 def test_row_groups_of_a_file_with_several_count_in_order(tmp_path):
     snapshot = write_snapshot(tmp_path / "one", [5])
     path = snapshot.paths[0]
-    pq.write_table(pq.read_table(path), path, row_group_size=2)  # 5 records: 2, 2, 1
-    change_manifest(snapshot.folder, row_groups=[2, 2, 1], files=[{"name": path.name, "bytes": path.stat().st_size}])
-    assert open_snapshot(snapshot.folder).manifest.row_groups == (2, 2, 1)
+    pq.write_table(pq.read_table(path), path, row_group_size=1)  # two blocks: 3 records and 2
+    files = [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}]
+    change_manifest(snapshot.folder, row_groups=[3, 2], files=files)
+    assert open_snapshot(snapshot.folder).manifest.row_groups == (3, 2)
+
+
+def test_a_file_of_the_right_size_with_another_content_is_refused_by_name(folder):
+    snapshot = open_snapshot(folder)
+    require_undamaged(snapshot, range(2))
+    path = snapshot.paths[1]
+    content = bytearray(path.read_bytes())
+    content[content.index(np.array([5, 5, 5], "<i4").tobytes())] ^= 1  # a history that becomes 4, 5, 5
+    path.write_bytes(content)
+    require_undamaged(open_snapshot(folder), [0])  # a rank looks at its own files
+    with pytest.raises(SnapshotError, match="group-001.parquet was changed after it was written: wanted sha256"):
+        require_undamaged(open_snapshot(folder), range(2))

@@ -1,0 +1,120 @@
+"""What is to be trained, who trains it, and what they report: what loop, ranks and stages share."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from pagerec_dbx.config import TrainSettings
+from pagerec_dbx.models.config import ModelConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingJob:
+    """All that a rank needs to know; it is sent to every rank."""
+
+    config: ModelConfig
+    train_snapshot: str  # folder
+    validation_snapshot: str  # folder
+    settings: TrainSettings
+    folder: str  # of the run, on a path that the driver and all ranks see: checkpoints, and the best weights at the end
+
+    @property
+    def weights_file(self) -> str:
+        """Where rank 0 leaves the best weights."""
+        return str(Path(self.folder) / "weights.npz")
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochReport:
+    """What one epoch came to, over all ranks."""
+
+    epoch: int  # 1 is the first
+    loss: float  # mean over the epoch's steps
+    validation_loss: float  # mean over all validation page views
+    validation_ndcg: float  # of the rows offered, mean over all validation page views
+    examples_per_second: float
+    waited_for_data: float  # share of the steps' time in which the slowest-fed rank had no batch to work on
+
+
+@dataclasses.dataclass
+class Position:
+    """Where in its epochs a training stands."""
+
+    epoch: int = 1  # that is under way
+    step: int = 0  # steps taken of it
+    loss: float = 0.0  # their sum
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+    """What a finished training leaves beside its weights."""
+
+    ranks: int
+    epochs: int  # run, the ones after the best included
+    best_epoch: int
+    reports: tuple[EpochReport, ...]
+    parameters: int
+    steps_per_epoch: int
+    left_out_per_epoch: int  # records that equal steps of full batches do not reach
+    seconds: float
+    digests: tuple[float, ...]  # of each rank's final weights: equal
+
+    @property
+    def validation_loss_of_best(self) -> float:
+        return self.reports[self.best_epoch - 1].validation_loss
+
+
+class Ranks(Protocol):
+    """What the loop asks of the other ranks."""
+
+    rank: int
+    size: int
+
+    def reduced(self, tape: tf.GradientTape) -> tf.GradientTape:
+        """A tape whose gradients are the mean over all ranks."""
+
+    def gather(self, values: np.ndarray) -> np.ndarray:
+        """Every rank's [k] values as [ranks, k]."""
+
+    def broadcast(self, variables: list[tf.Variable]) -> None:
+        """Give every rank the first one's values."""
+
+
+class OneRank:
+    """The only rank: nothing to exchange."""
+
+    rank, size = 0, 1
+
+    def reduced(self, tape: tf.GradientTape) -> tf.GradientTape:
+        return tape
+
+    def gather(self, values: np.ndarray) -> np.ndarray:
+        return np.asarray(values)[None, :]
+
+    def broadcast(self, variables: list[tf.Variable]) -> None:
+        return None
+
+
+OnEpoch = Callable[[EpochReport], None]
+
+
+def job_to_json(job: TrainingJob) -> str:
+    """A job as text; `job_from_json` reads it back."""
+    return json.dumps(dataclasses.asdict(job), indent=2) + "\n"
+
+
+def job_from_json(text: str) -> TrainingJob:
+    """A job from its text.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none.
+    """
+    values = json.loads(text)
+    config = values.pop("config")
+    config["hidden_sizes"] = tuple(config["hidden_sizes"])
+    return TrainingJob(config=ModelConfig(**config), settings=TrainSettings(**values.pop("settings")), **values)

@@ -1,0 +1,56 @@
+"""Training steps: one after another inside one call of the graph, and the time that they wait for data."""
+
+import tensorflow as tf
+
+from pagerec_dbx.errors import TrainingError
+
+
+class Steps:
+    """Runs training steps over a stream.
+
+    Several steps are one call of the graph: Python then costs nothing between them. The clock is read in the graph,
+    before and after a batch is asked for.
+    """
+
+    def __init__(self, model, optimizer, reduced):
+        """`reduced` makes a tape whose gradients are the mean over all ranks."""
+        self._model, self._optimizer, self._reduced = model, optimizer, reduced
+        # Nothing here branches on a tensor in Python; AutoGraph would rewrite all of Keras for it, 20 s on each rank.
+        self._run = tf.function(self._several, reduce_retracing=True, autograph=False)
+
+    def run(self, batches, number: int) -> tuple[float, float]:
+        """Take so many steps; the sum of their losses, and the seconds they waited for data.
+
+        Args:
+            batches: the iterator of a stream of dicts with static shapes.
+
+        Raises:
+            TrainingError: the stream ended before.
+        """
+        try:
+            loss, waited = self._run(batches, tf.constant(number))
+        except tf.errors.OutOfRangeError as error:
+            raise TrainingError("a rank ran out of examples", wanted=f"{number} more steps") from error
+        return float(loss), float(waited)
+
+    def _several(self, batches, number):
+        def body(done, loss, waited):
+            asked = tf.timestamp()
+            with tf.control_dependencies([asked]):
+                batch = batches.get_next()
+            with tf.control_dependencies(tf.nest.flatten(batch)):
+                waited += tf.timestamp() - asked
+            return done + 1, loss + self._step(batch), waited
+
+        start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0, tf.float64))
+        _, loss, waited = tf.while_loop(lambda done, *_: done < number, body, start, parallel_iterations=1)
+        return loss, waited
+
+    def _step(self, batch):
+        with tf.GradientTape() as tape:
+            loss = self._model.compute_loss(batch, training=True)
+            total = loss + tf.add_n(self._model.losses) if self._model.losses else loss
+        variables = self._model.trainable_variables
+        gradients = self._reduced(tape).gradient(total, variables)
+        self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return loss

@@ -1,0 +1,72 @@
+"""Checkpoints: whole or not there, the last few kept, and a full disk in words."""
+
+import errno
+import shutil
+
+import numpy as np
+import pytest
+
+from pagerec_dbx.errors import TrainingError
+from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
+
+
+def checkpoint(step):
+    return Checkpoint(step, {"epoch": 1, "losses": [0.5]}, {"model/00000": np.full((2, 3), step, np.float32)})
+
+
+@pytest.fixture
+def kept(tmp_path):
+    return Checkpoints(tmp_path / "run", keep=2, every_minutes=0)
+
+
+def test_the_newest_comes_back_as_it_was_saved(kept):
+    assert kept.newest() is None
+    for step in (5, 60, 700):
+        kept.save(checkpoint(step))
+    found = kept.newest()
+    assert (found.step, found.state) == (700, {"epoch": 1, "losses": [0.5]})
+    np.testing.assert_array_equal(found.arrays["model/00000"], np.full((2, 3), 700, np.float32))
+
+
+def test_only_the_last_few_are_kept(kept, tmp_path):
+    for step in (5, 60, 700):
+        kept.save(checkpoint(step))
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == [f"checkpoint-{step:09d}{suffix}" for step in (60, 700) for suffix in (".json", ".npz")]
+
+
+@pytest.mark.parametrize("harm", ["no marker", "half a marker", "no data", "half the data", "a flipped bit"])
+def test_one_that_is_not_whole_is_passed_over(kept, tmp_path, harm):
+    kept.save(checkpoint(1))
+    kept.save(checkpoint(2))
+    marker, data = (tmp_path / "run" / f"checkpoint-000000002{suffix}" for suffix in (".json", ".npz"))
+    content = data.read_bytes()
+    match harm:
+        case "no marker":
+            marker.unlink()
+        case "half a marker":
+            marker.write_text(marker.read_text()[:20])
+        case "no data":
+            data.unlink()
+        case "half the data":
+            data.write_bytes(content[: len(content) // 2])
+        case "a flipped bit":
+            data.write_bytes(content[:-30] + bytes([content[-30] ^ 1]) + content[-29:])
+    assert kept.newest().step == 1
+
+
+def test_a_full_disk_is_told_and_leaves_the_one_before(kept, monkeypatch):
+    kept.save(checkpoint(1))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(TrainingError, match="checkpoint of step 2 cannot be written.*No space left.*--resume"):
+        kept.save(checkpoint(2))
+    assert kept.newest().step == 1
+
+
+def test_the_next_one_is_due_after_the_minutes_given(tmp_path):
+    assert Checkpoints(tmp_path, 1, every_minutes=0).is_due
+    assert not Checkpoints(tmp_path, 1, every_minutes=60).is_due
