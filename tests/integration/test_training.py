@@ -8,17 +8,25 @@ import numpy as np
 import pytest
 
 from pagerec_dbx.config import load_settings
-from pagerec_dbx.errors import NoExamplesError, SnapshotError, TrainingError, UnknownModelError, UnknownVersionError
+from pagerec_dbx.errors import (
+    NoExamplesError,
+    SettingError,
+    SnapshotError,
+    TrainingError,
+    UnknownModelError,
+    UnknownVersionError,
+)
 from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.models.build import build, parameter_count
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.names import MODEL_SETTINGS
 from pagerec_dbx.registry.store import Registry
-from pagerec_dbx.stages.train import train
+from pagerec_dbx.stages.train import resume, stopped_runs, train
 from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
 from pagerec_dbx.training.distributed import require_gpus, require_ranks, run_on_ranks
 from pagerec_dbx.training.job import EpochReport, OneRank, TrainingJob
 from pagerec_dbx.training.loop import fit
+from pagerec_dbx.training.optimizer import optimizer_of
 from pagerec_dbx.training.steps import Steps
 from pagerec_dbx.training.weights import Best, load_weights
 
@@ -143,6 +151,35 @@ def test_two_ranks_with_different_data_hold_equal_weights(job, prepared):
     assert results[0].reports[-1].loss < results[0].reports[0].loss
 
 
+def full_batch(job, folder, batch_size):
+    """Three steps of plain gradient descent over all records at once: their order plays no part."""
+    changes = {"batch_size": batch_size, "epochs": 3, "optimizer": "sgd", "learning_rate": 0.5}
+    return dataclasses.replace(with_settings(job, **changes), folder=str(folder))
+
+
+def trained_weights(job):
+    with np.load(job.weights_file) as saved:
+        return [saved[name] for name in sorted(saved.files)]
+
+
+def test_two_ranks_equal_one_rank_with_twice_the_batch(job, prepared, tmp_path, monkeypatch):
+    two, one, half = (full_batch(job, tmp_path / name, size) for name, size in
+                      (("two", 960), ("one", 1_920), ("half", 960)))  # fmt: skip
+    run_on_ranks(lambda ranks: fit(two, ranks, lambda report: None), 2, slots=2, log_file=tmp_path / "ranks.log")
+
+    # the rate rises with the ranks: the single rank is given that of two, .5 in the first step and 1 after it
+    def rate_of_two(settings, _, steps):
+        return optimizer_of(settings, 2, steps)
+
+    monkeypatch.setattr("pagerec_dbx.training.loop.optimizer_of", rate_of_two)
+    fit(one, OneRank(), lambda report: None)
+    for of_two, of_one in zip(trained_weights(two), trained_weights(one), strict=True):
+        np.testing.assert_allclose(of_two, of_one, atol=1e-5)
+    fit(half, OneRank(), lambda report: None)  # the control: half the records in twice as many steps
+    apart = [np.abs(a - b).max() for a, b in zip(trained_weights(two), trained_weights(half), strict=True)]
+    assert max(apart) > 1e-3
+
+
 def test_two_ranks_drift_apart_without_the_reduction_and_that_is_noticed(job, prepared):
     def unreduced(ranks):
         class Unreduced:  # exchanges figures only: what training would be with the reduction taken out
@@ -254,6 +291,27 @@ def test_early_stopping_waits_patiently_and_goes_back():
     assert stopped == [False, False, False, True]
     best.restore(model)
     assert (best.epoch, model.value) == (2, 2)
+
+
+def test_a_stopped_run_is_gone_on_with_and_registered(prepared, monkeypatch):
+    registry = Registry(prepared.home)
+    settings = load_settings(overrides=["epochs=3", "batch_size=64", "embedding_size=8", "checkpoint_minutes=0"])
+    stopped_after(monkeypatch, 3)  # 1,920 records are 30 steps of 64 an epoch, in two calls: in the second epoch
+    with pytest.raises(Stopped):
+        train(prepared.tables, registry, "two_tower_softmax", 1, settings)
+    (run_id,) = stopped_runs(registry)
+    with pytest.raises(UnknownVersionError):
+        registry.resolve("1")
+    with pytest.raises(TrainingError, match=f"no stopped training `nobody`: wanted one of {run_id}"):
+        resume(prepared.tables, registry, "nobody", load_settings())
+    with pytest.raises(SettingError, match="`batch_size` cannot change in a run that goes on: wanted 64, got 32"):
+        resume(prepared.tables, registry, run_id, load_settings(overrides=["batch_size=32"]))
+    result = resume(prepared.tables, registry, run_id, load_settings(overrides=["batch_size=64"]))
+    assert (result.run_id, result.epochs, registry.resolve("challenger")) == (run_id, 3, result.version)
+    assert [point["epoch"] for point in registry.run_curves(run_id)] == [1, 2, 3]
+    assert stopped_runs(registry) == []
+    with pytest.raises(TrainingError, match="no stopped training"):
+        resume(prepared.tables, registry, run_id, load_settings())
 
 
 def test_unknown_models_are_refused_before_anything_runs(prepared):
