@@ -1,0 +1,240 @@
+"""`make bench-train`: how fast training is, as ratios of two ways measured in turn inside one run.
+
+`python -m benchmarks.train HOME` takes the newest preparation of a home, whose training part should hold some 200,000
+records or more, and prints one line a question: what the two ways are, medians, the ratio, and the goal.
+"""
+
+import argparse
+import dataclasses
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from benchmarks.keras_way import PlainTwoTower
+from benchmarks.study_way import study_epochs, write_study_files
+from pagerec_dbx.config import TrainSettings
+from pagerec_dbx.features.packing import pack, packing_from_schema
+from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, read_batches
+from pagerec_dbx.features.stream import Shard, fields_of, open_stream
+from pagerec_dbx.models.build import build
+from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.training.optimizer import optimizer_of
+from pagerec_dbx.training.steps import Steps
+from pagerec_dbx.training.validation import Validation
+
+BATCH = 2_048
+ALONE = Shard(0, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """Seconds of the same work done in two ways, one after the other, several times."""
+
+    what: str
+    first: tuple[float, ...]
+    second: tuple[float, ...]
+    goal: str
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast the first way is: the median over the pairs."""
+        return statistics.median(b / a for a, b in zip(self.first, self.second, strict=True))
+
+    def line(self) -> str:
+        one, other = statistics.median(self.first), statistics.median(self.second)
+        return f"| {self.what} | {one:.2f} | {other:.2f} | {self.ratio:.2f} | {self.goal} | {self.note} |"
+
+
+def measured(what: str, first: Callable[[], None], second: Callable[[], None], times: int, goal: str) -> Pair:
+    """Both ways once unmeasured, then in turn."""
+    first(), second()
+    seconds = [(_timed(first), _timed(second)) for _ in range(times)]
+    return Pair(what, *map(tuple, zip(*seconds, strict=True)), goal)
+
+
+def _timed(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def stream_against_scans(train: Snapshot, folder: Path, times: int) -> list[Pair]:
+    """Shuffled batches ready for a step, against PyArrow on one thread: the same files, and the records as lists."""
+    plain = folder / "plain.parquet"
+    with pq.ParquetWriter(plain, _plain_table(next(read_batches(train, 1))).schema) as writer:
+        for batch in read_batches(train, max(train.manifest.row_groups)):
+            writer.write_table(_plain_table(batch))
+
+    def stream():
+        with open_stream(train, ALONE, BATCH, 1, drop_remainder=True) as batches:
+            for _ in batches:
+                pass
+
+    def scan(paths):
+        return lambda: [pq.ParquetFile(path).read(use_threads=False) for path in paths]
+
+    return [
+        measured("streamed / scanned by PyArrow, records as lists", stream, scan([plain]), times, ">= .5"),
+        measured("streamed / scanned by PyArrow, the packed files", stream, scan(train.paths), times, ""),
+    ]
+
+
+def _plain_table(batch: dict[str, np.ndarray]) -> pa.Table:
+    columns = {}
+    for name, values in batch.items():
+        if values.ndim == 1:
+            columns[name] = pa.array(values)
+        else:
+            offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+            columns[name] = pa.ListArray.from_arrays(offsets, pa.array(values.ravel()))
+    return pa.table(columns)
+
+
+class Trainer:
+    """A model and its steps, traced once, that take epochs from wherever."""
+
+    def __init__(self, model, settings: TrainSettings, steps: int):
+        self.model, self._steps = model, steps
+        self._run = Steps(model, optimizer_of(settings, 1, steps), lambda tape: tape).run
+
+    def epoch(self, batches: tf.data.Dataset) -> float:
+        """Mean loss of an epoch."""
+        return self._run(iter(batches), self._steps)[0] / self._steps
+
+
+def streamed(train: Snapshot, seed: int) -> Callable[[Trainer], None]:
+    """One epoch through Petastorm."""
+
+    def epoch(trainer: Trainer) -> None:
+        with open_stream(train, ALONE, BATCH, seed, drop_remainder=True) as batches:
+            trainer.epoch(batches)
+
+    return epoch
+
+
+def in_memory(train: Snapshot) -> Callable[[Trainer], None]:
+    """One epoch of the same records from an array."""
+    packing = packing_from_schema(train.manifest.schema)
+    rows = np.concatenate([pack(packing, batch) for batch in read_batches(train, 100_000)])
+
+    def batches() -> Iterator[np.ndarray]:
+        order = np.random.default_rng(1).permutation(len(rows))
+        for start in range(0, len(rows) // BATCH * BATCH, BATCH):
+            yield np.take(rows, order[start : start + BATCH], axis=0)
+
+    def epoch(trainer: Trainer) -> None:
+        dataset = tf.data.Dataset.from_generator(
+            batches, output_signature=tf.TensorSpec([BATCH, packing.words], tf.int32)
+        )
+        trainer.epoch(dataset.map(lambda one: fields_of(packing, one)).prefetch(2))
+
+    return epoch
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description=__doc__.splitlines()[0])
+    parser.add_argument("home", type=Path, help="a home in which `pagerec prepare` has run")
+    parser.add_argument("--times", type=int, default=5, help="pairs of each question")
+    options = parser.parse_args()
+    train, validation = (_newest(options.home, part) for part in ("train", "validation"))
+    print(_machine(train), flush=True)
+    print(
+        "| first / second | first, s | second, s | times as fast | goal | note |\n|---|---|---|---|---|---|", flush=True
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        for pair in stream_against_scans(train, Path(scratch), options.times):
+            print(pair.line(), flush=True)
+        print(training_from_memory(train, options.times).line(), flush=True)
+        print(step_against_keras(train, validation, options.times).line(), flush=True)
+        print(whole_against_study(train, Path(scratch), options.times).line(), flush=True)
+
+
+def training_from_memory(train: Snapshot, times: int) -> Pair:
+    """What streaming costs a training."""
+    trainer = Trainer(build(_config(train), 1), TrainSettings(), train.manifest.records // BATCH)
+    first, second = streamed(train, 1), in_memory(train)
+    what = "an epoch streamed / from arrays in memory"
+    return measured(what, lambda: first(trainer), lambda: second(trainer), times, ">= .90")
+
+
+def step_against_keras(train: Snapshot, validation: Snapshot, times: int) -> Pair:
+    """This package's step against the same model in plain Keras, and what both come to on the validation part."""
+    steps = train.manifest.records // BATCH
+    ours = Trainer(build(_config(train), 1), TrainSettings(), steps)
+    plain = Trainer(PlainTwoTower(_config(train), seed=1), TrainSettings(optimizer="adam", steps_at_once=1), steps)
+    epoch = in_memory(train)
+    pair = measured("an epoch of our step / of plain Keras", lambda: epoch(ours), lambda: epoch(plain), times, ">= 1.5")
+    figures = [_ndcg(one.model, validation) for one in (ours, plain)]
+    return dataclasses.replace(
+        pair, note="validation NDCG {:.4f} and {:.4f} after {} epochs".format(*figures, times + 1)
+    )
+
+
+def whole_against_study(train: Snapshot, folder: Path, times: int) -> Pair:
+    """Two epochs of 200,000 records, all included, against TFRecords, string lookups in the graph, and Keras fit."""
+    part = _first_records(train, 200_000)
+    files = write_study_files(part, folder / "study")
+    steps = part.manifest.records // BATCH
+
+    def ours():
+        trainer = Trainer(build(_config(part), 1), TrainSettings(), steps)
+        for seed in (1, 2):
+            streamed(part, seed)(trainer)
+
+    def study():
+        study_epochs(files, _config(part), part, BATCH, epochs=2)
+
+    return measured("two epochs of 200,000 / the study's way", ours, study, times, ">= 5")
+
+
+def _first_records(train: Snapshot, wanted: int) -> Snapshot:
+    """As many whole files as it takes."""
+    manifest = train.manifest
+    count = int(np.searchsorted(np.cumsum(manifest.row_groups), wanted) + 1)
+    groups = manifest.row_groups[:count]
+    changed = dataclasses.replace(manifest, files=manifest.files[:count], row_groups=groups, records=sum(groups))
+    return Snapshot(train.folder, changed)
+
+
+def _ndcg(model, validation: Snapshot) -> float:
+    _, total, count = Validation(model).sums(validation, ALONE, TrainSettings(batch_size=BATCH))
+    return total / count
+
+
+def _config(train: Snapshot) -> ModelConfig:
+    manifest = train.manifest
+    return ModelConfig(
+        "two_tower_softmax", manifest.title_count, manifest.row_count, manifest.device_count, manifest.location_count,
+        manifest.history_length,
+    )  # fmt: skip
+
+
+def _newest(home: Path, part: str) -> Snapshot:
+    folders = sorted((home / "snapshots").glob(f"{part}-v*"), key=lambda folder: folder.stat().st_mtime)
+    return open_snapshot(folders[-1])
+
+
+def _machine(train: Snapshot) -> str:
+    versions = ", ".join(
+        f"{name} {metadata.version(name)}" for name in ("tensorflow", "petastorm", "pyarrow", "horovod")
+    )
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or "all"
+    return (
+        f"{train.manifest.records:,} records, {train.manifest.title_count:,} titles, {train.manifest.row_count} rows; "
+        f"{len(tf.config.list_physical_devices('GPU'))} GPUs, {threads} threads of {platform.machine()}; {versions}.\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
