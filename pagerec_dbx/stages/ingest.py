@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from pagerec_dbx.config import IngestSettings, parse_time
 from pagerec_dbx.errors import LogsError, QuarantineError
 from pagerec_dbx.hashing import HashingKey, fingerprint
-from pagerec_dbx.home import mark_simulated, require_same_key
+from pagerec_dbx.home import mark_simulated, plain_path, require_same_key
 from pagerec_dbx.pipelines import bronze, silver, streams
 from pagerec_dbx.pipelines.files import LogFile, list_log_files, read_lines, require_unchanged
 from pagerec_dbx.pipelines.forgotten import forgotten_hashes, refuse_forgotten
@@ -94,7 +94,9 @@ def ingest(
     """
     listed = list_log_files(logs)
     require_same_key(tables.home, fingerprint(key))
-    if (logs / "truth" / "world.json").exists():  # not read; it is what tells a simulated world from a service
+    if (
+        plain_path(logs) / "truth" / "world.json"
+    ).exists():  # not read; it is what tells a simulated world from a service
         mark_simulated(tables.home)
     known = recorded(tables)
     require_unchanged_files(tables, listed, known)

@@ -17,6 +17,7 @@ from pagerec_dbx.home import (
     key_fingerprint,
     mark_simulated,
     open_home,
+    plain_path,
     replace_fingerprint,
     require_same_key,
 )
@@ -34,6 +35,19 @@ def test_catalog_homes_are_told_from_folders(tmp_path, monkeypatch):
     assert not Home("./main.pagerec").in_catalog
     (tmp_path / "main.pagerec").mkdir()
     assert not Home("main.pagerec").in_catalog
+
+
+@pytest.mark.parametrize("spelt", ["a/../logs", "logs/", "./logs", "a//.//../logs", "/{there}/a/../logs"])
+def test_a_path_is_spelt_in_one_way(tmp_path, monkeypatch, spelt):
+    monkeypatch.chdir(tmp_path)
+    spelt = spelt.format(there=tmp_path)  # two slashes at the front, which POSIX keeps
+    assert plain_path(spelt) == Home(spelt).folder == tmp_path / "logs"
+
+
+def test_a_symbolic_link_in_a_path_stays(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert plain_path(tmp_path / "link" / "logs") == tmp_path / "link" / "logs"
 
 
 def test_open_home_refuses_another_layout(tmp_path):
