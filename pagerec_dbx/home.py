@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pagerec_dbx.errors import HomeError, KeyFileError
 
-LAYOUT = 6  # raised whenever a home written before can no longer be read
+LAYOUT = 7  # raised whenever a home written before can no longer be read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Home:
         """The folder of everything that is no table."""
         if self.in_catalog:
             return Path("/Volumes", *self.name.split("."), "files")
-        return Path(self.name).absolute()
+        return plain_path(self.name)
 
     @property
     def snapshots(self) -> Path:
@@ -56,6 +56,14 @@ class Home:
             return str(self.folder / "tables" / table)
         # SQL wants a name with a hyphen in backquotes.
         return ".".join(f"`{part}`" if "-" in part else part for part in (*self.name.split("."), table))
+
+
+def plain_path(path: str | Path) -> Path:
+    """The absolute path as Hadoop writes it: without `.`, `..` and doubled slashes; symbolic links stay as they are.
+
+    Spark names a line's file so, and a file that was listed under another spelling would never be found again.
+    """
+    return Path("/" + os.path.abspath(path).lstrip("/"))
 
 
 def open_home(name: str, new: bool = True) -> Home:

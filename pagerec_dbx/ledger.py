@@ -67,7 +67,7 @@ class Ledger:
         """Say what the days that `begin` named were made from."""
         self._write(table, made_from, rise=0)
 
-    def written(self, table: Table, made_from: Mapping[dt.date, str]) -> None:
+    def written(self, table: Table, made_from: Mapping[dt.date, str | None]) -> None:
         """`begin` and `finish` in one, for a run that repeats all of its days if it dies."""
         self._write(table, made_from, rise=1)
 

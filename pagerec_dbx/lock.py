@@ -1,9 +1,11 @@
 """Who works on a home: the lock that one writing command holds, and how a process is told from its predecessor."""
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,8 +36,8 @@ def locked(home: Home, command: str) -> Iterator[None]:
 
 
 def _take(lock: Path, content: str, home: Home) -> None:
-    """Make the lock file in one step that cannot succeed twice; a stale one is moved out of the way first."""
-    aside = lock.with_name(f"{lock.name}.{os.getpid()}")
+    """Make the lock file in one step that cannot succeed twice; a stale one is removed first."""
+    aside = lock.with_name(f"{lock.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         aside.write_text(content, encoding="utf-8")
     except OSError as error:
@@ -66,27 +68,38 @@ def _put(aside: Path, lock: Path) -> None:
 
 
 def _remove_stale(lock: Path, home: Home) -> None:
-    try:
-        text = lock.read_text(encoding="utf-8")
-        holder = json.loads(text)
-        alive = is_alive(holder, elsewhere=True)
-    except FileNotFoundError:
-        return
-    except (ValueError, KeyError, TypeError):
-        raise LockedHomeError(f"lock file {lock} is malformed", fix=f"Delete {lock} if no command is running") from None
-    if alive:
-        raise LockedHomeError(
-            f"home {home.name} is held by `pagerec {holder['command']}` (process {holder['pid']} on {holder['host']}, "
-            f"since {holder['since']})",
-            fix=f"Wait until it ends; if that machine is gone, delete {lock}",
-        )
-    grave = lock.with_name(f"{lock.name}.stale.{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):
-        lock.rename(grave)  # only one of several waiting commands wins
-        if grave.read_text(encoding="utf-8") != text:  # a new holder came in between: give it back
-            with contextlib.suppress(FileExistsError):  # unless yet another has taken the home: that one is met next
-                _put(grave, lock)
-        grave.unlink()
+    """Remove a lock whose holder is dead; alone, so that what is removed is what was judged."""
+    with _judging_alone(lock):
+        try:
+            holder = json.loads(lock.read_text(encoding="utf-8"))
+            alive = is_alive(holder, elsewhere=True)
+        except FileNotFoundError:
+            return
+        except (ValueError, KeyError, TypeError):
+            raise LockedHomeError(
+                f"lock file {lock} is malformed", fix=f"Delete {lock} if no command is running"
+            ) from None
+        if alive:
+            raise LockedHomeError(
+                f"home {home.name} is held by `pagerec {holder['command']}` (process {holder['pid']} on "
+                f"{holder['host']}, since {holder['since']})",
+                fix=f"Wait until it ends; if that machine is gone, delete {lock}",
+            )
+        lock.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _judging_alone(lock: Path) -> Iterator[None]:
+    """Let one process at a time judge a lock: another could replace it by its own between the look and the removal.
+
+    The system gives the right back when its process ends, however it ends. The side file stays: whoever waits for it
+    must wait for the same file. A volume that knows no such rights goes without: there, two commands that meet a dead
+    one's lock in the same moment can both take the home. The bundle's job never runs twice at a time.
+    """
+    with open(lock.with_name(f".{lock.name}.judged"), "a", encoding="utf-8") as side:
+        with contextlib.suppress(OSError):
+            fcntl.flock(side, fcntl.LOCK_EX)
+        yield
 
 
 def this_process() -> dict[str, object]:

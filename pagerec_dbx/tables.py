@@ -60,13 +60,15 @@ class Tables:
 
         Raises:
             MissingTableError: no earlier stage has made it.
+            SchemaError: another version of the package made it.
         """
         self.require(table)
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
         frame = reader.table(self._address(table)) if self.home.in_catalog else reader.load(self._address(table))
-        return _of_this_version(frame, table)
+        _require_own_schema(frame.schema, table)
+        return frame
 
     def require(self, table: Table) -> None:
         """Raise MissingTableError unless the table exists."""
@@ -168,8 +170,13 @@ class Tables:
             ) from error
 
     def create(self, table: Table) -> None:
-        """Make an empty table, with its constraints, unless it exists."""
+        """Make an empty table, with its constraints, unless it exists; all that writes comes by here first.
+
+        Raises:
+            SchemaError: it exists, and another version of the package made it.
+        """
         if self.exists(table):
+            _require_own_schema(self._delta(table).toDF().schema, table)
             if self.home.in_catalog:
                 self._constrain(table)  # a process may have died between the two statements
             return
@@ -255,17 +262,18 @@ def conform(frame: DataFrame, table: Table) -> DataFrame:
     return frame.select(*table.column_names)
 
 
-def _of_this_version(frame: DataFrame, table: Table) -> DataFrame:
-    """The same frame, if it has the columns that this version of the package gives the table."""
-    missing = [name for name in table.column_names if name not in frame.columns]
-    if missing:
+def _require_own_schema(got: StructType, table: Table) -> None:
+    """Raise SchemaError unless a table has the columns and types that this version of the package gives it."""
+    wanted = {field.name: _plain(field.dataType) for field in spark_schema(table).fields}
+    found = {field.name: _plain(field.dataType) for field in got.fields}
+    faults = [name for name in wanted | found if wanted.get(name) != found.get(name)]
+    if faults:
         raise SchemaError(
             f"table `{table.name}` was made by another version of pagerec",
-            wanted=f"columns {', '.join(missing)}",
-            got=", ".join(frame.columns),
+            wanted="; ".join(f"{name} {_name(wanted.get(name))}" for name in faults),
+            got="; ".join(f"{name} {_name(found.get(name))}" for name in faults),
             fix="Use the version that made it, or start a new home and ingest the logs again",
         )
-    return frame
 
 
 def _name(kind: DataType | None) -> str:

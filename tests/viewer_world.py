@@ -115,8 +115,8 @@ def make_world(tables: Tables, of: Sequence[Table]) -> None:
         if table is not FORGOTTEN:
             write_table(Path(tables.home.table_address(table.name)), table, records_of(table))
     ledger = Ledger(tables.home)
-    for table, days in ((PAGE_VIEWS, [FIRST]), (CLICKS, [FIRST, SECOND])):
-        ledger.written(table, dict.fromkeys(days, "run 1"))
+    ledger.written(PAGE_VIEWS, {FIRST: "run 1"})
+    ledger.written(CLICKS, dict.fromkeys((FIRST, SECOND), "repeats within 2 s"))
     write_snapshot(tables.home.snapshots / TRAIN, [ANN, BOB])
     write_snapshot(tables.home.snapshots / HOLDOUT, [ANN], user_hash=[hash_of(ANN)])
     write_snapshot(tables.home.snapshots / OTHERS, [BOB, CAT])

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pagerec_dbx.errors import UnfinishedTableError
+from pagerec_dbx.errors import LeakageError, UnfinishedTableError
 from pagerec_dbx.ledger import Ledger
-from pagerec_dbx.pipelines.gold import examples_from_labelled
-from pagerec_dbx.schemas import EXAMPLES, LABELLED_PAGE_VIEWS
+from pagerec_dbx.pipelines.gold import examples_from_labelled, leaks_from_labelled
+from pagerec_dbx.pipelines.impressions import Impressions
+from pagerec_dbx.schemas import CLICK_MATCHES, EXAMPLES, LABELLED_PAGE_VIEWS
 from pagerec_dbx.tables import Tables, on_days
 
-FORMAT = 1  # raised whenever the same page views give other examples
+FORMAT = 2  # raised whenever the same page views give other examples
 _NOTHING = "no page views"  # what a day is made from that `labelled_page_views` no longer has
 
 
@@ -40,6 +41,8 @@ def renew_examples(
 
     Raises:
         UnfinishedTableError: `join` was killed while it rewrote some of the days.
+        MissingTableError: impressions are wanted, and the clicks of the page views are not there.
+        LeakageError: some examples would know of their own future; nothing is written.
     """
     tables.create(EXAMPLES)
     table = tables.identity(EXAMPLES)
@@ -49,7 +52,9 @@ def renew_examples(
     held = {day: record.made_from for day, record in ledger.revisions(EXAMPLES).items()}
     stale = stale_days(wanted, held, onward=impression_length > 0)
     if stale:
-        made = _examples(labelled, stale, history_length, impression_length)
+        needed, impressions = _needed(tables, labelled, stale, impression_length)
+        _require_no_leaks(leaks_from_labelled(needed, history_length, impressions).where(on_days(stale)))
+        made = examples_from_labelled(needed, history_length, impressions).where(on_days(stale))
         ledger.begin(EXAMPLES, stale)
         if len(stale) == len(wanted.keys() | held.keys()):
             tables.replace(EXAMPLES, made)  # spares the comparison of every record with the condition
@@ -87,9 +92,31 @@ def _revisions(tables: Tables, labelled: DataFrame, version: int) -> dict[dt.dat
     return {record["day"]: f"v{version}" for record in labelled.select("day").distinct().collect()}
 
 
-def _examples(labelled: DataFrame, days: list[dt.date], history_length: int, impression_length: int) -> DataFrame:
-    needed = labelled.where(F.col("day") <= days[-1]) if impression_length else labelled.where(on_days(days))
-    return examples_from_labelled(needed, history_length, impression_length).where(on_days(days))
+def _needed(
+    tables: Tables, labelled: DataFrame, days: list[dt.date], impression_length: int
+) -> tuple[DataFrame, Impressions | None]:
+    """The page views that the examples of some days are made from, and their clicks where impressions are wanted."""
+    if not impression_length:
+        return labelled.where(on_days(days)), None
+    until = F.col("day") <= days[-1]  # of both: a matched click is on the day of its page view
+    return labelled.where(until), Impressions(impression_length, tables.read(CLICK_MATCHES).where(until))
+
+
+def _require_no_leaks(leaks: DataFrame) -> None:
+    names = ("late_titles", "later_pages")
+    late, later = leaks.agg(*(F.count_if(F.col(name) > 0) for name in names)).first()
+    if late:
+        raise LeakageError(
+            f"{late:,} examples have a history entry watched at or after the page was served",
+            wanted="only entries watched strictly before",
+            fix="Run `pagerec ingest` and `pagerec join --from --to` again: silver drops such entries",
+        )
+    if later:
+        raise LeakageError(
+            f"the impressions of {later:,} examples come from page views that are not before theirs",
+            wanted="only page views before it in the order of the cuts",
+            fix="Report this; impression_length=0 leaves impressions out",
+        )
 
 
 def _digest(*texts: str) -> str:

@@ -1,6 +1,6 @@
 """What the windowed join makes of the clicks whose page view is known, against the keyed join."""
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pagerec_dbx.pipelines.joins import windowed_matches
@@ -14,17 +14,20 @@ def agreement(page_views: DataFrame, clicks: DataFrame, keyed: DataFrame, window
     One record per page view: day, agrees, cause (null if it agrees).
 
     Args:
+        page_views: those that the window reaches from the clicks; the keyed join's may be older than that.
         keyed: the records of CLICK_MATCHES of the keyed join.
     """
     service = page_views.where(F.col("source") == "service_logs")
     with_request = clicks.where(F.col("request_id").isNotNull())
     windowed = windowed_matches(service, with_request, window_seconds)
-    pages = service.select("page_view_id", "served_at", "request_id")
+    requests = service.select(F.col("page_view_id").alias("windowed_id"), F.col("request_id").alias("windowed_request"))
+    # A click and its keyed page have the same request.
+    asked = with_request.select("click_id", F.col("request_id").alias("keyed_request"))
     pairs = (
-        keyed.select("click_id", "row_id", "clicked_at", F.col("page_view_id").alias("keyed_id"))
-        .join(windowed.select("click_id", F.col("page_view_id").alias("windowed_id")), "click_id", how="inner")
-        .join(_named(pages, "keyed"), "keyed_id", how="left")
-        .join(_named(pages, "windowed"), "windowed_id", how="left")
+        keyed.select("click_id", "row_id", "clicked_at", *_matched("keyed"))
+        .join(windowed.select("click_id", *_matched("windowed")), "click_id", how="inner")
+        .join(asked, "click_id", how="inner")
+        .join(requests, "windowed_id", how="left")
         .withColumn("cause", _cause(window_seconds))
     )
     placed = _placed(pairs, "keyed").unionByName(_placed(pairs, "windowed"))
@@ -39,15 +42,15 @@ def agreement(page_views: DataFrame, clicks: DataFrame, keyed: DataFrame, window
     )
 
 
-def _named(pages: DataFrame, join: str) -> DataFrame:
-    return pages.select(*(F.col(name).alias(f"{join}_{name.removeprefix('page_view_')}") for name in pages.columns))
+def _matched(join: str) -> list[Column]:
+    return [F.col("page_view_id").alias(f"{join}_id"), F.col("served_at").alias(f"{join}_served_at")]
 
 
-def _cause(window_seconds: float):
+def _cause(window_seconds: float) -> Column:
     """The index in CAUSES of why a click's two page views differ; null if they do not."""
     waited = F.unix_micros("clicked_at") - F.unix_micros("keyed_served_at")
     both = F.col("keyed_id").isNotNull() & F.col("windowed_id").isNotNull()
-    same_request = F.col("keyed_request_id") == F.col("windowed_request_id")
+    same_request = F.col("keyed_request") == F.col("windowed_request")
     return (
         F.when(F.col("keyed_id").eqNullSafe(F.col("windowed_id")), None)
         .when(waited > int(window_seconds * 1_000_000), 0)

@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import LogsError
+from pagerec_dbx.home import plain_path
 from pagerec_dbx.progress import say
 
 SOURCES = ("service_logs", "hashed_payloads", "click_logs", "page_events", "titles", "rows")
@@ -39,7 +40,7 @@ def list_log_files(logs: Path) -> list[LogFile]:
     Raises:
         LogsError: no such folder, none of the known folders in it, or a name that Spark would pass over in silence.
     """
-    folders = [(source, logs.absolute() / source) for source in SOURCES]
+    folders = [(source, plain_path(logs) / source) for source in SOURCES]
     if not any(folder.is_dir() for _, folder in folders):
         raise LogsError(
             f"{logs} holds no logs" if logs.is_dir() else f"logs folder {logs} does not exist",

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import LeakageError, NoExamplesError
 from pagerec_dbx.pipelines.cuts import SPLITS, with_split
-from pagerec_dbx.pipelines.impressions import with_impressions
+from pagerec_dbx.pipelines.impressions import Impressions, with_impressions, with_later_pages
 from pagerec_dbx.pipelines.order import Cuts
 from pagerec_dbx.schemas import EXAMPLES
 from pagerec_dbx.tables import conform
@@ -18,19 +18,22 @@ _THURSDAY = 3  # 1970-01-01 was one; Monday is 0
 _LONGEST_AGE = 2_147_483_647  # seconds; what an int holds
 
 
-def examples_from_labelled(labelled: DataFrame, history_length: int, impression_length: int = 0) -> DataFrame:
+def examples_from_labelled(
+    labelled: DataFrame, history_length: int, impressions: Impressions | None = None
+) -> DataFrame:
     """One record per page view with a click, in the columns of `examples`.
 
     Args:
         labelled: records of `labelled_page_views`; for impressions with all earlier ones of the same viewers.
         history_length: the most recent titles kept, oldest first.
-        impression_length: rows passed over on earlier page views that are kept; with 0 `impressions` is null.
+        impressions: the clicks of these page views, and how many rows passed over earlier are kept; without them the
+            column `impressions` is null.
 
     Returns:
         Tokens, not ids; the menu whole. `hour` and `weekday` (Monday 0) are the viewer's where the offset is known,
         else UTC. `history_age` is in whole seconds before the page view, at least 1, and 0 where no time is known.
     """
-    page_views = with_impressions(labelled, impression_length) if impression_length else _without_impressions(labelled)
+    page_views = _without_impressions(labelled) if impressions is None else with_impressions(labelled, impressions)
     shortened = page_views.where(has_click()).withColumn("recent", most_recent("history", history_length))
     columns = shortened.select(
         "page_view_id", "request_id", "user_hash", "served_at", "day", "randomized", "device", "location",
@@ -44,6 +47,23 @@ def examples_from_labelled(labelled: DataFrame, history_length: int, impression_
         "impressions",
     )  # fmt: skip
     return conform(columns, EXAMPLES)
+
+
+def leaks_from_labelled(labelled: DataFrame, history_length: int, impressions: Impressions | None = None) -> DataFrame:
+    """What examples would know of their own future, which their columns no longer show.
+
+    One record per page view with a click: day, late_titles (titles kept that were watched at or after the page was
+    served: an age has no negative values), later_pages (page views that impressions come from and that are not before
+    it). Both are 0 unless an earlier stage is at fault.
+
+    Args:
+        labelled, history_length, impressions: as of `examples_from_labelled`.
+    """
+    nothing = F.lit(0).alias("later_pages")
+    page_views = labelled.select("*", nothing) if impressions is None else with_later_pages(labelled, impressions)
+    watched = most_recent("history", history_length)["watched_at"]
+    late = F.filter(watched, lambda moment: moment >= F.col("served_at"))  # entries without a time are trusted
+    return page_views.where(has_click()).select("day", F.size(late).alias("late_titles"), "later_pages")
 
 
 def local_hour() -> Column:

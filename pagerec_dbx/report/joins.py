@@ -10,6 +10,7 @@ from pagerec_dbx.report.plots import bars, line_chart
 _METHODS = ("keyed", "windowed")
 _SUMMED = ("page_views", "clicks_matched", "duplicate_page_views", "duplicate_clicks", "clicks_past_menu_kept")
 _UNMATCHED = "unmatched_"
+_POSITION = "click_share_position_"
 _WAITS = {"half": "time_to_click_p50", "9 of 10": "time_to_click_p90", "99 of 100": "time_to_click_p99"}
 
 
@@ -47,9 +48,23 @@ def joins_part(health: Iterable[Health]) -> dict:
         "causes": [bar for bar in causes if bar.value],
         "cause_rows": [[bar.label, f"{bar.value:,.0f}"] for bar in causes],
         "wait_chart": line_chart(waits, sign=" s") if len(days) > 1 else None,
+        **_positions_part(records),
         "first_day": days[0].isoformat() if days else "",
         "health_rows": [[one.day.isoformat(), one.join_method, one.measure, _shown(one.value)] for one in records],
     }  # fmt: skip
+
+
+def _positions_part(records: list[Health]) -> dict:
+    """The share of the clicks on each position, all days and both joins, in page order; a day weighs by its clicks."""
+    clicks = {one.day: one.value for one in records if (one.join_method, one.measure) == ("all", "clicks_matched")}
+    sums: dict[str, float] = defaultdict(float)
+    for one in records:
+        if one.join_method == "all" and one.measure.startswith(_POSITION):
+            sums[one.measure.removeprefix(_POSITION)] += one.value * clicks.get(one.day, 0.0)
+    total = sum(sums.values())
+    shares = {f"position {place}": 100 * clicked / total for place, clicked in sums.items()} if total else {}
+    ordered = sorted(bars(shares), key=lambda bar: bar.label)
+    return {"positions": ordered, "position_rows": [[bar.label, f"{bar.value:.1f} %"] for bar in ordered]}
 
 
 def _by_day(records: Iterable[Health], days: list, method: str, measure: str) -> list[tuple[int, float]]:

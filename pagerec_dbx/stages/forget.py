@@ -89,8 +89,10 @@ def _touch_days(tables: Tables, traces: Traces) -> set[dt.date]:
     """
     ledger, touched = Ledger(tables.home), set()
     for table, days in ((PAGE_VIEWS, traces.view_days), (CLICKS, traces.click_days)):
-        held = days & ledger.revisions(table).keys()
-        ledger.written(table, dict.fromkeys(held, "forgotten viewers"))
+        records = ledger.revisions(table)
+        held = days & records.keys()
+        # By the rule by which they were made, so that the next `ingest` has no reason to make them again.
+        ledger.written(table, {day: records[day].made_from for day in held})
         touched |= held
     return touched
 

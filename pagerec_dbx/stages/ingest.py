@@ -2,7 +2,8 @@
 
 A run writes down which files it is going to read, streams them into bronze, holds what bronze then has against the
 folder's listing, file by file, and takes what the stream passed over. `ingested_files` is written last: until then the
-next run does the same run again, and everything that it repeats gives the same records.
+next run does the same run again, and everything that it repeats gives the same records. A run that is stopped after
+that has still to say whether too many lines were refused: the next one says it, before it reads anything.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from pyspark.sql import functions as F
 from pagerec_dbx.config import IngestSettings, parse_time
 from pagerec_dbx.errors import LogsError, QuarantineError
 from pagerec_dbx.hashing import HashingKey, fingerprint
-from pagerec_dbx.home import mark_simulated, require_same_key
+from pagerec_dbx.home import mark_simulated, plain_path, require_same_key
 from pagerec_dbx.pipelines import bronze, silver, streams
 from pagerec_dbx.pipelines.files import LogFile, list_log_files, read_lines, require_unchanged
 from pagerec_dbx.pipelines.forgotten import forgotten_hashes, refuse_forgotten
@@ -31,6 +32,7 @@ from pagerec_dbx.schemas import (
     BRONZE_PAGE_VIEWS,
     FORGOTTEN,
     INGESTED_FILES,
+    JOIN_HEALTH,
     QUARANTINE,
     ROWS,
     TITLES,
@@ -45,14 +47,19 @@ from pagerec_dbx.stages.ingest_run import (
     planned_run,
     recorded,
     require_unchanged_files,
+    unreported_run,
     without_vanished,
 )
 from pagerec_dbx.stages.refused_lines import expire_quarantine, forgotten_lines, to_quarantine
-from pagerec_dbx.stages.silver_days import rewrite_touched_days
+from pagerec_dbx.stages.silver_days import rewrite_days_of_another_rule, rewrite_touched_days
 from pagerec_dbx.tables import Tables, spark_schema, union_all
 
 _RUNS_TO_COMPACT = 8  # to ask a table for its files takes a second or more
-_COMPACTED = ((BRONZE_PAGE_VIEWS, "day"), (BRONZE_EVENTS, "day"), (QUARANTINE, None), (INGESTED_FILES, None))
+# `join` adds small files to `join_health` and does not count its runs. The tables partitioned by day have a few
+# files a day, which cannot be put together across days, and preparations name the version of one of them.
+_COMPACTED = (
+    (BRONZE_PAGE_VIEWS, "day"), (BRONZE_EVENTS, "day"), (QUARANTINE, None), (INGESTED_FILES, None), (JOIN_HEALTH, None),
+)  # fmt: skip
 Kept = dict[str, tuple[int, int]]  # path -> good and quarantined lines that bronze holds of it
 
 
@@ -90,19 +97,24 @@ def ingest(
             mapping than the one of a stopped run.
         KeyFileError: the tables hold ids that were hashed by another key.
         CheckpointError: the checkpoint of a stream is not the one that read the files of the tables.
-        QuarantineError: too large a share of the lines was refused; everything is written.
+        QuarantineError: too large a share of the lines was refused, in this run or in one that was stopped before it
+            said so; everything of that run is written, and nothing else was read.
     """
     listed = list_log_files(logs)
     require_same_key(tables.home, fingerprint(key))
-    if (logs / "truth" / "world.json").exists():  # not read; it is what tells a simulated world from a service
+    # Not read; it is what tells a simulated world from a service.
+    if (plain_path(logs) / "truth" / "world.json").exists():
         mark_simulated(tables.home)
     known = recorded(tables)
     require_unchanged_files(tables, listed, known)
     for folder in sorted({file.folder for file in listed}):
         _require_checkpoint(tables, folder, known, new_checkpoints)
+    unreported = unreported_run(tables, known)
+    if unreported is not None:
+        _judge(tables, _recorded_result(tables, unreported), settings)
     run, begun = planned_run(tables, listed, known, mapping)
     if run is None:
-        forget_note(tables)
+        rewrite_days_of_another_rule(tables, settings.repeat_seconds)
         expire_quarantine(tables, settings, now)
         return IngestResult(0, 0, 0, 0)
     if begun:
@@ -110,7 +122,7 @@ def ingest(
     plausible, forgotten = _plausible(settings, now), forgotten_hashes(tables)
     reading = Reading(run.number, key, plausible, settings.max_line_bytes, mapping, forgotten)
     result = _run(tables, run, begun, listed, reading, settings, now)
-    _require_few_refused(result, settings)
+    _judge(tables, result, settings)
     return result
 
 
@@ -139,11 +151,11 @@ def _run(
         files = tables.spark.createDataFrame(records, spark_schema(INGESTED_FILES)).coalesce(1)
         _to_attributes(tables, run, files)
     tables.append(INGESTED_FILES, files)
-    forget_note(tables)
     if run.number % _RUNS_TO_COMPACT == 0:
         for table, by in _COMPACTED:
-            tables.compact(table, by)
-    forgotten = forgotten_lines(tables, run) if reading.forgotten else 0
+            if tables.exists(table):
+                tables.compact(table, by)
+    forgotten = forgotten_lines(tables, run.number) if reading.forgotten else 0
     good, quarantined = sum(record[6] for record in records), sum(record[7] for record in records)
     return IngestResult(good + quarantined, good, quarantined, len(records), forgotten)
 
@@ -268,6 +280,21 @@ def _to_attributes(tables: Tables, run: Run, files: DataFrame) -> None:
         else:
             frame = silver.attributes(tables.read(BRONZE_ATTRIBUTES), everything, table.name, *table.key)
             tables.replace(table, frame)
+
+
+def _judge(tables: Tables, result: IngestResult, settings: IngestSettings) -> None:
+    """Say of a recorded run whether too many lines were refused, and be done with it: it is said once."""
+    try:
+        _require_few_refused(result, settings)
+    finally:
+        forget_note(tables)
+
+
+def _recorded_result(tables: Tables, number: int) -> IngestResult:
+    """What a recorded run read."""
+    files = tables.read(INGESTED_FILES).where(F.col("batch") == number)
+    sums = files.agg(F.sum("lines"), F.sum("good"), F.sum("quarantined"), F.count("*")).first()
+    return IngestResult(*sums, forgotten_lines(tables, number))
 
 
 def _require_few_refused(result: IngestResult, settings: IngestSettings) -> None:

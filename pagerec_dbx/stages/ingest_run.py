@@ -1,7 +1,8 @@
 """What one run of `ingest` is going to read, written down before it reads, so that the next finishes a killed one.
 
-The note holds each file as it was listed, the lines that it had, and by which mapping they are read. A run that finds a
-note goes on under its number, with the files that have come since.
+The note holds the run's number, each file as it was listed, the lines that it had, and by which mapping they are read.
+A run that finds a note goes on under its number, with the files that have come since. The note stays until the run has
+said how many lines it refused: where the files are recorded and the note is there, that is all that is left to do.
 """
 
 import dataclasses
@@ -110,6 +111,13 @@ def _begun(tables: Tables, known: Recorded) -> dict[str, tuple[int, int]]:
     return {file.path: (file.bytes, file.modified_ns) for file in noted}
 
 
+def unreported_run(tables: Tables, known: Recorded) -> int | None:
+    """The number of a run that recorded all its files and was stopped before it said how it went; None without one."""
+    path = _note_path(tables)
+    number = json.loads(path.read_text(encoding="utf-8"))["run"] if path.exists() else None
+    return number if number is not None and number <= known.last else None
+
+
 def forget_checkpoint(tables: Tables, folder: Path) -> None:
     """The stream of a folder is lost: another one may go on."""
     of_folder = F.col("file").startswith(f"{folder}/")
@@ -130,7 +138,7 @@ def planned_run(tables: Tables, listed: Iterable[LogFile], known: Recorded, form
     if not begun and not new:
         return None, False
     run = Run(known.last + 1, (*begun, *_counted(tables, new)))
-    write_atomically(_note_path(tables), _as_json(run.counted, forms))
+    write_atomically(_note_path(tables), _as_json(run, forms))
     return run, bool(begun)
 
 
@@ -163,7 +171,7 @@ def require_no_run(home: Home) -> None:
 
 
 def forget_note(tables: Tables) -> None:
-    """The run is finished and recorded."""
+    """The run is finished, recorded and judged."""
     _note_path(tables).unlink(missing_ok=True)
 
 
@@ -192,5 +200,6 @@ def _note(tables: Tables) -> list[CountedFile] | None:
     return [CountedFile(LogFile(**record["file"]), record["lines"]) for record in records]
 
 
-def _as_json(counted: Iterable[CountedFile], forms: Forms) -> str:
-    return json.dumps({"mapping": _digest(forms), "files": [dataclasses.asdict(one) for one in counted]})
+def _as_json(run: Run, forms: Forms) -> str:
+    files = [dataclasses.asdict(one) for one in run.counted]
+    return json.dumps({"run": run.number, "mapping": _digest(forms), "files": files})

@@ -207,15 +207,16 @@ def _health(tables: Tables, days: Days, known: Days, settings: JoinSettings) -> 
 def _agreement(
     page_views: DataFrame, clicks: DataFrame, matches: DataFrame, days: Days, known: Days, settings: JoinSettings
 ) -> DataFrame:
-    """The cross-check of some days: of the clicks whose page view either join may find there."""
+    """The cross-check of some days: of the clicks whose page view either join may find there.
+
+    A click by request may belong to a page of any earlier day, of which the match says all that is needed.
+    """
     keyed = matches.where(F.col("join_method") == "keyed")
     if days == known:
         return crosscheck.agreement(page_views, clicks, keyed, settings.window_seconds)
     later = _around(days, settings.window_seconds, 1) & known
     concerned = keyed.where(f"{on_days(days)} OR {on_days(later, 'to_date(clicked_at)')}")
-    click_days = later | {
-        row["day"] for row in concerned.select(F.to_date("clicked_at").alias("day")).distinct().collect()
-    }
+    click_days = later | _days(concerned.select(F.to_date("clicked_at").alias("day")))
     of_clicks = clicks.where(on_days(click_days)).join(concerned.select("click_id"), "click_id", how="left_semi")
     near = _around(days | click_days, settings.window_seconds, -1) & known
     return crosscheck.agreement(page_views.where(on_days(near)), of_clicks, concerned, settings.window_seconds)

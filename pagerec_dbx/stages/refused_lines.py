@@ -44,9 +44,9 @@ def expire_quarantine(tables: Tables, settings: IngestSettings, now: dt.datetime
     ledger.finish(QUARANTINE, dict.fromkeys(expired, "expired"))
 
 
-def forgotten_lines(tables: Tables, run: Run) -> int:
-    """How many lines of the run were refused because their viewer was forgotten."""
-    return tables.read(QUARANTINE).where((F.col("batch") == run.number) & (F.col("reason") == REASON)).count()
+def forgotten_lines(tables: Tables, run: int) -> int:
+    """How many lines of the run of this number were refused because their viewer was forgotten."""
+    return tables.read(QUARANTINE).where((F.col("batch") == run) & (F.col("reason") == REASON)).count()
 
 
 def measure_refused(tables: Tables, ledger: Ledger) -> None:

@@ -1,4 +1,7 @@
-"""Bronze to silver, day by day: only the days of which a run has read lines are made anew."""
+"""Bronze to silver, day by day: only the days of which a run has read lines are made anew.
+
+Days of clicks that were reduced by another rule than the one that is set now are made anew too: all follow one rule.
+"""
 
 import datetime as dt
 from collections.abc import Callable
@@ -15,15 +18,42 @@ Days = set[dt.date]
 
 
 def rewrite_touched_days(tables: Tables, run: int, repeat_seconds: float) -> None:
-    """Bring `page_views` and `clicks` up to date with the lines of a run; repeated, it does the same again."""
+    """Bring `page_views` and `clicks` up to date with the lines of a run, and all clicks with the rule for repeats.
+
+    Repeated, it does the same again.
+    """
     ledger = Ledger(tables.home)
     half_forgotten = _half_forgotten(tables)
     views, events = (_without(half_forgotten, tables.read(table)) for table in (BRONZE_PAGE_VIEWS, BRONZE_EVENTS))
     view_days = _days(views.where((F.col("batch") == run) & ~F.col("refused")))
     click_days = _days(silver.click_records(events).where(F.col("batch") == run))
     click_days = with_linked_days(events, click_days, set(ledger.revisions(CLICKS)), repeat_seconds)
-    _rewrite(tables, ledger, PAGE_VIEWS, views, view_days, run, silver.page_views)
-    _rewrite(tables, ledger, CLICKS, events, click_days, run, lambda lines: silver.clicks(lines, repeat_seconds))
+    _rewrite(tables, ledger, PAGE_VIEWS, views, view_days, f"run {run}", silver.page_views)
+    _rewrite_clicks(tables, ledger, events, click_days | days_of_another_rule(ledger, repeat_seconds), repeat_seconds)
+
+
+def rewrite_days_of_another_rule(tables: Tables, repeat_seconds: float) -> None:
+    """Reduce the clicks anew that were reduced by another rule, where a run has nothing to read."""
+    ledger = Ledger(tables.home)
+    days = days_of_another_rule(ledger, repeat_seconds)
+    if days:
+        events = _without(_half_forgotten(tables), tables.read(BRONZE_EVENTS))
+        _rewrite_clicks(tables, ledger, events, days, repeat_seconds)
+
+
+def days_of_another_rule(ledger: Ledger, repeat_seconds: float) -> Days:
+    """Days of clicks whose repeats were told by another rule, and those of which a stopped run left it open."""
+    rule = _rule(repeat_seconds)
+    return {day for day, record in ledger.revisions(CLICKS).items() if record.made_from != rule}
+
+
+def _rule(repeat_seconds: float) -> str:
+    return f"repeats within {repeat_seconds:g} s"
+
+
+def _rewrite_clicks(tables: Tables, ledger: Ledger, events: DataFrame, days: Days, repeat_seconds: float) -> None:
+    reduce = lambda lines: silver.clicks(lines, repeat_seconds)  # noqa: E731
+    _rewrite(tables, ledger, CLICKS, events, days, _rule(repeat_seconds), reduce)
 
 
 def _half_forgotten(tables: Tables) -> DataFrame | None:
@@ -39,13 +69,15 @@ def _without(viewers: DataFrame | None, lines: DataFrame) -> DataFrame:
 
 
 def _rewrite(
-    tables: Tables, ledger: Ledger, table: Table, bronze: DataFrame, days: Days, run: int,
+    tables: Tables, ledger: Ledger, table: Table, bronze: DataFrame, days: Days, made_from: str,
     reduce: Callable[[DataFrame], DataFrame],
 ) -> None:  # fmt: skip
     tables.create(table)
     if days:
+        # Begun first: a run that is stopped before it has finished, and taken up with another rule, finds all its days.
+        ledger.begin(table, days)
         tables.replace_days(table, reduce(bronze.where(on_days(days))), days)
-        ledger.written(table, dict.fromkeys(days, f"run {run}"))
+        ledger.finish(table, dict.fromkeys(days, made_from))
 
 
 def with_linked_days(events: DataFrame, days: Days, held: Days, repeat_seconds: float) -> Days:

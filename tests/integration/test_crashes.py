@@ -1,5 +1,6 @@
 """A failure at every write point of `ingest` and `join`, then the command again: the tables of an undisturbed run."""
 
+import datetime as dt
 import shutil
 
 import pytest
@@ -152,6 +153,36 @@ def test_a_run_that_is_killed_once_at_any_point_ends_like_an_undisturbed_one(spa
         command(killed)
         _require_equal(killed, afterwards, image.moment)
         shutil.rmtree(image.folder)
+
+
+@pytest.mark.slow
+def test_a_later_run_that_is_killed_once_at_any_point_ends_like_an_undisturbed_one(spark, tmp_path, monkeypatch):
+    """Late lines of days that are there, forty days later: refused lines expire too, and small files are compacted."""
+    tables, logs = _home(spark, tmp_path / "home"), tmp_path / "logs"
+    write(logs, "service_logs", [service("q1", "ann", 0), service("q2", "ann", 86_400), "{"])
+    write(logs, "click_logs", [click("r2", "q1", "ann", 5)])
+    _run(tables, logs)
+    write(logs, "service_logs", [service("q3", "ann", 9), "{"], "late.jsonl")
+    write(logs, "click_logs", [click("r2", "q1", "ann", 6), click("r1", "q2", "ann", 86_401)], "late.jsonl")
+    real, later = Tables.compact, NOW + dt.timedelta(days=40)
+    monkeypatch.setattr(Tables, "compact", lambda self, table, by=None: real(self, table, by, most_files=1))
+    monkeypatch.setattr(stage, "_RUNS_TO_COMPACT", 1)
+    commands = (
+        lambda tables: ingest(tables, logs, ensure_key(tables.home)[0], SETTINGS, later),
+        lambda tables: join(tables, JoinSettings()),
+    )
+    for number, command in enumerate(commands):
+        with imaging(tables.home.folder, tmp_path / str(number), FUNCTIONS) as recorded:
+            command(tables)
+        afterwards = _content(tables) | _ledger(tables)
+        if number == 0:
+            assert {"quarantine", "bronze_page_views"} <= places(recorded.points)["delete"]
+            assert {"bronze_page_views", "join_health"} <= places(recorded.points)["compact"]
+        for image in recorded.images:
+            killed = Tables(spark, Home(str(image.folder)))
+            command(killed)
+            _require_equal(killed, afterwards, image.moment)
+            shutil.rmtree(image.folder)
 
 
 @pytest.mark.slow

@@ -5,13 +5,16 @@ import shutil
 
 import pytest
 
-from pagerec_dbx.errors import UnfinishedTableError
+from pagerec_dbx.errors import LeakageError, UnfinishedTableError
 from pagerec_dbx.features import examples
 from pagerec_dbx.features.examples import renew_examples
 from pagerec_dbx.ledger import Ledger
+from pagerec_dbx.pipelines import impressions
 from pagerec_dbx.pipelines.gold import examples_from_labelled
-from pagerec_dbx.schemas import EXAMPLES, LABELLED_PAGE_VIEWS
+from pagerec_dbx.pipelines.impressions import Impressions
+from pagerec_dbx.schemas import CLICK_MATCHES, EXAMPLES, LABELLED_PAGE_VIEWS
 from pagerec_dbx.tables import Tables
+from tests.looking_ahead import LookingAhead
 from tests.page_views import labelled_page_views, page_view
 
 DAYS = [dt.date(2024, 1, number) for number in (1, 2, 3, 4)]
@@ -46,7 +49,8 @@ def stored(tables) -> list:
 
 
 def from_scratch(tables, impression_length=0) -> list:
-    return sorted(examples_from_labelled(tables.read(LABELLED_PAGE_VIEWS), 3, impression_length).collect())
+    shown = Impressions(impression_length, tables.read(CLICK_MATCHES)) if impression_length else None
+    return sorted(examples_from_labelled(tables.read(LABELLED_PAGE_VIEWS), 3, shown).collect())
 
 
 def files_of(tables, day: dt.date) -> set[str]:
@@ -89,6 +93,7 @@ def test_days_without_page_views_are_emptied(tables):
 @pytest.mark.slow
 def test_with_impressions_later_days_follow_and_earlier_ones_stay(tables):
     label(tables, views(0), views(1), views(2))
+    tables.create(CLICK_MATCHES)  # nobody knows when the clicks came
     renew(tables, impression_length=4)
     untouched = files_of(tables, DAYS[0])
     changed = [view | {"menu": [("z", None, 0, False), ("y", None, 1, False)], "clicked": [1, 0]} for view in views(1)]
@@ -177,3 +182,36 @@ def test_a_new_formula_makes_the_examples_again(tables, monkeypatch):
     renew(tables)
     monkeypatch.setattr(examples, "FORMAT", examples.FORMAT + 1)
     assert renew(tables).days == (DAYS[0],)
+
+
+# --- what no example may know -----------------------------------------------------------------------------------------
+
+
+def leaking(day: int) -> list[dict]:
+    """A page view whose only title is watched at the moment it is served: its age would be shown as 1."""
+    return [page_view(100 * day, DAY * day, titles=[("t", 0.0)], user_hash="v")]
+
+
+def test_examples_that_know_their_future_are_refused_before_they_are_written(tables, monkeypatch):
+    label(tables, views(0))
+    version = renew(tables).version
+    label(tables, leaking(1))
+    with pytest.raises(LeakageError, match="^1 examples have a history entry watched at or after the page was served"):
+        renew(tables)
+    assert tables.version(EXAMPLES) == version
+    # The negative control: without the look nothing is noticed, and the example says one second.
+    monkeypatch.setattr(examples, "_require_no_leaks", lambda leaks: None)
+    renew(tables)
+    (wrong,) = (record for record in stored(tables) if record["day"] == DAYS[1])
+    assert wrong["history_age"] == [1]
+
+
+@pytest.mark.slow
+def test_impressions_of_a_later_page_view_are_refused(tables, monkeypatch):
+    label(tables, views(0), views(1))
+    tables.create(CLICK_MATCHES)
+    monkeypatch.setattr(impressions, "Window", LookingAhead)
+    with pytest.raises(LeakageError, match="^the impressions of 4 examples come from page views that are not before"):
+        renew(tables, impression_length=4)
+    monkeypatch.undo()  # control: with the window as it is they are fine
+    assert renew(tables, impression_length=4).days == (DAYS[0], DAYS[1])

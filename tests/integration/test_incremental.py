@@ -141,8 +141,8 @@ def test_a_late_click_rewrites_its_days_and_no_other(spark, tmp_path, monkeypatc
     assert [day for day in DAYS if files[day] != kept[day]] == [DAYS[1], DAYS[3]]
     assert _labels(tables) == {"q0": [0, 0], "q1": [0, 1], "q2": [0, 0], "q3": [0, 0]}
     # The negative control: a ledger that says nothing of new clicks leaves the labels as they were.
-    real = Ledger.written
-    monkeypatch.setattr(Ledger, "written", lambda self, table, days: table is CLICKS or real(self, table, days))
+    real = Ledger.begin
+    monkeypatch.setattr(Ledger, "begin", lambda self, table, days: table is CLICKS or real(self, table, days))
     _deliver(tables, logs, [("click_logs", click("b", "q2", "ann", 3 * MIDNIGHT))], "unseen")
     join(tables, JOINING)
     assert _labels(tables)["q2"] == [0, 0]

@@ -16,7 +16,6 @@ from pagerec_dbx.errors import (
 )
 from pagerec_dbx.hashing import HashingKey, ensure_key, user_hash
 from pagerec_dbx.home import is_simulated, open_home
-from pagerec_dbx.pipelines.streams import stream_source
 from pagerec_dbx.schemas import (
     BRONZE_ATTRIBUTES,
     BRONZE_EVENTS,
@@ -300,14 +299,3 @@ def test_another_key_than_the_tables_were_made_with_is_refused(ingested):
     with pytest.raises(KeyFileError, match="hashing key is not the one.*backup"):
         ingest(tables, folder / "logs", key, STRICT, NOW)
     assert tables.version(BRONZE_ATTRIBUTES) == before
-
-
-def test_the_stream_s_source_is_chosen_in_one_place():
-    assert stream_source(on_databricks=False)[0] == "text"
-    kind, options = stream_source(on_databricks=True)  # it cannot be run here: its options are all that is checked
-    assert (kind, options["cloudFiles.format"], options["cloudFiles.allowOverwrites"]) == (
-        "cloudFiles",
-        "text",
-        "false",
-    )
-    assert options["lineSep"] == "\n" and options["pathGlobFilter"] == "*{.jsonl,.jsonl.gz}"

@@ -17,7 +17,7 @@ from pagerec_dbx.features.stream import Shard, open_stream
 from pagerec_dbx.features.vocabulary import load_vocabulary, read_vocabulary
 from pagerec_dbx.home import open_home
 from pagerec_dbx.pipelines.cuts import SPLITS
-from pagerec_dbx.schemas import EXAMPLES, LABELLED_PAGE_VIEWS
+from pagerec_dbx.schemas import CLICK_MATCHES, EXAMPLES, LABELLED_PAGE_VIEWS
 from pagerec_dbx.stages.prepare import prepare
 from pagerec_dbx.tables import Tables
 from tests.page_views import labelled_page_views, page_view
@@ -246,6 +246,7 @@ def test_heavy_viewers_are_capped_in_training_and_validation_only(copy, prepared
 @pytest.mark.slow
 def test_impressions_reach_the_snapshots_and_the_stream(copy):
     """Viewer n % 7 saw page n - 7 before page n, n - 14 before that; nobody's click has a time, so all rows count."""
+    copy.create(CLICK_MATCHES)
     result = prepare(copy, dataclasses.replace(SETTINGS, impression_length=6), NOW + dt.timedelta(hours=1))
     assert result.days_rewritten == 1
     ids = {token: number for number, token in enumerate(read_vocabulary(copy, result.vocabulary_version, "rows"), 2)}

@@ -37,7 +37,7 @@ def test_bundle_resources_pass_the_strict_classes(bundle, target):
     ],
 )
 def test_bundle_strict_classes_refuse_a_misspelled_field(bundle, kind, field):
-    (resource,) = bundle.resources("dev")[kind].values()
+    resource = next(iter(bundle.resources("dev")[kind].values()))
     with pytest.raises(ValueError, match=field):
         STRICT[kind].from_dict({**resource, field: "x"})
 
@@ -60,11 +60,12 @@ def test_bundle_has_a_resource_of_each_kind_in_a_file_of_its_name(bundle):
         ((key, _),) = items.items()
         assert name == f"{key}.{kind.removesuffix('s')}.yml"
         kinds.append(kind)
-    assert sorted(kinds) == sorted(STRICT)
+    assert set(kinds) == set(STRICT)
 
 
 def test_bundle_has_a_task_for_each_script(bundle):
-    tasks = {task["task_key"] for task in the_job(bundle)["tasks"]}
+    jobs = bundle.resources("dev")["jobs"].values()
+    tasks = {task["task_key"] for job in jobs for task in job["tasks"]}
     assert tasks == {script.stem for script in (ROOT / "jobs").glob("*.py")}
 
 
@@ -194,9 +195,15 @@ def parse(command: str, parameters: list[str]) -> None:
 
 
 def test_bundle_parameters_are_understood_by_the_commands(bundle):
-    job = bundle.resources("dev")["jobs"]["pagerec"]
-    for task in job["tasks"]:
-        parse(task["task_key"], task_parameters(task, job))
+    for job in bundle.resources("dev")["jobs"].values():
+        for task in job["tasks"]:
+            parse(task["task_key"], task_parameters(task, job))
+
+
+def test_bundle_deletes_what_is_due_every_night(bundle):
+    job = bundle.resources("prod")["jobs"]["forget"]
+    assert job["schedule"]["quartz_cron_expression"] == "0 30 3 * * ?"
+    assert [task_parameters(task, job)[-1] for task in job["tasks"]] == ["--vacuum"]
 
 
 def test_bundle_parameter_that_no_command_knows_is_refused():

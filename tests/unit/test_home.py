@@ -1,14 +1,19 @@
 """A home: its layout, its lock, its key."""
 
+import contextlib
+import fcntl
 import json
 import os
 import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
+from pagerec_dbx import lock as lock_module
 from pagerec_dbx.errors import HomeError, KeyFileError, LockedHomeError
 from pagerec_dbx.hashing import VARIABLE, ensure_key, fingerprint, user_hash
 from pagerec_dbx.home import (
@@ -17,6 +22,7 @@ from pagerec_dbx.home import (
     key_fingerprint,
     mark_simulated,
     open_home,
+    plain_path,
     replace_fingerprint,
     require_same_key,
 )
@@ -36,10 +42,23 @@ def test_catalog_homes_are_told_from_folders(tmp_path, monkeypatch):
     assert not Home("main.pagerec").in_catalog
 
 
+@pytest.mark.parametrize("spelt", ["a/../logs", "logs/", "./logs", "a//.//../logs", "/{there}/a/../logs"])
+def test_a_path_is_spelt_in_one_way(tmp_path, monkeypatch, spelt):
+    monkeypatch.chdir(tmp_path)
+    spelt = spelt.format(there=tmp_path)  # two slashes at the front, which POSIX keeps
+    assert plain_path(spelt) == Home(spelt).folder == tmp_path / "logs"
+
+
+def test_a_symbolic_link_in_a_path_stays(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert plain_path(tmp_path / "link" / "logs") == tmp_path / "link" / "logs"
+
+
 def test_open_home_refuses_another_layout(tmp_path):
     open_home(str(tmp_path / "h"))
     (tmp_path / "h" / "home.json").write_text('{"layout": 99}')
-    with pytest.raises(HomeError, match="another version of pagerec: wanted layout 6, got layout 99"):
+    with pytest.raises(HomeError, match="another version of pagerec: wanted layout 7, got layout 99"):
         open_home(str(tmp_path / "h"))
 
 
@@ -150,23 +169,61 @@ def test_lock_that_somebody_else_holds_by_now_is_left_alone(home):
     assert not lock.exists()
 
 
-def test_lock_given_back_too_late_is_the_third_command_s(home, monkeypatch):
-    """A stale lock is replaced by a second command's while it is judged, and then by a third one's."""
-    lock = home.folder / "lock.json"
-    stale = {"host": socket.gethostname(), "pid": os.getpid(), "started": 1.0, "command": "x", "since": "y"}
-    lock.write_text(json.dumps(stale))
-    rename, third = type(lock).rename, {**stale, "host": "elsewhere", "command": "score"}
+def _dead(**others) -> str:
+    """The lock of a process that is no more: this one's number, and another beginning."""
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": 1.0, "command": "x", "since": "y"}
+    return json.dumps(holder | others)
 
-    def raced(path, target):
-        path.write_text(json.dumps({**stale, "command": "second"}))
-        rename(path, target)
-        path.write_text(json.dumps(third))
 
-    monkeypatch.setattr(type(lock), "rename", raced)
-    with pytest.raises(LockedHomeError, match="held by `pagerec score`"), locked(home, "join"):
-        pass
-    assert json.loads(lock.read_text()) == third
-    assert [file.name for file in home.folder.glob("lock*")] == ["lock.json"]
+def _most_holders(home, monkeypatch) -> int:
+    """Three commands find a dead one's lock; the first stops to think just after it has judged the lock to be dead."""
+    (home.folder / "lock.json").write_text(_dead())
+    judged, think_on, let_go = threading.Event(), threading.Event(), threading.Event()
+    real, inside, counts = lock_module.is_alive, [], []
+
+    def thoughtful(holder, elsewhere):
+        alive = real(holder, elsewhere)
+        if threading.current_thread().name == "first":
+            judged.set()
+            think_on.wait(30)
+        return alive
+
+    def command():
+        name = threading.current_thread().name
+        with contextlib.suppress(LockedHomeError), locked(home, name):
+            inside.append(name)
+            counts.append(len(inside))
+            let_go.wait(30)
+            inside.remove(name)
+
+    monkeypatch.setattr(lock_module, "is_alive", thoughtful)
+    threads = [threading.Thread(target=command, name=name) for name in ("first", "second", "third")]
+    threads[0].start()
+    assert judged.wait(30)
+    for thread in threads[1:]:
+        thread.start()
+    time.sleep(0.5)  # they wait for the first to have judged, or one of them takes the home now
+    think_on.set()
+    time.sleep(0.5)
+    let_go.set()
+    for thread in threads:
+        thread.join(60)
+    assert not list(home.folder.glob("lock*"))
+    return max(counts)
+
+
+def test_of_three_commands_that_meet_a_dead_one_s_lock_one_holds_the_home(home, monkeypatch):
+    assert _most_holders(home, monkeypatch) == 1
+
+
+def test_without_judging_alone_two_hold_it(home, monkeypatch):
+    """The negative control, and what is left to chance on a volume that gives no such right."""
+
+    def not_here(*_):
+        raise OSError("no such right here")
+
+    monkeypatch.setattr(fcntl, "flock", not_here)
+    assert _most_holders(home, monkeypatch) == 2
 
 
 def test_lock_works_without_hard_links(home, monkeypatch):
