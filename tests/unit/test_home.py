@@ -39,7 +39,7 @@ def test_catalog_homes_are_told_from_folders(tmp_path, monkeypatch):
 def test_open_home_refuses_another_layout(tmp_path):
     open_home(str(tmp_path / "h"))
     (tmp_path / "h" / "home.json").write_text('{"layout": 99}')
-    with pytest.raises(HomeError, match="another version of pagerec: wanted layout 6, got layout 99"):
+    with pytest.raises(HomeError, match="another version of pagerec: wanted layout 7, got layout 99"):
         open_home(str(tmp_path / "h"))
 
 
