@@ -14,9 +14,9 @@ from pagerec_dbx.registry.versions import CHAMPION, PREVIOUS, Versions
 from pagerec_dbx.tables import Tables
 
 _LONGEST_TAG = 1_000  # characters that a catalog takes
-# A tag of the registered model from just before a decision until the aliases have followed it: while it is there, who
-# knows the aliases only may be behind.
-_DECIDING = "deciding"
+# How the tag begins that the registered model has from just before a decision until the aliases have followed it: while
+# it is there, who knows the aliases only may be behind. Two at once have one each, lest one write over the other's.
+_DECIDING = "deciding_"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Registry(Versions):
         seen = promotions.serving(tables)
         self.follow(seen)
         self._tag(promotions.last_word(tables))
-        if self.is_deciding():
-            self._client().delete_registered_model_tag(self.model_name, _DECIDING)
+        for name in self._deciding():
+            self._client().delete_registered_model_tag(self.model_name, name)
         return seen
 
     def follow(self, seen: Serving) -> None:
@@ -91,7 +91,7 @@ class Registry(Versions):
 
     def is_deciding(self) -> bool:
         """Whether a decision was begun whose aliases may not be set yet, by somebody at work or by a crash."""
-        return _DECIDING in self.model_tags()
+        return bool(self._deciding())
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -111,14 +111,18 @@ class Registry(Versions):
         )
 
     def _decide(self, tables: Tables, decision: Decision, seen: Serving) -> Decision:
-        self._client().set_registered_model_tag(self.model_name, _DECIDING, str(seen.sequence + 1))
+        mark = f"{_DECIDING}{seen.sequence + 1}_{decision.version}"
+        self._client().set_registered_model_tag(self.model_name, mark, decision.action)
         try:
             promotions.decide(tables, decision, seen)
-        except RegistryError:
-            self.mend(tables)  # the other decision may still wait for its aliases
+        except RegistryError:  # another came first, and sets the aliases itself
+            self._client().delete_registered_model_tag(self.model_name, mark)
             raise
         self.mend(tables)
         return decision
+
+    def _deciding(self) -> list[str]:
+        return [name for name in self.model_tags() if name.startswith(_DECIDING)]
 
     def _tag(self, word: promotions.Word | None) -> None:
         """The verdict that was acted on, as tags of its version."""
