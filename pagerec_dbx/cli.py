@@ -267,7 +267,7 @@ def promote(bench: Workbench, version: str) -> Outcome:
 @_command("power", writes=False, example="pagerec power --gain .005")
 @click.option("--gain", required=True, type=float, help="True gain of the verdict's metric that should be seen.")
 @click.option("--challenger", default="challenger", show_default=True, help="Number or alias.")
-@click.option("--against", help="Number, alias or floor; by itself the champion, or popularity where nobody serves.")
+@click.option("--against", help="Number, alias, floor or baseline; by itself the champion, else popularity.")
 def power(bench: Workbench, gain: float, challenger: str, against: str | None) -> Outcome:
     """How many page views a verdict needs to see a gain."""
     from pagerec_dbx.stages.judge import power_of
@@ -303,10 +303,12 @@ def score(bench: Workbench, version: str, from_: str | None, to: str | None) -> 
 @click.option("--version", default="champion", show_default=True, help="Number or alias.")
 def rank(bench: Workbench, version: str) -> Outcome:
     """One page as JSON on standard input -> its rows in order with scores."""
+    from pagerec_dbx.stages.grounds import resolve_quickly
     from pagerec_dbx.stages.rank import rank_text
 
     open_home(bench.home.name, new=False)
-    answer = rank_text(bench.registry, version, sys.stdin.buffer.read())
+    text = sys.stdin.buffer.read()
+    answer = rank_text(bench.registry, resolve_quickly(bench, version), text)
     return Outcome(answer, jsonlib.dumps(answer))
 
 
@@ -334,11 +336,12 @@ def doctor(bench: Workbench) -> Outcome:
 def report(bench: Workbench) -> Outcome:
     """One self-contained HTML page of the latest results."""
     from pagerec_dbx.stages.judge import known_of
-    from pagerec_dbx.stages.report import last_compared
     from pagerec_dbx.stages.report import report as stage
+    from pagerec_dbx.stages.report_comparison import last_compared
 
-    version, holdout = last_compared(bench.tables) or (None, None)
-    result = stage(bench.tables, bench.now(), version, known_of(bench, version, holdout))
+    last = last_compared(bench.tables)
+    known = known_of(bench, last and last.version, last.others if last else ())
+    result = stage(bench.tables, bench.now(), last and last.version, known)
     return Outcome(_plain(result), f"{result.headline}\n{result.path}")
 
 

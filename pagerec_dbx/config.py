@@ -188,6 +188,7 @@ class JudgeSettings:
         known = (*STANDARD_SLICES, *self.slice_columns)
         unknown = [name for name in self.guarded_slices if name not in known]
         _require(not unknown, "guarded_slices", "some of " + ", ".join(known), unknown)
+        _require(self.minimum_gain >= 0, "minimum_gain", "at least 0", self.minimum_gain)
         _require(self.resamples >= 100, "resamples", "at least 100", self.resamples)
         _require(self.max_holdout_age_days >= 0, "max_holdout_age_days", "at least 0", self.max_holdout_age_days)
 

@@ -132,6 +132,10 @@ class UnknownVersionError(PagerecError):
     """A model version that the registry does not hold."""
 
 
+class RoleError(UsageError):
+    """A version that may not play the part that it was named for."""
+
+
 class RegistryError(PagerecError):
     """A model that cannot be registered, loaded or promoted."""
 

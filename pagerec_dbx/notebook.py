@@ -22,6 +22,9 @@ ALL = "all"  # the slice that is the whole; every baseline
 NONE = "(none)"  # the only choice where nothing was compared yet
 SHOWN = [
     "baseline",
+    "protocol",
+    "metric",
+    "slice",
     "measured",
     "value_challenger",
     "value_baseline",

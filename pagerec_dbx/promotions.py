@@ -11,14 +11,19 @@ from pagerec_dbx.pipelines.order import micros_of
 from pagerec_dbx.schemas import PROMOTIONS
 from pagerec_dbx.tables import Tables, spark_schema
 
+# What a decision was made by: a verdict; a wish to go back; and the two wishes that no verdict was asked for, because
+# the stored one was void, or because the version is the champion already.
+ACTIONS = PROMOTE, ROLLBACK, VOID, AGAIN = ("promote", "rollback", "void", "again")
+
 
 @dataclasses.dataclass(frozen=True)
 class Serving:
-    """The versions in service after the last decision that changed them; `sequence` counts all decisions."""
+    """The versions in service after the last decision that changed them."""
 
     champion: str | None
     previous: str | None
-    sequence: int
+    sequence: int  # of the last decision; it counts all
+    changed: int = 0  # of the one that made the champion, 0 where nobody serves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Decision:
     promoted: bool
     reasons: tuple[str, ...]
     comparison_id: str | None
-    action: str  # promote or rollback
+    action: str  # one of ACTIONS
 
 
 def serving(tables: Tables) -> Serving:
@@ -43,7 +48,25 @@ def serving(tables: Tables) -> Serving:
     change = decisions.where("promoted").orderBy(F.desc("sequence")).first()
     if change is None:
         return Serving(None, None, last)
-    return Serving(change["version"], change["previous_version"], last)
+    return Serving(change["version"], change["previous_version"], last, change["sequence"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Word:
+    """What a verdict came to for a version."""
+
+    version: str
+    promoted: bool
+    reasons: tuple[str, ...]
+
+
+def last_word(tables: Tables) -> Word | None:
+    """The last decision that was made by a verdict; None where there is none."""
+    if not tables.exists(PROMOTIONS):
+        return None
+    by_verdict = tables.read(PROMOTIONS).where(F.col("action") == PROMOTE)
+    record = by_verdict.orderBy(F.desc("sequence")).select("version", "promoted", "reasons").first()
+    return record and Word(record["version"], record["promoted"], tuple(record["reasons"]))
 
 
 def decide(tables: Tables, decision: Decision, seen: Serving) -> None:

@@ -47,7 +47,7 @@ MENU = "array<struct<row_id:string,row_title:string,position:int,pinned:boolean>
 RANKED = "array<struct<row_id:string,score:double>>"
 GROUNDS = (
     "struct<champion:string,legacy:string,holdout:string,labelled_version:bigint,examples_version:bigint,"
-    "evaluations_version:bigint,newest_page_view:bigint,limits:string>"
+    "evaluations_version:bigint,newest_page_view:bigint,limits:string,champion_since:bigint,relabelled:bigint>"
 )
 
 # --- logs -------------------------------------------------------------------------------------------------------------
@@ -387,6 +387,7 @@ EVALUATIONS = Table(
         expected_reciprocal_rank double
         expected_hit_at_1        double
         expected_hit_at_5        double
+        popularity_smoothing     double
         slices                   array<string>
         probabilities            array<float>
         targets                  array<float>

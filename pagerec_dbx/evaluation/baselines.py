@@ -54,6 +54,7 @@ class PopularityFloor:
     row_ids: pa.StringArray
     rates: np.ndarray  # [rows]
     overall_rate: float  # of a row that was never shown before
+    smoothing: float  # impressions at the overall rate that were added to each row's own
     name: str = POPULARITY
 
     def menu_scores(self, pages: PageBatch) -> np.ndarray:
@@ -90,6 +91,11 @@ def all_floors(rows_before: DataFrame, smoothing: float) -> tuple[Floor, ...]:
     return RandomFloor(), PageOrderFloor(), popularity_floor(rows_before, smoothing)
 
 
+def smoothing_of(floors: tuple[Floor, ...]) -> float | None:
+    """Of the popularity floor among these; None where it is not."""
+    return next((floor.smoothing for floor in floors if isinstance(floor, PopularityFloor)), None)
+
+
 def popularity_floor(rows_before: DataFrame, smoothing: float) -> PopularityFloor:
     """Popularity over page views, clicked or not.
 
@@ -106,7 +112,7 @@ def popularity_floor(rows_before: DataFrame, smoothing: float) -> PopularityFloo
     clicks, impressions = counts["clicks"].to_numpy(np.float64), counts["impressions"].to_numpy(np.float64)
     overall = float(clicks.sum() / impressions.sum())
     rates = (clicks + smoothing * overall) / (impressions + smoothing)
-    return PopularityFloor(pa.array(counts["row_id"], pa.string()), rates, overall)
+    return PopularityFloor(pa.array(counts["row_id"], pa.string()), rates, overall, smoothing)
 
 
 def row_counts(page_views: DataFrame, rows: str = "menu.row_id") -> DataFrame:

@@ -13,12 +13,24 @@ from pyspark.sql import functions as F
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.errors import ComparisonError
 from pagerec_dbx.evaluation.baselines import POPULARITY
-from pagerec_dbx.evaluation.comparison import ELSEWHERE, HERE, LEGACY_IMPORTED, CompareResult, ComparisonRow
+from pagerec_dbx.evaluation.comparison import (
+    ELSEWHERE,
+    HERE,
+    LEGACY_IMPORTED,
+    POPULARITY_IMPORTED,
+    CompareResult,
+    ComparisonRow,
+)
 from pagerec_dbx.evaluation.intervals import Intervals, paired_intervals
 from pagerec_dbx.evaluation.legacy import LegacyFigures
 from pagerec_dbx.evaluation.protocols import ALL, BASELINE_PREFIX, MENU, METRICS, PROTOCOLS
 
-_LEGACY_NAMES = {"ndcg": "val_ndcg", "reciprocal_rank": "val_mrr"}
+_IMPORTED_NAMES = {  # who and in which metric, by the file's names
+    (LEGACY_IMPORTED, "ndcg"): "val_ndcg",
+    (LEGACY_IMPORTED, "reciprocal_rank"): "val_mrr",
+    (POPULARITY_IMPORTED, "ndcg"): "pop_ndcg",
+    (POPULARITY_IMPORTED, "reciprocal_rank"): "pop_mrr",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,19 +167,19 @@ def _figures(sides, challenger: str, pair: tuple[str, str], metric: str, interva
 
 
 def _imported(legacy: LegacyFigures, own: Side) -> list[dict]:
-    """The legacy's own figures beside ours: other data, so no difference, no interval, no count."""
+    """The legacy's own figures, and its popularity's, beside ours: other data, so no difference, interval or count."""
     nothing = dict.fromkeys(("difference", "lower", "upper", "pages", "viewers", "effective_viewers"))
     return [
         {
             **nothing,
-            "baseline": LEGACY_IMPORTED,
+            "baseline": baseline,
             "protocol": MENU,
             "metric": metric,
             "value_challenger": float(own.means[METRICS.index(metric)]),
             "value_baseline": legacy.metrics[name],
             "measured": ELSEWHERE,
         }
-        for metric, name in _LEGACY_NAMES.items()
+        for (baseline, metric), name in _IMPORTED_NAMES.items()
     ]
 
 

@@ -3,13 +3,14 @@
 import dataclasses
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pagerec_dbx.evaluation.baselines import POPULARITY
 from pagerec_dbx.evaluation.protocols import ALL
 
 HERE, ELSEWHERE = "here", "elsewhere"
 LEGACY_IMPORTED = "legacy:imported"
+POPULARITY_IMPORTED = "popularity:imported"  # of the same file: what the legacy run had beside its model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +58,23 @@ class CompareResult:
         head += ", SIMULATED" if self.simulated else ""
         width = max((len(self._named(row)) for row in self.rows), default=0)
         lines = [head, *(_line(row, self._named(row).ljust(width)) for row in self.rows if row.slice == ALL)]
-        return "\n".join([*lines, *_slice_lines(self.rows, self.legacy)])
+        told = elsewhere_sentence(self.rows)
+        return "\n".join([*lines, *([told] if told else []), *_slice_lines(self.rows, self.legacy)])
 
     def _named(self, row: ComparisonRow) -> str:
         return f"{row.baseline} (legacy here)" if row.baseline == self.legacy else row.baseline
+
+
+def elsewhere_sentence(rows: Iterable[ComparisonRow]) -> str:
+    """Who won where the legacy was measured; nothing where no such figures stand beside."""
+    values = {(row.baseline, row.metric): row.value_baseline for row in rows if row.measured == ELSEWHERE}
+    parts = []
+    for metric in dict.fromkeys(metric for _, metric in values):
+        legacy, popular = values.get((LEGACY_IMPORTED, metric)), values.get((POPULARITY_IMPORTED, metric))
+        if legacy is not None and popular is not None:
+            outcome = "beat" if legacy > popular else "lost to" if legacy < popular else "was as good as"
+            parts.append(f"{outcome} popularity in {metric} ({legacy:.4f} against {popular:.4f})")
+    return f"Measured elsewhere, on other data, the legacy {' and '.join(parts)}." if parts else ""
 
 
 def slice_order(name: str) -> tuple:
@@ -70,10 +84,11 @@ def slice_order(name: str) -> tuple:
 
 
 def _slice_lines(rows: Sequence[ComparisonRow], legacy: str | None) -> list[str]:
-    """The slices against the side that decides: the champion, and popularity where there is none."""
+    """The slices against the side that decides: the champion, else the retrained legacy, else popularity."""
     sliced = [row for row in rows if row.slice != ALL]
-    versions = [row.baseline for row in sliced if ":" not in row.baseline and row.baseline != legacy]
-    told = [row for row in sliced if row.baseline == (versions[0] if versions else POPULARITY)]
+    versions = [row.baseline for row in sliced if ":" not in row.baseline]
+    against = next((version for version in versions if version != legacy), versions[0] if versions else POPULARITY)
+    told = [row for row in sliced if row.baseline == against]
     if not told:
         return []
     head = (

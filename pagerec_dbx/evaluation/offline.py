@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pagerec_dbx.evaluation.baselines import Floor
+from pagerec_dbx.evaluation.baselines import POPULARITY, Floor, smoothing_of
 from pagerec_dbx.evaluation.entries import SCHEMA, Entry, figures_of, records_of
 from pagerec_dbx.evaluation.pages import (
     LISTS,
@@ -78,12 +78,12 @@ def evaluate_frame(pages: DataFrame, judged: Judged) -> DataFrame:
         ScoresError: on a worker, if a score is NaN.
     """
     entries = functools.partial(_judged, judged=judged, ranker=once_a_process(judged.load))
-    return _evaluated(pages, entries, judged.row_count, judged.holdout)
+    return _evaluated(pages, entries, judged.row_count, judged.holdout, smoothing_of(judged.floors))
 
 
 def evaluate_floors(pages: DataFrame, floors: tuple[Floor, ...], holdout: str) -> DataFrame:
     """The same for floors alone."""
-    return _evaluated(pages, functools.partial(_floors, floors=floors), 0, holdout)
+    return _evaluated(pages, functools.partial(_floors, floors=floors), 0, holdout, smoothing_of(floors))
 
 
 def evaluate_scores(pages: DataFrame, name: str, holdout: str) -> DataFrame:
@@ -98,15 +98,23 @@ def evaluate_scores(pages: DataFrame, name: str, holdout: str) -> DataFrame:
     return _evaluated(pages, functools.partial(_scored, name=name), 0, holdout)
 
 
-def _evaluated(pages: DataFrame, entries: Callable[..., Iterator["Entry"]], row_count: int, holdout: str) -> DataFrame:
+def _evaluated(
+    pages: DataFrame,
+    entries: Callable[..., Iterator["Entry"]],
+    row_count: int,
+    holdout: str,
+    smoothing: float | None = None,
+) -> DataFrame:
     """
     Args:
         entries: gives those judged on a batch, and how they rank it, from the batch and its page views and truth.
         row_count: rows ranked at most, if more than a menu holds.
+        smoothing: of the popularity floor, where it is among them; its records keep it.
     """
     step = functools.partial(_evaluate_batches, entries=entries, row_count=row_count)
     frame = pages.select(*needed(pages)).mapInArrow(step, SCHEMA)
-    return conform(frame.withColumn("holdout", F.lit(holdout)), EVALUATIONS)
+    smoothed = F.when(F.col("version") == POPULARITY, F.lit(smoothing).cast("double"))
+    return conform(frame.withColumns({"holdout": F.lit(holdout), "popularity_smoothing": smoothed}), EVALUATIONS)
 
 
 def needed(pages: DataFrame) -> list[str]:

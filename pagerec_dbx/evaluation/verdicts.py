@@ -5,7 +5,8 @@ import datetime as dt
 
 from pyspark.sql import functions as F
 
-from pagerec_dbx.evaluation.gate import Grounds, Verdict
+from pagerec_dbx.evaluation.gate import Verdict
+from pagerec_dbx.evaluation.grounds import Grounds
 from pagerec_dbx.schemas import VERDICTS
 from pagerec_dbx.tables import Tables, spark_schema
 

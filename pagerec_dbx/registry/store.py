@@ -1,262 +1,137 @@
-"""Versions and aliases of one home, and who serves."""
+"""Who serves: decisions on the versions of one home, and the registry made to say what the table of decisions says."""
 
 import dataclasses
 import datetime as dt
-import os
-import re
-import tempfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from pagerec_dbx import promotions
 from pagerec_dbx.errors import RegistryError, UnknownVersionError
-from pagerec_dbx.evaluation.gate import Grounds
+from pagerec_dbx.evaluation.gate import Verdict
+from pagerec_dbx.evaluation.grounds import Grounds
 from pagerec_dbx.evaluation.verdicts import stored_verdict
-from pagerec_dbx.promotions import Decision, Serving
-from pagerec_dbx.registry.packaging import save_pyfunc
-from pagerec_dbx.registry.runs import Runs
+from pagerec_dbx.promotions import AGAIN, PROMOTE, ROLLBACK, VOID, Decision, Serving
+from pagerec_dbx.registry.versions import CHAMPION, PREVIOUS, Versions
 from pagerec_dbx.tables import Tables
 
-if TYPE_CHECKING:  # TensorFlow takes seconds to import, and most commands only need names and tags
-    from pagerec_dbx.models.export import Ranker
-
-# `legacy` is the newest `legacy_binary`: trained here to be compared with, and no challenger.
-ALIASES = CHALLENGER, CHAMPION, PREVIOUS, LEGACY = ("challenger", "champion", "previous", "legacy")
 _LONGEST_TAG = 1_000  # characters that a catalog takes
-# How the registries say that there is no such model, version or alias; any other failure is no answer.
-_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+# How the tag begins that the registered model has from just before a decision until the aliases have followed it: while
+# it is there, who knows the aliases only may be behind. Two at once have one each, lest one write over the other's.
+_DECIDING = "deciding_"
 
 
 @dataclasses.dataclass(frozen=True)
-class Version:
-    """One registered model version; tags are what training knew of it."""
-
-    version: str
-    run_id: str
-    source: str
-    tags: Mapping[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Registry(Runs):
-    """The runs and versions of one home: SQLite in a folder, Unity Catalog on Databricks."""
-
-    @property
-    def model_name(self) -> str:
-        """The registered model; a bundle's development mode gives it a name of its own by PAGEREC_MODEL."""
-        name = os.environ.get("PAGEREC_MODEL", "pagerec")
-        return f"{self.home.name}.{name}" if self.home.in_catalog else name
-
-    def register(
-        self,
-        run_id: str,
-        ranker_folder: Path,
-        tags: Mapping[str, str],
-        check: Callable[[Path], None],
-        alias: str = CHALLENGER,
-    ) -> str:
-        """Log a ranker into its run, check what comes back, register it, and give it an alias.
-
-        Args:
-            check: called with the folder as it came back from the run; raises when it is not what was trained.
-            alias: challenger or legacy; the others only a decision gives.
-        """
-        client = self._client()
-        with tempfile.TemporaryDirectory() as scratch:
-            model = Path(scratch, "model")
-            save_pyfunc(model, ranker_folder)
-            client.log_artifacts(run_id, str(model), "model")
-        check(self._ranker_folder(f"runs:/{run_id}/model"))
-        self._require_registered_model(client)
-        source = f"{client.get_run(run_id).info.artifact_uri}/model"
-        made = client.create_model_version(self.model_name, source, run_id, tags=dict(tags))
-        client.set_registered_model_alias(self.model_name, alias, made.version)
-        return str(made.version)
-
-    def legacy(self) -> str | None:
-        """The legacy's architecture as it was last trained here; None if it never was."""
-        try:
-            return self.resolve(LEGACY)
-        except UnknownVersionError:
-            return None
-
-    def resolve(self, version: str) -> str:
-        """A version's number, of a number or an alias.
-
-        Raises:
-            UnknownVersionError: the registry holds no such version or alias.
-        """
-        return self.version(version).version
-
-    def version(self, version: str) -> Version:
-        """A version by its number or alias; a home without a registry is not given one.
-
-        Raises:
-            UnknownVersionError: the registry holds no such version or alias.
-        """
-        from mlflow.exceptions import MlflowException
-
-        if not self._exists() or not (version in ALIASES or re.fullmatch(r"[1-9]\d{0,8}", version)):
-            raise self._unknown(version)
-        client = self._client()
-        try:
-            if version in ALIASES:
-                found = client.get_model_version_by_alias(self.model_name, version)
-            else:
-                found = client.get_model_version(self.model_name, version)
-        except MlflowException as error:
-            if error.error_code not in _ABSENT:
-                raise
-            raise self._unknown(version) from error
-        return Version(str(found.version), found.run_id, found.source, dict(found.tags))
-
-    def ranker_folder(self, version: str) -> Path:
-        """The exported ranker of a version, on this machine's disk."""
-        return self._ranker_folder(f"models:/{self.model_name}/{self.resolve(version)}")
-
-    def load(self, version: str) -> "Ranker":
-        """A version's ranker in this process."""
-        from pagerec_dbx.models.export import load_ranker
-
-        number = self.resolve(version)
-        return load_ranker(self.ranker_folder(number), number)
-
-    def signature(self, version: str) -> str:
-        """What a version's model takes and gives, as text that is equal where the signatures are."""
-        import mlflow.models
-
-        folder = self.ranker_folder(version).parents[1]
-        return str(mlflow.models.Model.load(str(folder)).signature)
-
-    def tag(self, version: str, tags: Mapping[str, str]) -> None:
-        client = self._client()
-        for name, value in tags.items():
-            client.set_model_version_tag(self.model_name, version, name, value)
-
-    def tag_model(self, name: str, value: str) -> None:
-        """Tag the registered model, which all versions share."""
-        self._client().set_registered_model_tag(self.model_name, name, value)
-
-    def model_tags(self) -> dict[str, str]:
-        """The tags of the registered model; none before the first version."""
-        from mlflow.exceptions import MlflowException
-
-        if not self._exists():
-            return {}
-        try:
-            return dict(self._client().get_registered_model(self.model_name).tags)
-        except MlflowException as error:
-            if error.error_code not in _ABSENT:
-                raise
-            return {}
-
-    # --- what a version's run holds -----------------------------------------------------------------------------------
-
-    def log_metrics(self, version: str, metrics: Mapping[str, float]) -> None:
-        """Add figures to the run that made a version."""
-        self.log_run_metrics(self.version(version).run_id, metrics)
-
-    def log_file(self, version: str, file: Path, folder: str) -> None:
-        """Add a file to the artifacts of the run that made a version."""
-        self.log_run_file(self.version(version).run_id, file, folder)
-
-    def curves(self, version: str) -> list[dict[str, float]]:
-        """The curves of the run that made a version; see `Runs.run_curves`."""
-        return self.run_curves(self.version(version).run_id)
-
-    # --- who serves ---------------------------------------------------------------------------------------------------
+class Registry(Versions):
+    """The versions of one home, and which of them serves; the table `promotions` is the arbiter."""
 
     def promote(self, tables: Tables, version: str, grounds: Callable[[], Grounds], now: dt.datetime) -> Decision:
         """Write what the stored verdict on a version decided: it becomes champion, or the refusal is recorded.
 
-        Nobody hands a verdict in: what is not in `verdicts`, or stands on other grounds than those of now, promotes
-        nobody. A verdict on the champion itself decides nothing: nothing is written, and its promotion stays the last
-        word.
+        What is not in `verdicts`, or stands on other grounds than those of now, promotes nobody. The champion is not
+        promoted again, whatever a verdict on it says. Both of these refusals are recorded too.
 
         Args:
             grounds: gives the grounds as they are; asked once, after the table of decisions was read.
 
         Raises:
             RegistryError: there is no verdict on the version, it is void, or another decision came first.
+            RoleError: the version is the retrained legacy.
             UnknownVersionError: the registry holds no such version.
         """
-        seen = promotions.serving(tables)
-        verdict = stored_verdict(tables, self.version(version).version)
+        seen = self.mend(tables)
+        number = self.candidate(version)
+        if number == seen.champion:
+            reason = f"Failed: version {number} is the champion already."
+            return self._decide(tables, Decision(now, number, number, False, (reason,), None, AGAIN), seen)
+        verdict = stored_verdict(tables, number)
         if verdict is None:
             raise RegistryError(
-                f"there is no verdict on version {version}, and only a verdict can promote",
-                fix=f"Run `pagerec promote --version {version}`, which judges it",
+                f"there is no verdict on version {number}, and only a verdict can promote",
+                fix=f"Run `pagerec promote --version {number}`, which judges it",
             )
-        changes = verdict.grounds.changes(dataclasses.replace(grounds(), champion=seen.champion))
-        if changes:
-            raise RegistryError(
-                f"the verdict on version {version} is void: {'; '.join(changes)}",
-                fix=f"Run `pagerec promote --version {version}`, which judges it again",
-            )
-        promoted = verdict.promote and verdict.version != seen.champion
+        self._require_valid(tables, verdict, grounds(), seen, now)
         decision = Decision(
-            now, verdict.version, seen.champion, promoted, verdict.reasons, verdict.comparison_id, "promote"
+            now, number, seen.champion, verdict.promote, verdict.reasons, verdict.comparison_id, PROMOTE
         )
-        if verdict.version == seen.champion:
-            return decision
-        promotions.decide(tables, decision, seen)
-        words = {"verdict": "promote" if promoted else "refuse"}
-        words["verdict_reasons"] = "; ".join(verdict.reasons)[:_LONGEST_TAG]
-        self.follow(promotions.serving(tables))
-        self.tag(verdict.version, words)
-        return decision
+        return self._decide(tables, decision, seen)
 
     def rollback(self, tables: Tables, now: dt.datetime) -> Decision:
         """Swap champion and previous.
 
         Raises:
-            RegistryError: there is no previous champion.
+            RegistryError: there is no previous champion, or another decision came first.
         """
-        seen = promotions.serving(tables)
+        seen = self.mend(tables)
         if seen.champion is None or seen.previous is None:
             raise RegistryError("there is no previous champion to go back to", fix="Promote a second version first")
         reason = f"rolled back from version {seen.champion}"
-        decision = Decision(now, seen.previous, seen.champion, True, (reason,), None, "rollback")
-        promotions.decide(tables, decision, seen)
-        self.follow(promotions.serving(tables))
-        return decision
+        decision = Decision(now, seen.previous, seen.champion, True, (reason,), None, ROLLBACK)
+        return self._decide(tables, decision, seen)
+
+    def mend(self, tables: Tables) -> Serving:
+        """Make aliases and tags say what the table of decisions says, should a crash have kept them behind.
+
+        Returns:
+            What the table says.
+        """
+        seen = promotions.serving(tables)
+        self.follow(seen)
+        self._tag(promotions.last_word(tables))
+        for name in self._deciding():
+            self._client().delete_registered_model_tag(self.model_name, name)
+        return seen
 
     def follow(self, seen: Serving) -> None:
-        """Make the aliases say what the table says; also mends a crash between the two."""
+        """Make the aliases say what the table says; an alias of nobody is removed."""
         for alias, version in ((CHAMPION, seen.champion), (PREVIOUS, seen.previous)):
-            if version is not None:
+            named = self.alias(alias)
+            if version is None and named is not None:
+                self._client().delete_registered_model_alias(self.model_name, alias)
+            elif version != named:
                 self._client().set_registered_model_alias(self.model_name, alias, version)
+
+    def is_deciding(self) -> bool:
+        """Whether a decision was begun whose aliases may not be set yet, by somebody at work or by a crash."""
+        return bool(self._deciding())
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _exists(self) -> bool:
-        """Whether there is a registry to ask: MLflow would make a missing SQLite file, and a reader leaves no trace."""
-        return self.home.in_catalog or (self.home.folder / "mlflow.db").exists()
-
-    def _unknown(self, version: str) -> UnknownVersionError:
-        return UnknownVersionError(
-            f"no model version `{version}` is registered in home {self.home.name}",
-            wanted="a version's number, challenger, champion, previous or legacy",
-            fix="Make a champion with `pagerec promote`, or name a version with --version"
-            if version == CHAMPION
-            else "Train one with `pagerec train`",
+    def _require_valid(
+        self, tables: Tables, verdict: Verdict, grounds: Grounds, seen: Serving, now: dt.datetime
+    ) -> None:
+        """Refuse a void verdict, and record the refusal."""
+        of_table = dataclasses.replace(grounds, champion=seen.champion, champion_since=seen.changed)
+        changes = "; ".join(verdict.grounds.changes(of_table))
+        if not changes:
+            return
+        version, reasons = verdict.version, (f"Failed: the verdict is void: {changes}.",)
+        self._decide(tables, Decision(now, version, seen.champion, False, reasons, verdict.comparison_id, VOID), seen)
+        raise RegistryError(
+            f"the verdict on version {version} is void: {changes}",
+            fix=f"Run `pagerec promote --version {version}`, which judges it again",
         )
 
-    def _require_registered_model(self, client) -> None:
-        from mlflow.exceptions import MlflowException
-
+    def _decide(self, tables: Tables, decision: Decision, seen: Serving) -> Decision:
+        mark = f"{_DECIDING}{seen.sequence + 1}_{decision.version}"
+        self._client().set_registered_model_tag(self.model_name, mark, decision.action)
         try:
-            client.get_registered_model(self.model_name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            client.create_registered_model(self.model_name)
+            promotions.decide(tables, decision, seen)
+        except RegistryError:  # another came first, and sets the aliases itself
+            self._client().delete_registered_model_tag(self.model_name, mark)
+            raise
+        self.mend(tables)
+        return decision
 
-    def _ranker_folder(self, uri: str) -> Path:
-        import mlflow
+    def _deciding(self) -> list[str]:
+        return [name for name in self.model_tags() if name.startswith(_DECIDING)]
 
-        # MLflow reads the registry's address from its own settings here, in every version of it.
-        mlflow.set_tracking_uri(self.tracking_uri)
-        mlflow.set_registry_uri(self.registry_uri)
-        return Path(mlflow.artifacts.download_artifacts(uri), "data", "ranker")
+    def _tag(self, word: promotions.Word | None) -> None:
+        """The verdict that was acted on, as tags of its version."""
+        if word is None:
+            return
+        tags = {"verdict": "promote" if word.promoted else "refuse"}
+        tags["verdict_reasons"] = "; ".join(word.reasons)[:_LONGEST_TAG]
+        try:
+            known = self.version(word.version).tags
+        except UnknownVersionError:  # somebody has deleted it since
+            return
+        self.tag(word.version, {name: value for name, value in tags.items() if known.get(name) != value})

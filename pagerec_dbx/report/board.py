@@ -20,7 +20,7 @@ from pagerec_dbx.report.content import (
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One version, floor or ceiling; `difference` is what the challenger has more than it, in NDCG."""
+    """One version, floor or ceiling; `difference` is what the challenger has more than it."""
 
     result: Result
     difference: Difference | None
@@ -41,6 +41,7 @@ class Board:
     viewers: int | None
     lines: tuple[Line, ...]
     simulated: bool
+    metric: str = "ndcg"  # of the differences
 
     @property
     def caption(self) -> str:
@@ -59,21 +60,27 @@ def caption(protocol: str, pages: int | None, viewers: int | None, simulated: bo
     return "; ".join([ranked, f"split {SPLIT}", *counts, *(["simulated"] if simulated else [])])
 
 
-def boards(results: Iterable[Result], differences: Iterable[Difference], simulated: bool = False) -> list[Board]:
-    """One board per protocol that has results, `menu` first."""
-    gains = {(gain.protocol, gain.baseline): gain for gain in differences if gain.metric == "ndcg"}
+def boards(
+    results: Iterable[Result], differences: Iterable[Difference], simulated: bool = False, metric: str = "ndcg"
+) -> list[Board]:
+    """One board per protocol that has results, `menu` first.
+
+    Args:
+        metric: whose differences stand beside the results.
+    """
+    gains = {(gain.protocol, gain.baseline): gain for gain in differences if gain.metric == metric}
     results = list(results)
     return [
-        _board(protocol, [result for result in results if result.protocol == protocol], gains, simulated)
+        _board(protocol, [result for result in results if result.protocol == protocol], gains, simulated, metric)
         for protocol in sorted({result.protocol for result in results}, key=protocol_order)
     ]
 
 
-def _board(protocol: str, results: list[Result], gains: Mapping, simulated: bool) -> Board:
-    ordered = sorted(results, key=lambda result: (ROLES.index(result.role), -(result.metrics.get("ndcg") or 0)))
+def _board(protocol: str, results: list[Result], gains: Mapping, simulated: bool, metric: str) -> Board:
+    ordered = sorted(results, key=lambda result: (ROLES.index(result.role), -(result.metrics.get(metric) or 0)))
     whole = next((result for result in ordered if result.role == "challenger"), ordered[0])
     lines = tuple(Line(result, gains.get((protocol, result.name))) for result in ordered)
-    return Board(protocol, whole.pages, whole.viewers, lines, simulated)
+    return Board(protocol, whole.pages, whole.viewers, lines, simulated, metric)
 
 
 def protocol_order(protocol: str) -> int:
@@ -127,9 +134,11 @@ def expected(figures: Mapping[str, float | None]) -> dict[str, float | None]:
 def terminal_table(board: Board) -> str:
     """The board as plain text in aligned columns, its caption above.
 
-    `expected` is the NDCG over the true click of a simulated world; `gain` is what the challenger has more, in NDCG.
+    `expected` is the NDCG over the true click of a simulated world; `gain` is what the challenger has more, in the
+    board's metric.
     """
-    header = ["", *METRICS.values(), "gain", "95 % interval"]
+    gain = "gain" if board.metric == "ndcg" else f"gain in {METRICS[board.metric]}"
+    header = ["", *METRICS.values(), gain, "95 % interval"]
     lines = [header, *(_cells(line) for line in board.lines)]
     if board.has_expected:
         header.insert(1 + len(METRICS), "expected")

@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 from collections.abc import Mapping
 
+from pagerec_dbx.evaluation.baselines import POPULARITY
 from pagerec_dbx.evaluation.calibration import Reliability
 
 METRICS = {"ndcg": "NDCG", "ndcg_at_10": "NDCG@10", "reciprocal_rank": "RR", "hit_at_1": "hit@1", "hit_at_5": "hit@5"}
@@ -69,13 +70,15 @@ class SliceGain:
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """A verdict that was written down."""
+    """A verdict on the version, and whether it was acted on."""
 
     decided_at: dt.datetime
     version: str
     previous_version: str | None
-    promoted: bool
+    promoted: bool  # where nobody has acted on it: whether it may be
     reasons: tuple[str, ...]
+    acted_on: bool = True  # False: judged, but neither promoted nor refused yet
+    earlier: bool = False  # by an earlier comparison on the same holdout than the one that is shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +149,10 @@ class ReportContent:
     holdout: str | None = None
     simulated: bool = False
     source: str | None = None  # name of the events file that the logs were imported from
+    metric: str = "ndcg"  # that decides; the headline tells it
+    against: str = POPULARITY  # whom the headline and the slices are about: the champion, the legacy or popularity
+    legacy: str | None = None  # the version that is the legacy's architecture, trained here
+    elsewhere: str = ""  # who won where the legacy's file was measured
     results: tuple[Result, ...] = ()
     differences: tuple[Difference, ...] = ()
     slices: tuple[SliceGain, ...] = ()  # against the side that the headline tells of
@@ -160,16 +167,11 @@ class ReportContent:
 
 
 def decisive(content: ReportContent) -> Difference | None:
-    """The difference the headline tells: menu protocol, NDCG, against the champion of the verdict, else another version
-    that the challenger was compared with, else popularity."""
-    asked = [d for d in content.differences if (d.protocol, d.metric) == ("menu", "ndcg") and d.lower is not None]
-    by_name = {difference.baseline: difference for difference in asked}
-    previous = content.decision.previous_version if content.decision else None
-    versions = [name for name in by_name if ":" not in name]
-    for name in (previous, *versions, "floor:popularity"):
-        if name in by_name:
-            return by_name[name]
-    return asked[0] if asked else None
+    """The difference the headline tells: menu protocol, the metric that decides, against whom the content says; where
+    there is none, against anybody."""
+    asked = [d for d in content.differences if (d.protocol, d.metric) == ("menu", content.metric)]
+    known = [difference for difference in asked if difference.lower is not None]
+    return next((one for one in known if one.baseline == content.against), known[0] if known else None)
 
 
 def headline(content: ReportContent) -> str:
@@ -182,9 +184,15 @@ def headline(content: ReportContent) -> str:
     where = f", on {told.pages:,} page views" if told.pages is not None else ""
     simulated = " (simulated)" if content.simulated else ""
     return (
-        f"Version {content.version} {_finding(told)} {spoken(told.baseline)}: NDCG {signed(told.difference)}, "
+        f"Version {content.version} {_finding(told)} {spoken_side(content, told.baseline)}: "
+        f"{METRICS[content.metric]} {signed(told.difference)}, "
         f"95 % interval {number(told.lower)} to {number(told.upper)}{where}{simulated}."
     )
+
+
+def spoken_side(content: ReportContent, name: str) -> str:
+    """As `spoken`, and the retrained legacy as "the legacy (version 3)"."""
+    return f"the legacy ({spoken(name)})" if name == content.legacy else spoken(name)
 
 
 def _finding(told: Difference) -> str:
@@ -198,7 +206,8 @@ def floors_sentence(content: ReportContent) -> str:
     floors = [
         difference
         for difference in content.differences
-        if (difference.protocol, difference.metric) == ("menu", "ndcg") and difference.baseline.startswith("floor:")
+        if (difference.protocol, difference.metric) == ("menu", content.metric)
+        and difference.baseline.startswith("floor:")
     ]
     if not floors:
         return ""

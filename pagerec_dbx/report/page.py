@@ -14,8 +14,10 @@ from pagerec_dbx.report.content import (
     METRICS,
     MISSING,
     PROTOCOLS,
+    SPLIT,
     Difference,
     ReportContent,
+    Result,
     SliceGain,
     decisive,
     floors_sentence,
@@ -23,6 +25,7 @@ from pagerec_dbx.report.content import (
     number,
     signed,
     spoken,
+    spoken_side,
 )
 from pagerec_dbx.report.drift import drift_part
 from pagerec_dbx.report.joins import joins_part, match_rate
@@ -84,7 +87,7 @@ def render(content: ReportContent) -> str:
 
 
 def _findings(content: ReportContent) -> dict:
-    shown = boards(content.results, content.differences, content.simulated)
+    shown = boards(content.results, content.differences, content.simulated, content.metric)
     reasons = content.decision.reasons if content.decision else ()
     return {
         "headline": headline(content),
@@ -100,7 +103,8 @@ def _findings(content: ReportContent) -> dict:
         "slices": forest_of((one.slice, one.gain) for one in content.slices),
         "slice_of": content.slices[0].gain if content.slices else None,
         "slice_caption": _slice_caption(content),
-        "spoken": spoken,
+        "slice_side": spoken_side(content, content.against),
+        "metric": METRICS[content.metric],
         "slice_rows": [_slice_row(one) for one in content.slices],
     }
 
@@ -116,20 +120,24 @@ def _tiles(content: ReportContent, shown: list[Board]) -> list[Tile]:
     told = decisive(content)
     own = next((line.result for board in shown for line in board.lines if line.result.role == "challenger"), None)
     if own is not None:
-        note = f"version {own.name}, protocol {own.protocol}" + (f", {own.pages:,} page views" if own.pages else "")
-        tiles.append(Tile("NDCG", number(own.metrics.get("ndcg")), note))
+        note = f"version {own.name}, " + _measured_on(own)
+        tiles.append(Tile(METRICS[content.metric], number(own.metrics.get(content.metric)), note))
     if told is not None:
-        note = f"95 % interval {signed(told.lower)} to {signed(told.upper)}"
-        tiles.append(Tile(f"Gain over {spoken(told.baseline)}", signed(told.difference), note))
+        note = f"95 % interval {signed(told.lower)} to {signed(told.upper)}, {_measured_on(told)}"
+        tiles.append(Tile(f"Gain over {spoken_side(content, told.baseline)}", signed(told.difference), note))
     reached = _share_of_distance(shown)
     if reached is not None:
-        tiles.append(
-            Tile("Of the way to the best order", f"{reached:.0%}", "from popularity to the ceiling, expected NDCG")
-        )
+        note = f"from popularity to the ceiling, expected NDCG, {_measured_on(own)}"
+        tiles.append(Tile("Of the way to the best order", f"{reached:.0%}", note))
     rate = match_rate(content.health)
     if rate is not None:
         tiles.append(Tile("Clicks that found their page", f"{rate:.1%}", "both joins, all days"))
     return tiles
+
+
+def _measured_on(figure: Result | Difference) -> str:
+    counts = f", {figure.pages:,} page views" if figure.pages else ""
+    return f"protocol {figure.protocol}, split {SPLIT}{counts}"
 
 
 def _share_of_distance(shown: list[Board]) -> float | None:
@@ -149,7 +157,7 @@ def _share_of_distance(shown: list[Board]) -> float | None:
 def _forests(content: ReportContent) -> list[ProtocolForest]:
     by_protocol = defaultdict(list)
     for difference in content.differences:
-        if difference.metric == "ndcg":
+        if difference.metric == content.metric:
             by_protocol[difference.protocol].append(difference)
     shown = []
     for protocol in sorted(by_protocol, key=protocol_order):

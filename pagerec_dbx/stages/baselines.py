@@ -27,6 +27,7 @@ from pagerec_dbx.progress import say, watch_spark
 from pagerec_dbx.registry.runs import Runs
 from pagerec_dbx.schemas import CLICK_MATCHES, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, ROWS, Table
 from pagerec_dbx.stages.conditions import judged_records
+from pagerec_dbx.stages.floor_records import with_known_expected
 from pagerec_dbx.tables import Tables, spark_schema
 from pagerec_dbx.workers import worker_errors
 
@@ -154,11 +155,14 @@ def _read_or_empty(tables: Tables, table: Table, versions: Mapping[str, int]) ->
 
 
 def _measure_floors(tables: Tables, ground: _Ground, settings: JudgeSettings) -> None:
-    """Anew each time: those that are stored may have another smoothing, or no expected figures."""
+    """Anew each time: those that are stored may have another smoothing, or no expected figures.
+
+    Where they have them and are the same, they keep them.
+    """
     condition = judged_records(ground.preparation.holdout, FLOORS)
     floors = all_floors(row_counts(ground.past.page_views, "menu"), settings.popularity_smoothing)
     records = evaluate_floors(ground.pages, floors, ground.preparation.holdout)
-    tables.replace_where(EVALUATIONS, records, condition)
+    tables.replace_where(EVALUATIONS, with_known_expected(tables, records, ground.preparation.holdout), condition)
 
 
 def _fit_and_measure(tables: Tables, runs: Runs, ground: _Ground, name: str, baseline: Baseline) -> str | None:

@@ -23,6 +23,7 @@ from pagerec_dbx.stages.judge import evaluate_version, known_of
 from pagerec_dbx.stages.prepare import prepare
 from pagerec_dbx.stages.promote import compare_and_judge, promote_version
 from pagerec_dbx.stages.report import collect_content, write_report
+from pagerec_dbx.stages.report_comparison import last_compared
 from pagerec_dbx.stages.score import score_version
 from pagerec_dbx.stages.simulate import simulate
 from pagerec_dbx.stages.train import TrainResult, train
@@ -62,7 +63,8 @@ class DemoResult:
 
     def to_text(self) -> str:
         source = [f"Source: events file {self.source}."] if self.source else []
-        ends = [self._verdict(), f"The page of results: {self.report}", *source, self._times()]
+        alarms = [reason for reason in self.reasons if reason.startswith("Alarm")]
+        ends = [self._verdict(), *alarms, f"The page of results: {self.report}", *source, self._times()]
         return "\n".join([self.table, "", *ends])
 
     def _verdict(self) -> str:
@@ -108,7 +110,7 @@ def run_demo(bench: Workbench, log: DemoLog, ranks: int) -> DemoResult:
     with clock.stage("score"):
         scored = score_version(bench, "champion" if decision.promoted else "challenger")
     with clock.stage("report"):
-        known = known_of(bench, trained.version, latest_preparation(tables).holdout)
+        known = known_of(bench, trained.version, last_compared(tables, trained.version).others)
         content = collect_content(tables, bench.now(), trained.version, known)
         report = write_report(bench.home, content)
     return DemoResult(
@@ -175,7 +177,7 @@ def fitting_batch(settings: TrainSettings, records: int, ranks: int) -> TrainSet
 
 
 def _table(content: ReportContent) -> str:
-    shown = boards(content.results, content.differences, content.simulated)
+    shown = boards(content.results, content.differences, content.simulated, content.metric)
     return "\n\n".join(terminal_table(board) for board in shown)
 
 

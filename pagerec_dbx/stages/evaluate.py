@@ -27,6 +27,7 @@ from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS
 from pagerec_dbx.stages.calibrate import calibrate
 from pagerec_dbx.stages.conditions import judged_records
+from pagerec_dbx.stages.floor_records import with_known_expected
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workers import worker_errors
 
@@ -90,6 +91,8 @@ def evaluate(
 ) -> EvaluateResult:
     """Measure a version and every floor on the holdout; their earlier records on it are replaced.
 
+    Without the truth they keep the expected figures that they have.
+
     Args:
         load_ranker: gives the version's ranker; picklable, called once in each worker process.
         trained_until: the last page view that the version was trained or validated on.
@@ -115,7 +118,8 @@ def evaluate(
         mine = judged_records(preparation.holdout, (version, *FLOORS, *(CEILINGS if truth is not None else ())))
         try:
             with worker_errors():
-                tables.replace_where(EVALUATIONS, evaluate_frame(pages, judged), mine)
+                records = with_known_expected(tables, evaluate_frame(pages, judged), preparation.holdout)
+                tables.replace_where(EVALUATIONS, records, mine)
                 legacy_way = legacy_batch_size and legacy_means(pages, examples, judged, legacy_batch_size)
         finally:
             rows_before.unpersist()

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyspark.sql import functions as F
@@ -12,27 +13,25 @@ from pagerec_dbx.evaluation.baselines import FLOORS, POPULARITY
 from pagerec_dbx.evaluation.compare import legacy_named
 from pagerec_dbx.evaluation.comparison import CompareResult
 from pagerec_dbx.evaluation.legacy import read_legacy
-from pagerec_dbx.evaluation.protocols import BASELINE_PREFIX, MENU, SPLIT
+from pagerec_dbx.evaluation.protocols import BASELINE_PREFIX, MENU
 from pagerec_dbx.features.preparation import latest_preparation
-from pagerec_dbx.features.snapshot import open_snapshot
-from pagerec_dbx.pipelines.order import OrderKey
 from pagerec_dbx.progress import say
 from pagerec_dbx.schemas import EVALUATIONS
 from pagerec_dbx.stages.compare import Sides, compare, renewed_comparison, stored_comparison
 from pagerec_dbx.stages.evaluate import EvaluateResult, evaluate
+from pagerec_dbx.stages.floor_records import stored_smoothing
+from pagerec_dbx.stages.grounds import resolve, retrained_legacy, serving, trained_until
 from pagerec_dbx.stages.power import PowerResult, power
 from pagerec_dbx.stages.ranker_loader import broadcast_ranker
 from pagerec_dbx.stages.report import FromRegistry
 from pagerec_dbx.workbench import Workbench
-
-SMOOTHING = "popularity_smoothing"  # tag of the registered model: the holdout judged last, and its floors' smoothing
 
 
 def evaluate_version(
     bench: Workbench, version: str, truth: Path | None = None, legacy_batch_size: int | None = None
 ) -> EvaluateResult:
     """Measure a registered version on the holdout of the latest preparation; its figures go to its run too."""
-    known = bench.registry.version(version)
+    known = bench.registry.version(resolve(bench, version))
     preparation = latest_preparation(bench.tables)
     result = evaluate(
         bench.tables,
@@ -45,22 +44,15 @@ def evaluate_version(
         legacy_batch_size,
     )
     bench.registry.log_metrics(known.version, _figures(result))
-    bench.registry.tag_model(SMOOTHING, f"{preparation.holdout} {bench.settings.judge.popularity_smoothing:g}")
     return result
 
 
-def smoothing_of(bench: Workbench, holdout: str) -> str | None:
-    """Of the popularity floor that is stored for a holdout; None where another one was judged last."""
-    judged, _, smoothing = bench.registry.model_tags().get(SMOOTHING, "").partition(" ")
-    return smoothing if judged == holdout else None
-
-
-def known_of(bench: Workbench, version: str | None, holdout: str | None) -> FromRegistry:
-    """What the registry knows of a version that is reported on."""
+def known_of(bench: Workbench, version: str | None, others: Sequence[str] = ()) -> FromRegistry:
+    """What the registry knows of a version that is reported on, and of those that it was compared with."""
+    legacies = [one for one in others if bench.registry.version(one).is_legacy]
     return FromRegistry(
         curves=bench.registry.curves(version) if version else (),
-        smoothing=smoothing_of(bench, holdout) if holdout else None,
-        legacy=bench.registry.legacy(),
+        legacy=legacies[0] if legacies else None,
     )
 
 
@@ -90,66 +82,75 @@ def compare_versions(
     found goes to the challenger's run too, with the legacy's file as it is.
 
     Args:
-        truth: LOGS/truth of a simulated world, for those who are evaluated here.
+        challenger: number or alias.
+        champion: number or alias.
+        legacy: JSON of a legacy run.
+        truth: LOGS/truth of a simulated world, for whoever is evaluated.
 
     Raises:
         LegacyFileError: the file is missing or malformed; nothing was evaluated then.
         UsageError: a version is to be held against itself.
+        RoleError: the challenger is the retrained legacy.
+        UnknownVersionError: the registry holds no such version, or nobody serves.
     """
     if legacy is not None:
         read_legacy(legacy)
-    challenger = bench.registry.resolve(challenger)
-    against = bench.registry.resolve(champion) if champion else serving(bench)
-    if champion and against == challenger:
+    sides = sides_of(bench, challenger, champion)
+    evaluate_missing(bench, sides, truth)
+    return compare_evaluated(bench, sides, legacy)
+
+
+def sides_of(bench: Workbench, challenger: str, champion: str | None = None) -> Sides:
+    """Who is to be held against whom: the champion is the version that serves unless one is named.
+
+    Raises:
+        UsageError: a version is to be held against itself.
+        RoleError: the challenger is the retrained legacy.
+        UnknownVersionError: the registry holds no such version, or nobody serves.
+    """
+    serves = serving(bench)
+    number = bench.registry.candidate(resolve(bench, challenger))
+    against = resolve(bench, champion) if champion else serves
+    if champion and against == number:
         raise UsageError(
-            f"version {challenger} cannot be held against itself", got=f"--champion {champion}", fix="Name another one"
+            f"version {number} cannot be held against itself", got=f"--champion {champion}", fix="Name another one"
         )
-    sides = Sides(challenger, against, fair_legacy(bench))
+    legacy = retrained_legacy(bench)
+    if legacy.unfair:
+        say(
+            f"  version {legacy.unfair}, the retrained legacy, has seen page views of the holdout and is left out; "
+            "train it again"
+        )
+    return Sides(number, against, legacy.fair)
+
+
+def evaluate_missing(bench: Workbench, sides: Sides, truth: Path | None = None) -> None:
+    """Evaluate those who were not yet, on the latest holdout and beside the floors of these settings."""
     holdout = latest_preparation(bench.tables).holdout
     for version in sides.versions:
         if not _is_evaluated(bench, version, holdout):
             say(f"  version {version} is evaluated on the latest holdout first")
             evaluate_version(bench, version, truth)
+
+
+def compare_evaluated(bench: Workbench, sides: Sides, legacy: Path | None = None) -> CompareResult:
+    """The comparison of sides that were evaluated; it is stored, and goes to the challenger's run."""
+    holdout = latest_preparation(bench.tables).holdout
     result = compare(bench.tables, sides, holdout, legacy, bench.settings.judge, bench.now())
     _log_comparison(bench, result, legacy)
     return result
 
 
-def comparison_of_now(bench: Workbench, version: str, champion: str | None, holdout: str) -> CompareResult:
+def comparison_of_now(bench: Workbench, sides: Sides) -> CompareResult:
     """The stored comparison, made anew where evaluations or settings have changed since, or where there is none."""
-    sides = Sides(version, champion, fair_legacy(bench))
-    stored = stored_comparison(bench.tables, sides, holdout)
-    if stored is None or not all(_is_evaluated(bench, one, holdout) for one in sides.versions):
-        return compare_versions(bench, version)
+    stored = stored_comparison(bench.tables, sides, latest_preparation(bench.tables).holdout)
+    if stored is None:
+        return compare_evaluated(bench, sides)
     renewed = renewed_comparison(bench.tables, stored, sides, bench.settings.judge, bench.now())
     if renewed is not stored:
-        say(f"  the comparison of version {version} was out of date and is made anew")
+        say(f"  the comparison of version {sides.challenger} was out of date and is made anew")
         _log_comparison(bench, renewed, legacy=None)
     return renewed
-
-
-def fair_legacy(bench: Workbench) -> str | None:
-    """The retrained legacy, if it has seen nothing of the latest holdout; None else."""
-    legacy = bench.registry.legacy()
-    if legacy is None:
-        return None
-    first = open_snapshot(latest_preparation(bench.tables).folder(bench.home, SPLIT)).manifest.first
-    if trained_until(bench, legacy).rank < first.rank:
-        return legacy
-    say(f"  version {legacy}, the retrained legacy, has seen page views of the holdout and is left out; train it again")
-    return None
-
-
-def trained_until(bench: Workbench, version: str) -> OrderKey:
-    """The last page view that a version was trained or validated on."""
-    return OrderKey.from_json(json.loads(bench.registry.version(version).tags["trained_until"]))
-
-
-def serving(bench: Workbench) -> str | None:
-    """The champion by the table of decisions; the aliases are made to agree, should a crash have kept them behind."""
-    seen = promotions.serving(bench.tables)
-    bench.registry.follow(seen)
-    return seen.champion
 
 
 def _log_comparison(bench: Workbench, result: CompareResult, legacy: Path | None) -> None:
@@ -173,8 +174,8 @@ def power_of(bench: Workbench, gain: float, challenger: str, baseline: str | Non
     """
     against = baseline or promotions.serving(bench.tables).champion or POPULARITY
     if against not in FLOORS and not against.startswith(BASELINE_PREFIX):
-        against = bench.registry.resolve(against)
-    own = bench.registry.resolve(challenger)
+        against = resolve(bench, against)
+    own = resolve(bench, challenger)
     if own == against:  # a version does not differ from itself
         against = POPULARITY
     holdout = latest_preparation(bench.tables).holdout
@@ -184,7 +185,7 @@ def power_of(bench: Workbench, gain: float, challenger: str, baseline: str | Non
 def _is_evaluated(bench: Workbench, version: str, holdout: str) -> bool:
     """Whether a version's figures are stored, beside the floors and by the slices that the settings ask for."""
     settings = bench.settings.judge
-    if not bench.tables.exists(EVALUATIONS) or smoothing_of(bench, holdout) != f"{settings.popularity_smoothing:g}":
+    if stored_smoothing(bench.tables, holdout) != settings.popularity_smoothing:
         return False
     mine = (F.col("holdout") == holdout) & (F.col("version") == version) & (F.col("protocol") == MENU)
     record = bench.tables.read(EVALUATIONS).where(mine).select("slices").first()

@@ -6,7 +6,6 @@ import datetime as dt
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pagerec_dbx import promotions
 from pagerec_dbx.config import JudgeSettings, MonitorSettings
 from pagerec_dbx.errors import MissingTableError, NoExamplesError, OverlapError, RegistryError
 from pagerec_dbx.evaluation.baselines import popularity_floor, row_counts
@@ -19,10 +18,11 @@ from pagerec_dbx.monitoring.result import MonitorResult
 from pagerec_dbx.monitoring.scored import SCORES, day_figures, sampled, score_distribution, scored
 from pagerec_dbx.pipelines.cuts import TRAIN, at_or_after, keep_split
 from pagerec_dbx.progress import watch_spark
-from pagerec_dbx.registry.store import CHAMPION
+from pagerec_dbx.registry.versions import CHAMPION
 from pagerec_dbx.schemas import DRIFT, LABELLED_PAGE_VIEWS
 from pagerec_dbx.scoring.batch import Loader
 from pagerec_dbx.stages.conditions import sql_text
+from pagerec_dbx.stages.grounds import resolve, serving
 from pagerec_dbx.stages.ranker_loader import broadcast_ranker
 from pagerec_dbx.tables import Tables, spark_schema, union_all
 from pagerec_dbx.workbench import Workbench
@@ -55,9 +55,8 @@ def monitor_version(bench: Workbench, day: dt.date | None = None, version: str |
         RegistryError, MissingTableError: it is not known on which days the version was trained.
         NoExamplesError, OverlapError: see `compared_page_views`.
     """
-    serving = promotions.serving(bench.tables)
-    bench.registry.follow(serving)
-    known = bench.registry.version(version or CHAMPION)
+    serving(bench)  # aliases may have stayed behind in a crash
+    known = bench.registry.version(resolve(bench, version or CHAMPION))
     preparation = _preparation_of(bench.tables, known.version, known.tags)
     with watch_spark(bench.tables.spark, "monitor"):
         compared = compared_page_views(bench.tables, known.version, preparation, day)

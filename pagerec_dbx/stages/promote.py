@@ -8,16 +8,22 @@ from pathlib import Path
 import numpy as np
 from pyspark.sql import functions as F
 
+from pagerec_dbx.errors import RegistryError
 from pagerec_dbx.evaluation.comparison import CompareResult
-from pagerec_dbx.evaluation.gate import Facts, Grounds, Verdict, judge, limits_of
+from pagerec_dbx.evaluation.gate import Facts, Verdict, judge
+from pagerec_dbx.evaluation.grounds import Grounds
+from pagerec_dbx.evaluation.legacy import read_legacy
+from pagerec_dbx.evaluation.protocols import MENU
 from pagerec_dbx.evaluation.verdicts import store_verdict, stored_verdict
 from pagerec_dbx.features.preparation import Preparation, latest_preparation
 from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.models.export import Ranker
 from pagerec_dbx.progress import say
-from pagerec_dbx.schemas import EVALUATIONS, PAGE_VIEWS
+from pagerec_dbx.promotions import AGAIN
+from pagerec_dbx.schemas import EVALUATIONS
 from pagerec_dbx.stages.calibrate import calibrate
-from pagerec_dbx.stages.judge import compare_versions, comparison_of_now, fair_legacy, serving
+from pagerec_dbx.stages.grounds import grounds_of, resolve, retrained_legacy, serving
+from pagerec_dbx.stages.judge import compare_evaluated, comparison_of_now, evaluate_missing, sides_of
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
 
@@ -69,78 +75,94 @@ def compare_and_judge(
     legacy: Path | None = None,
     truth: Path | None = None,
 ) -> CompareOutcome:
-    """`compare_versions`, and the verdict where it was held against who serves now; both are stored."""
-    comparison = compare_versions(bench, challenger, champion, legacy, truth)
-    serves = serving(bench)
-    if comparison.challenger == serves or (champion and bench.registry.resolve(champion) != serves):
+    """`compare_versions`, and the verdict where it was held against who serves now; both are stored.
+
+    Raises:
+        LegacyFileError: the file is missing or malformed; nothing was evaluated then.
+        UsageError: a version is to be held against itself.
+        RoleError: the challenger is the retrained legacy.
+        UnknownVersionError: the registry holds no such version, or nobody serves.
+    """
+    if legacy is not None:
+        read_legacy(legacy)
+    sides = sides_of(bench, challenger, champion)
+    evaluate_missing(bench, sides, truth)
+    grounds = grounds_of(bench)  # before the figures are read: what changes meanwhile makes the verdict void
+    comparison = compare_evaluated(bench, sides, legacy)
+    if sides.champion != grounds.champion or sides.challenger == grounds.champion:
         return CompareOutcome(comparison, None)
-    return CompareOutcome(comparison, _judge(bench, comparison))
+    return CompareOutcome(comparison, _judge(bench, comparison, grounds))
 
 
 def promote_version(bench: Workbench, version: str) -> PromoteResult:
-    """Promote a version if the verdict on it allows it; the verdict is made first where none still holds."""
-    number = bench.registry.resolve(version)
-    serving(bench)
+    """Promote a version if the verdict on it allows it; the verdict is made first where none still holds.
+
+    Raises:
+        RoleError: the version is the retrained legacy.
+        RegistryError: another decision came first.
+        UnknownVersionError: the registry holds no such version, or nobody serves.
+    """
+    champion = serving(bench)
+    number = bench.registry.candidate(resolve(bench, version))
+    if number != champion:  # whose verdict stays the one that it was promoted by
+        _renew_verdict(bench, number)
+    decision = bench.registry.promote(bench.tables, number, lambda: grounds_of(bench), bench.now())
+    already = decision.action == AGAIN
+    return PromoteResult(decision.version, decision.promoted, decision.reasons, already_champion=already)
+
+
+def _renew_verdict(bench: Workbench, number: str) -> None:
     verdict = stored_verdict(bench.tables, number)
     changes = verdict.grounds.changes(grounds_of(bench)) if verdict else ()
     if verdict is None or changes:
         if changes:
             say(f"  the verdict on version {number} is void and is made anew: {'; '.join(changes)}")
         judge_version(bench, number)
-    decision = bench.registry.promote(bench.tables, number, lambda: grounds_of(bench), bench.now())
-    already = decision.version == decision.previous_version
-    return PromoteResult(decision.version, decision.promoted, decision.reasons, already_champion=already)
 
 
 def judge_version(bench: Workbench, version: str) -> Verdict:
     """The verdict on a version as things stand now; it is stored, and nobody is promoted.
 
     A stored comparison is held against the evaluations and settings of now, and made anew where they have changed.
+
+    Raises:
+        RegistryError: the version is the champion, whose verdict stays the one that it was promoted by.
+        RoleError: the version is the retrained legacy.
+        UnknownVersionError: the registry holds no such version, or nobody serves.
     """
-    number, champion = bench.registry.resolve(version), serving(bench)
-    holdout = latest_preparation(bench.tables).holdout
-    return _judge(bench, comparison_of_now(bench, number, champion, holdout))
-
-
-def _judge(bench: Workbench, comparison: CompareResult) -> Verdict:
-    """The verdict by a comparison that was just made with who serves now; it is stored, and nobody is promoted."""
-    registry = bench.registry
+    sides = sides_of(bench, version)
+    if sides.challenger == sides.champion:
+        raise RegistryError(f"version {sides.challenger} is the champion already", fix="Judge another version")
+    evaluate_missing(bench, sides)
     grounds = grounds_of(bench)
+    return _judge(bench, comparison_of_now(bench, sides), grounds)
+
+
+def _judge(bench: Workbench, comparison: CompareResult, grounds: Grounds) -> Verdict:
+    """The verdict by a comparison that was made on these grounds; it is stored, and nobody is promoted."""
+    registry, challenger = bench.registry, comparison.challenger
     # Counted anew: a viewer may have been forgotten since the bins were stored.
-    calibration = calibrate(bench.tables, grounds.holdout, comparison.challenger)
+    calibration = calibrate(bench.tables, grounds.holdout, challenger)
     facts = Facts(
         grounds=grounds,
-        rank_latency_ms=rank_latency_ms(registry.load(comparison.challenger)),
+        rank_latency_ms=rank_latency_ms(registry.load(challenger)),
         signature_unchanged=grounds.champion is None
-        or registry.signature(grounds.champion) == registry.signature(comparison.challenger),
+        or registry.signature(grounds.champion) == registry.signature(challenger),
         holdout_age_days=holdout_age_days(bench.tables, latest_preparation(bench.tables), grounds.newest_page_view),
         calibration_error=calibration.error,
         calibrated_pairs=calibration.count,
+        tied_top=tied_top(bench.tables, grounds.holdout, challenger),
+        unfair_legacy=retrained_legacy(bench).unfair,
     )
     verdict = judge(comparison, facts, bench.settings.judge)
     store_verdict(bench.tables, verdict, bench.now())
     return verdict
 
 
-def grounds_of(bench: Workbench) -> Grounds:
-    """What a verdict made now stands on."""
-    tables, preparation = bench.tables, latest_preparation(bench.tables)
-    champion = serving(bench)
-    return Grounds(
-        champion=champion,
-        legacy=None if champion else fair_legacy(bench),  # where somebody serves, the legacy decides nothing
-        holdout=preparation.holdout,
-        labelled_version=preparation.labelled_version,
-        examples_version=preparation.examples_version,
-        evaluations_version=tables.version(EVALUATIONS) if tables.exists(EVALUATIONS) else 0,
-        newest_page_view=newest_page_view(tables),
-        limits=limits_of(bench.settings.judge),
-    )
-
-
-def newest_page_view(tables: Tables) -> int | None:
-    """When the last page view in the home was served, in microseconds since 1970; None where there is none."""
-    return tables.read(PAGE_VIEWS).agg(F.max(F.unix_micros("served_at"))).first()[0]
+def tied_top(tables: Tables, holdout: str, version: str) -> float:
+    """The share of a version's page views on which several rows share the best score, under the menu protocol."""
+    mine = (F.col("holdout") == holdout) & (F.col("version") == version) & (F.col("protocol") == MENU)
+    return tables.read(EVALUATIONS).where(mine).agg(F.avg("tied_top")).first()[0]
 
 
 def holdout_age_days(tables: Tables, preparation: Preparation, newest: int | None) -> float:

@@ -11,7 +11,7 @@ from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import PAGE_VIEWS, RANKED_MENUS
 from pagerec_dbx.scoring.batch import Loader, ranked_menus
 from pagerec_dbx.stages.conditions import sql_text
-from pagerec_dbx.stages.judge import serving
+from pagerec_dbx.stages.grounds import resolve, serving
 from pagerec_dbx.stages.ranker_loader import broadcast_ranker
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
@@ -40,8 +40,8 @@ def score_version(bench: Workbench, version: str, from_: str | None = None, to: 
         UnknownVersionError: no such version, or nobody serves.
     """
     times = [None if text is None else _moment(name, text) for name, text in (("--from", from_), ("--to", to))]
-    serving(bench)  # the alias may have stayed behind in a crash
-    load = broadcast_ranker(bench.tables, bench.registry, version)
+    serving(bench)  # aliases may have stayed behind in a crash
+    load = broadcast_ranker(bench.tables, bench.registry, resolve(bench, version))
     return score(bench.tables, load.version, load, *times)
 
 

@@ -22,7 +22,8 @@ from pagerec_dbx.features.vocabulary import KINDS, read_vocabulary
 from pagerec_dbx.home import is_simulated, write_atomically
 from pagerec_dbx.models.names import LEGACY_BINARY, require_model_name
 from pagerec_dbx.progress import say
-from pagerec_dbx.registry.store import CHALLENGER, LEGACY, Registry
+from pagerec_dbx.registry.store import Registry
+from pagerec_dbx.registry.versions import CHALLENGER, LEGACY
 from pagerec_dbx.tables import Tables
 
 _PACKAGES = (

@@ -7,7 +7,7 @@ from benchmarks.baselines import table
 from benchmarks.data import growth_exponent, step_table
 from benchmarks.paired_samples import paired_sample
 from benchmarks.processes import Measured
-from benchmarks.verdict import Sample, World, line, split_into_pages
+from benchmarks.verdict import Sample, World, line, missed, split_into_pages
 from pagerec_dbx.evaluation.compare import Side
 
 
@@ -42,6 +42,17 @@ def test_verdict_line_counts_what_the_intervals_say():
     cells = line(World("how", 1_000), samples).split(" | ")
     assert cells[:4] == ["| how", "3", "1,000", "20"]
     assert [cell.split()[0] for cell in cells[4:]] == ["66.7%", "33.3%", "66.7%"]
+
+
+def test_the_verdict_benchmark_names_the_bound_that_is_missed():
+    right = [Sample(-0.004, 0.004, 10.0)] * 95 + [Sample(0.001, 0.004, 10.0)] * 3 + [Sample(-0.004, -0.001, 10.0)] * 2
+    assert missed(right) == []
+    narrow = right[:92] + [Sample(0.001, 0.004, 10.0)] * 3 + [Sample(-0.004, -0.001, 10.0)] * 5
+    assert missed(narrow) == ["the interval covers the truth in 92.0% of samples, not in 93% to 97%."]
+    hasty = right[:96] + [Sample(0.001, 0.004, 10.0)] * 4
+    assert missed(hasty) == ['"better" is said without a difference in 5.0% of samples, more than 3.5%.']
+    blind = [Sample(-0.006, 0.004, 10.0)] * 6 + right[6:]
+    assert missed(blind) == ["a gain of 0.005 is seen in 94.0% of samples, less than 95%."]
 
 
 def test_table_of_baselines_pairs_everybody_with_popularity():

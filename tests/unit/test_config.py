@@ -41,6 +41,7 @@ def test_times_without_offset_are_utc():
         ("row_groups=25", "wanted a multiple of 24, got 25"),
         ("learning_rate=.inf", "wrong type: wanted float, got inf"),
         ("verdict_metric=luck", "wanted one of ndcg"),
+        ("minimum_gain=-.001", "setting `minimum_gain` is out of range: wanted at least 0, got -0.001"),
     ],
 )
 def test_wrong_settings_are_refused_in_words(override, words):

@@ -104,6 +104,12 @@ def test_chosen_comparisons_are_all_of_the_newest_holdout():
     assert list(older.baseline) == ["1"]
 
 
+def test_readable_says_of_every_figure_what_it_was_measured_on():
+    shown = notebook.readable(comparisons(comparison(lower=0.051234)))
+    assert {"protocol", "metric", "slice", "pages", "viewers"} <= set(shown.columns)
+    assert shown.lower.tolist() == [0.0512]
+
+
 def test_summary_says_what_the_intervals_say():
     frame = comparisons(
         comparison(),
