@@ -48,3 +48,11 @@ def prepared(spark, tmp_path_factory) -> Workbench:
     bench.tables.replace(LABELLED_PAGE_VIEWS, labelled_page_views(spark, 3_000))
     prepare(bench.tables, bench.settings.prepare, bench.now())
     return bench
+
+
+@pytest.fixture(scope="session")
+def promotion_home(spark, tmp_path_factory) -> Home:
+    """The home of `promotion_world`, to be copied: to make it takes four evaluations."""
+    from tests import promotion_world  # TensorFlow takes seconds to import
+
+    return promotion_world.make_home(spark, tmp_path_factory.mktemp("promotion"))

@@ -6,7 +6,9 @@ The vocabulary holds a, b, c, d (ids 2 to 5); `new` came later. Letters are clic
     holdout 1: a* B c    2 (ordered at random): C* a d    3: NEW b    4: D a NEW
 """
 
+import dataclasses
 import datetime as dt
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -56,11 +58,23 @@ def key_of(page_view_id: int) -> OrderKey:
     return OrderKey(micros_of(served_at(page_view_id)), f"q{page_view_id}", page_view_id)
 
 
-def make_world(tables: Tables) -> Preparation:
+@dataclasses.dataclass(frozen=True)
+class Pages:
+    """The page views of a world, as text; those before the holdout have the ids 11 to 23, those in it 1 to 10."""
+
+    before: Mapping[int, str]
+    holdout: Mapping[int, str]
+    viewers: Mapping[int, str]  # of the holdout
+
+
+PAGES = Pages(BEFORE, HOLDOUT, VIEWERS)
+
+
+def make_world(tables: Tables, pages: Pages = PAGES) -> Preparation:
     """Write the tables and the holdout's snapshot; the other snapshots are not needed here."""
-    write_labelled(tables)
-    write_examples(tables)
-    write_snapshot(tables.home.snapshots / NAME)
+    write_labelled(tables, pages)
+    write_examples(tables, pages)
+    write_snapshot(tables.home.snapshots / NAME, pages)
     return Preparation(
         preparation_id="by-hand",
         prepared_at=START,
@@ -83,9 +97,9 @@ def make_world(tables: Tables) -> Preparation:
     )
 
 
-def write_labelled(tables: Tables) -> None:
+def write_labelled(tables: Tables, pages: Pages = PAGES) -> None:
     records = []
-    for page_view_id, text in {**BEFORE, **HOLDOUT}.items():
+    for page_view_id, text in {**pages.before, **pages.holdout}.items():
         menu = [(row, None, place, False) for place, row in enumerate(menu_of(text))]
         values = {
             "page_view_id": page_view_id, "join_method": "keyed", "source": "service_logs", "user_hash": "v",
@@ -98,11 +112,11 @@ def write_labelled(tables: Tables) -> None:
     tables.replace(LABELLED_PAGE_VIEWS, frame)
 
 
-def write_examples(tables: Tables) -> None:
+def write_examples(tables: Tables, pages: Pages = PAGES) -> None:
     records = []
-    for page_view_id, text in HOLDOUT.items():
+    for page_view_id, text in pages.holdout.items():
         values = {
-            "page_view_id": page_view_id, "request_id": f"q{page_view_id}", "user_hash": VIEWERS[page_view_id],
+            "page_view_id": page_view_id, "request_id": f"q{page_view_id}", "user_hash": pages.viewers[page_view_id],
             "served_at": served_at(page_view_id), "day": served_at(page_view_id).date(),
             "randomized": page_view_id in RANDOMIZED, "history": [], "history_age": [], "menu": menu_of(text),
             "pinned": pinned_of(text), "clicked": clicked_of(text), "hour": 0, "weekday": 0,
@@ -115,17 +129,17 @@ def padded(values: list[int], length: int = 3) -> list[int]:
     return values + [0] * (length - len(values))
 
 
-def write_snapshot(folder) -> None:
-    """One Parquet file of two row groups."""
+def write_snapshot(folder, pages: Pages = PAGES) -> None:
+    """One Parquet file with two page views in each row group."""
     folder.mkdir(parents=True)
     records = [
         {
             "history": [0, 0], "history_age": [0, 0], "menu": padded([IDS.get(row, 1) for row in menu_of(text)]),
             "pinned": padded(pinned_of(text)), "clicked": padded(clicked_of(text)), "clicked_row": 0, "hour": 0,
             "weekday": 0, "device": 0, "location": 0, "page_view_id": number, "day": 19_724,
-            "user_hash": VIEWERS[number], "randomized": number in RANDOMIZED,
+            "user_hash": pages.viewers[number], "randomized": number in RANDOMIZED,
         }
-        for number, text in HOLDOUT.items()
+        for number, text in pages.holdout.items()
     ]  # fmt: skip
     int32, int8 = pa.list_(pa.int32()), pa.list_(pa.int8())
     kinds = {"history": int32, "history_age": int32, "menu": int32, "pinned": int8, "clicked": int8}
@@ -134,10 +148,10 @@ def write_snapshot(folder) -> None:
     pq.write_table(pa.Table.from_pylist(records, schema), folder / "part.parquet", row_group_size=2)
     file = File("part.parquet", (folder / "part.parquet").stat().st_size, sha256_of(folder / "part.parquet"))
     manifest = Manifest(
-        name=NAME, split="holdout", table="examples", table_version=0, vocabulary_version=1, title_count=2,
-        row_count=ROW_COUNT, device_count=2, location_count=2, history_length=2, menu_length=3, records=4,
-        row_groups=(2, 2), files=(file,), packed=False, schema={}, first=key_of(1), last=key_of(4),
-        created_at=START.isoformat(), left_out={},
+        name=folder.name, split="holdout", table="examples", table_version=0, vocabulary_version=1, title_count=2,
+        row_count=ROW_COUNT, device_count=2, location_count=2, history_length=2, menu_length=3,
+        records=len(records), row_groups=(2,) * (len(records) // 2), files=(file,),
+        packed=False, schema={}, first=key_of(1), last=key_of(max(pages.holdout)), created_at=START.isoformat(), left_out={},
     )  # fmt: skip
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
+from pagerec_dbx.baselines.catalogue import require_baselines
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.errors import (
     ComparisonError,
@@ -22,17 +23,21 @@ from pagerec_dbx.errors import (
 from pagerec_dbx.evaluation.baselines import FLOORS, PAGE_ORDER, POPULARITY, RANDOM, popularity_floor, row_counts
 from pagerec_dbx.evaluation.calibration import reliability
 from pagerec_dbx.evaluation.compare import legacy_named
-from pagerec_dbx.evaluation.comparison import LEGACY_IMPORTED
-from pagerec_dbx.evaluation.gate import Facts, Grounds, judge, limits_of
+from pagerec_dbx.evaluation.comparison import LEGACY_IMPORTED, POPULARITY_IMPORTED, elsewhere_sentence
+from pagerec_dbx.evaluation.gate import Facts, judge
+from pagerec_dbx.evaluation.grounds import Grounds, limits_of
 from pagerec_dbx.evaluation.power import measured_spread, needed
 from pagerec_dbx.evaluation.slices import with_slices
+from pagerec_dbx.features.preparation import store_preparation
 from pagerec_dbx.home import open_home
 from pagerec_dbx.schemas import CALIBRATIONS, COMPARISONS, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, PAGE_VIEWS
+from pagerec_dbx.stages.baselines import baselines
 from pagerec_dbx.stages.calibrate import calibration_of
 from pagerec_dbx.stages.compare import Sides, compare, renewed_comparison, stored_comparison
 from pagerec_dbx.stages.evaluate import evaluate
+from pagerec_dbx.stages.grounds import newest_page_view
 from pagerec_dbx.stages.power import power
-from pagerec_dbx.stages.promote import holdout_age_days, newest_page_view
+from pagerec_dbx.stages.promote import holdout_age_days
 from pagerec_dbx.tables import Tables, spark_schema
 from tests import judging_world as world
 
@@ -230,6 +235,56 @@ def test_a_holdout_that_lost_its_examples_is_refused(bench, tmp_path):
         evaluate(elsewhere, "9", preparation, world.ranker_by_id(known=6), world.key_of(13), SETTINGS)
 
 
+@pytest.mark.parametrize(
+    "shuffle", [lambda rows: rows[::-1], lambda rows: rows[1:] + rows[:1]], ids=["turned", "rolled"]
+)
+def test_the_order_of_the_menus_in_the_log_changes_no_ranker_that_does_not_see_it(spark, tmp_path, evaluated, shuffle):
+    def turned(texts):
+        return {number: " ".join(shuffle(text.split())) for number, text in texts.items()}
+
+    pages = dataclasses.replace(world.PAGES, before=turned(world.BEFORE), holdout=turned(world.HOLDOUT))
+    tables = Tables(spark, open_home(str(tmp_path / "home")))
+    preparation = world.make_world(tables, pages)
+    again = evaluate(tables, "7", preparation, world.ranker_by_id(known=6), world.key_of(13), SETTINGS)
+    before, after = (
+        {"menu": one.menu} | {other.protocol: other for other in one.others} for one in (evaluated[0], again)
+    )
+    for protocol in ("menu", "menu_unpinned", "vocabulary"):
+        old, new = before[protocol], after[protocol]
+        sides = {"7": (old.metrics, new.metrics)}
+        sides |= {name: (old.floors[name], new.floors[name]) for name in (RANDOM, POPULARITY)}
+        for name, (mine, other) in sides.items():
+            kept = {figure: value for figure, value in mine.items() if not figure.startswith("expected")}
+            assert other == pytest.approx(kept, abs=1e-9), (protocol, name)
+    shown = [one.menu.floors[PAGE_ORDER]["ndcg"] for one in (evaluated[0], again)]
+    assert abs(shown[0] - shown[1]) > 0.01  # the control: this one is the order
+
+
+def test_who_is_measured_again_without_the_truth_keeps_the_expected_figures(spark, tmp_path):
+    tables = Tables(spark, open_home(str(tmp_path / "home")))
+    preparation = world.make_world(tables)
+    store_preparation(tables, preparation)
+    world.write_truth(tables, tmp_path / "truth")
+
+    def measure(settings=SETTINGS, truth=None):
+        last = world.key_of(13)
+        return evaluate(tables, "7", preparation, world.ranker_by_id(known=6), last, settings, truth).menu
+
+    first = measure(truth=tmp_path / "truth")
+    again = measure()
+    assert again.metrics == pytest.approx(first.metrics) and "expected_ndcg" in again.metrics
+    assert {name: figures["expected_ndcg"] for name, figures in again.floors.items()} == pytest.approx(
+        {name: figures["expected_ndcg"] for name, figures in first.floors.items()}
+    )
+    result = baselines(tables, None, require_baselines(["recent_click"]), SETTINGS)
+    floors = {one.name: one.metrics for one in result.measured if one.protocol == "menu"}
+    assert floors[POPULARITY]["expected_ndcg"] == pytest.approx(first.floors[POPULARITY]["expected_ndcg"])
+    assert "expected_ndcg" not in floors["baseline:recent_click"]  # fitted anew: it may be another one
+    # the control: another popularity is not the one that was measured with the truth
+    smoothed = measure(dataclasses.replace(SETTINGS, popularity_smoothing=5.0)).floors
+    assert "expected_ndcg" not in smoothed[POPULARITY] and "expected_ndcg" in smoothed[RANDOM]
+
+
 # --- calibration, tied tops, the legacy's way -------------------------------------------------------------------------
 
 
@@ -329,7 +384,7 @@ def compared(bench, evaluated, tmp_path_factory):
 def world_legacy():
     from pagerec_dbx.evaluation.legacy import NAMES
 
-    return {**dict.fromkeys(NAMES, 0.25), "val_ndcg": 0.712, "val_mrr": 0.6322}
+    return {**dict.fromkeys(NAMES, 0.25), "val_ndcg": 0.712, "val_mrr": 0.6322, "pop_ndcg": 0.7405}
 
 
 def row_of(result, baseline, protocol="menu", metric="reciprocal_rank"):
@@ -348,7 +403,10 @@ def test_compare_pairs_the_challenger_with_champion_and_floors(compared):
     assert row_of(result, "5", "menu_unpinned").pages == 3
     baselines = {(row.baseline, row.protocol) for row in result.rows}
     everyone = {(name, protocol) for name in ("5", *FLOORS) for protocol in ("menu", "menu_unpinned", "vocabulary")}
-    assert baselines == everyone - {(PAGE_ORDER, "vocabulary")} | {(LEGACY_IMPORTED, "menu")}
+    assert baselines == everyone - {(PAGE_ORDER, "vocabulary")} | {
+        (LEGACY_IMPORTED, "menu"),
+        (POPULARITY_IMPORTED, "menu"),
+    }
 
 
 def test_compare_shows_imported_figures_without_a_difference(compared):
@@ -356,6 +414,13 @@ def test_compare_shows_imported_figures_without_a_difference(compared):
     assert (row.value_baseline, row.measured) == (0.712, "elsewhere")
     assert (row.difference, row.lower, row.upper, row.pages, row.viewers) == (None,) * 5
     assert "measured elsewhere" in compared[0].to_text()
+    beside = row_of(compared[0], POPULARITY_IMPORTED, metric="ndcg")
+    assert (beside.value_baseline, beside.measured, beside.lower) == (0.7405, "elsewhere", None)
+    assert (
+        "Measured elsewhere, on other data, the legacy lost to popularity in ndcg (0.7120 against 0.7405) and beat "
+        "popularity in reciprocal_rank (0.6322 against 0.2500)."
+    ) in compared[0].to_text()
+    assert elsewhere_sentence(row for row in compared[0].rows if row.measured == "here") == ""
 
 
 def test_compare_replaces_the_same_comparison_and_keeps_another(bench, compared):
@@ -415,7 +480,7 @@ def test_a_verdict_is_made_of_the_stored_comparison(compared):
     )
     assert not verdict.promote  # nobody is better on four page views
     assert verdict.comparison_id == result.comparison_id
-    assert len(verdict.reasons) == 11
+    assert len(verdict.reasons) == 13
     assert np.all([reason.startswith(("Passed", "Failed", "Alarm")) for reason in verdict.reasons])
     assert sum(reason.startswith("Alarm") for reason in verdict.reasons) == 1  # three viewers
 

@@ -12,8 +12,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from pagerec_dbx import promotions
-from pagerec_dbx.errors import RegistryError, UnknownVersionError
-from pagerec_dbx.evaluation.gate import Grounds, Verdict
+from pagerec_dbx.errors import RegistryError, RoleError, UnknownVersionError
+from pagerec_dbx.evaluation.gate import Verdict
+from pagerec_dbx.evaluation.grounds import Grounds
 from pagerec_dbx.evaluation.verdicts import store_verdict, stored_verdict
 from pagerec_dbx.home import Home, open_home
 from pagerec_dbx.models.build import build
@@ -22,7 +23,7 @@ from pagerec_dbx.models.export import load_ranker, save_ranker
 from pagerec_dbx.promotions import Decision, Serving
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.schemas import PROMOTIONS
-from pagerec_dbx.stages.judge import serving
+from pagerec_dbx.stages.grounds import serving
 
 NOW = dt.datetime(2024, 1, 3, tzinfo=dt.UTC)
 CONFIG = ModelConfig("two_tower_softmax", title_count=4, row_count=4, embedding_size=2, hidden_sizes=(2,))
@@ -68,7 +69,9 @@ def verdict(version, champion, promote=True):
 
 def promote(registry, tables, version, champion, allowed=True):
     """Store a verdict that was made while a version served, and do what it says."""
-    store_verdict(tables, verdict(version, champion, allowed), NOW)
+    made = verdict(version, champion, allowed)
+    grounds = dataclasses.replace(made.grounds, champion_since=promotions.serving(tables).changed)
+    store_verdict(tables, dataclasses.replace(made, grounds=grounds), NOW)
     return registry.promote(tables, version, lambda: GROUNDS, NOW)
 
 
@@ -93,28 +96,29 @@ def test_promotions_and_rollback_move_the_aliases(registry, tables):
     rolled_back = registry.rollback(tables, NOW)
     assert (rolled_back.version, rolled_back.previous_version) == ("1", "2")
     assert aliases(registry) == {"challenger": "3", "champion": "1", "previous": "2"}
-    assert promotions.serving(tables) == Serving("1", "2", 3)
+    assert promotions.serving(tables) == Serving("1", "2", 3, changed=3)
 
 
 def test_a_refusal_is_recorded_and_changes_nobody(registry, tables):
     promote(registry, tables, "1", None)
     refused = promote(registry, tables, "2", "1", allowed=False)
     assert not refused.promoted
-    assert promotions.serving(tables) == Serving("1", None, 2)
+    assert promotions.serving(tables) == Serving("1", None, 2, changed=1)
     assert aliases(registry) == {"challenger": "3", "champion": "1"}
     assert registry.version("2").tags["verdict"] == "refuse"
     assert registry.version("2").tags["verdict_reasons"] == "Failed: by hand."
 
 
-def test_promoting_the_champion_again_writes_and_tags_nothing(registry, tables):
+def test_promoting_the_champion_again_is_recorded_and_tags_nothing(registry, tables):
     promote(registry, tables, "1", None)
-    before = tables.version(PROMOTIONS), registry.version("1").tags
+    before = registry.version("1").tags
     again = promote(registry, tables, "1", "1", allowed=False)
-    assert not again.promoted
-    assert (tables.version(PROMOTIONS), registry.version("1").tags) == before
-    assert before[1]["verdict"] == "promote"
-    promote(registry, tables, "2", "1", allowed=False)  # the control: another one is recorded
-    assert tables.version(PROMOTIONS) > before[0]
+    assert (again.promoted, again.action) == (False, "again")
+    assert again.reasons == ("Failed: version 1 is the champion already.",)
+    assert registry.version("1").tags == before and before["verdict"] == "promote"
+    assert promotions.serving(tables) == Serving("1", None, 2, changed=1)
+    promote(registry, tables, "2", "1", allowed=False)  # the control: a verdict's refusal tags
+    assert registry.version("2").tags["verdict"] == "refuse"
 
 
 def test_only_a_stored_verdict_promotes(registry, tables):
@@ -140,14 +144,18 @@ def test_a_verdict_against_another_champion_is_void(registry, tables):
     promote(registry, tables, "1", None)
     with pytest.raises(RegistryError, match="verdict on version 2 is void: champion was None and is 1"):
         promote(registry, tables, "2", None)
-    assert promotions.serving(tables) == Serving("1", None, 1)
+    assert promotions.serving(tables) == Serving("1", None, 2, changed=1)  # the refusal is recorded
+    refused = tables.read(PROMOTIONS).where("sequence = 2").first()
+    assert (refused["version"], refused["promoted"], refused["action"]) == ("2", False, "void")
+    assert refused["reasons"] == ["Failed: the verdict is void: champion was None and is 1."]
+    assert "verdict" not in registry.version("2").tags
 
 
 def test_a_verdict_is_void_when_the_holdout_changes_between_judging_and_writing(registry, tables):
     store_verdict(tables, verdict("1", None), NOW)
     with pytest.raises(RegistryError, match="void: holdout was h1 and is h2"):
         registry.promote(tables, "1", lambda: dataclasses.replace(GROUNDS, holdout="h2"), NOW)
-    assert not tables.exists(PROMOTIONS)
+    assert promotions.serving(tables) == Serving(None, None, 1)
 
 
 def test_of_two_promotions_at_once_one_wins(registry, tables, monkeypatch):
@@ -173,23 +181,27 @@ def test_of_two_promotions_at_once_one_wins(registry, tables, monkeypatch):
         first, second = pool.map(try_to, ("1", "2"))
     won, lost = (first, second) if isinstance(first, Decision) else (second, first)
     assert won.promoted and "another decision" in str(lost)
-    assert promotions.serving(tables) == Serving(won.version, None, 1)
+    assert promotions.serving(tables) == Serving(won.version, None, 1, changed=1)
     assert aliases(registry)["champion"] == won.version
 
 
 def test_a_crash_between_the_decision_and_the_aliases_is_mended_at_the_next_call(registry, tables, monkeypatch):
     promote(registry, tables, "1", None)
+    really_decide = promotions.decide
 
-    def die(*_):
+    def decide_and_die(*arguments):
+        really_decide(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Registry, "follow", die)
+        patched.setattr(promotions, "decide", decide_and_die)
         with pytest.raises(KeyboardInterrupt):
             promote(registry, tables, "2", "1")
+    assert registry.is_deciding()
     assert aliases(registry)["champion"] == "1"  # the control: left behind
     assert serving(types.SimpleNamespace(tables=tables, registry=registry)) == "2"
     assert aliases(registry) == {"challenger": "3", "champion": "2", "previous": "1"}
+    assert registry.version("2").tags["verdict"] == "promote" and not registry.is_deciding()
 
 
 def test_rollback_twice_is_as_if_nothing_had_happened(registry, tables):
@@ -198,7 +210,7 @@ def test_rollback_twice_is_as_if_nothing_had_happened(registry, tables):
     assert registry.rollback(tables, NOW).version == "1"
     assert registry.rollback(tables, NOW).version == "2"
     assert aliases(registry) == {"challenger": "3", "champion": "2", "previous": "1"}
-    assert promotions.serving(tables) == Serving("2", "1", 4)
+    assert promotions.serving(tables) == Serving("2", "1", 4, changed=4)
 
 
 def test_of_two_decisions_on_the_same_state_one_is_refused(tables):
@@ -208,7 +220,7 @@ def test_of_two_decisions_on_the_same_state_one_is_refused(tables):
     late = dataclasses.replace(first, version="2", reasons=("late",))
     with pytest.raises(RegistryError, match=r"another decision .version 1. was written at the same time"):
         promotions.decide(tables, late, seen)
-    assert promotions.serving(tables) == Serving("1", None, 1)
+    assert promotions.serving(tables) == Serving("1", None, 1, changed=1)
     promotions.decide(tables, late, promotions.serving(tables))  # the control: made on what the table says now
     assert promotions.serving(tables).champion == "2"
 
@@ -222,6 +234,29 @@ def test_follow_mends_aliases_that_were_lost(registry, tables):
     assert aliases(registry) == {"challenger": "3", "previous": "3"}
     registry.follow(promotions.serving(tables))
     assert aliases(registry) == {"challenger": "3", "champion": "2", "previous": "1"}
+
+
+def test_follow_removes_aliases_of_nobody(registry, tables):
+    client = registry._client()
+    for alias in ("champion", "previous"):
+        client.set_registered_model_alias(registry.model_name, alias, "3")
+    promote(registry, tables, "1", None)
+    assert aliases(registry) == {"challenger": "3", "champion": "1"}
+
+
+@pytest.mark.parametrize("alias", ["champion", "previous", "mine"])
+def test_registering_gives_no_alias_that_only_a_decision_gives(registry, ranker_folder, alias):
+    with pytest.raises(RegistryError, match=f"cannot have the alias `{alias}`: wanted challenger or legacy"):
+        registry.register("no run", ranker_folder, {}, lambda folder: None, alias=alias)
+    assert aliases(registry) == {"challenger": "3"}
+
+
+def test_the_retrained_legacy_is_not_promoted_whatever_verdict_is_stored(registry, tables):
+    registry.tag("2", {"role": "legacy"})
+    with pytest.raises(RoleError, match="version 2 is the retrained legacy"):
+        promote(registry, tables, "2", None)
+    assert not tables.exists(PROMOTIONS)
+    assert promote(registry, tables, "1", None).promoted  # the control
 
 
 def test_rollback_needs_a_previous_champion(registry, tables):

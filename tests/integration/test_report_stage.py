@@ -16,7 +16,8 @@ from pagerec_dbx.schemas import (
     PROMOTIONS,
     QUARANTINE,
 )
-from pagerec_dbx.stages.report import FromRegistry, collect_content, last_compared, report
+from pagerec_dbx.stages.report import FromRegistry, collect_content, report
+from pagerec_dbx.stages.report_comparison import last_compared
 from pagerec_dbx.tables import spark_schema
 
 NOW = dt.datetime(2024, 1, 5, 12, 30, tzinfo=dt.timezone.utc)
@@ -86,6 +87,7 @@ def filled(tables):
         "previous_version": "2",
         "promoted": False,
         "reasons": ["Failed: no."],
+        "comparison_id": "second",
     }
     append(tables, PROMOTIONS, {**decision, "sequence": 1, "action": "promote"})
     append(tables, JOIN_HEALTH, {"day": DAY, "join_method": "keyed", "measure": "match_rate", "value": 0.9})
@@ -138,7 +140,8 @@ def test_report_collects_the_version_s_figures_on_its_holdout(filled):
     # of the version that was monitored last, though another one was monitored on a later day
     monitored = [(one.day.day, one.version, one.measure) for one in content.monitored]
     assert monitored == [(4, "3", "psi_rows"), (5, "3", "psi_rows"), (5, "3", "ndcg")]
-    assert last_compared(filled)[0] == "3"
+    assert (last_compared(filled).version, last_compared(filled).others) == ("3", ["2"])
+    assert content.decision.earlier  # no verdict is stored: it is some decision on this holdout
     assert collect_content(filled, NOW, "1").version == "1"
 
     result = report(filled, NOW)  # in the same home: to fill another takes long

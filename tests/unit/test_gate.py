@@ -10,7 +10,8 @@ from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.errors import ComparisonError
 from pagerec_dbx.evaluation.baselines import FLOORS, PAGE_ORDER, POPULARITY, RANDOM
 from pagerec_dbx.evaluation.comparison import ELSEWHERE, HERE, LEGACY_IMPORTED, CompareResult, ComparisonRow
-from pagerec_dbx.evaluation.gate import Facts, Grounds, Verdict, judge, limits_of
+from pagerec_dbx.evaluation.gate import Facts, Verdict, judge
+from pagerec_dbx.evaluation.grounds import Grounds, limits_of
 from pagerec_dbx.evaluation.protocols import METRICS
 
 NOW = dt.datetime(2024, 1, 3, tzinfo=dt.UTC)
@@ -52,10 +53,10 @@ def failed(verdict):
 def test_verdict_promotes_when_every_limit_is_met():
     verdict = judge(comparison(), FACTS, SETTINGS)
     assert verdict == Verdict("7", True, verdict.reasons, "c1", "ndcg", GROUNDS)
-    assert len(verdict.reasons) == 11 and failed(verdict) == []
+    assert len(verdict.reasons) == 13 and failed(verdict) == []
     assert (
         "Passed: ndcg gains +0.0200 over champion 5; the lower end of its 95 % interval, +0.0100, lies above the "
-        "minimum gain of 0.0020 (851,002 page views of 1,234 viewers)."
+        "minimum gain of 0.0020 (menu protocol, holdout: 851,002 page views of 1,234 viewers)."
     ) in verdict.reasons
     assert (
         "Passed: the expected calibration error is 0.0021 over 25,012 pairs of page view and offered row, within the "
@@ -82,6 +83,11 @@ def test_verdict_promotes_when_every_limit_is_met():
             "over 0 pairs of page view and offered row, not",
         ),
         ({}, {"grounds": dataclasses.replace(GROUNDS, holdout="h2")}, "compared on h1, but the current holdout is h2"),
+        (
+            {},
+            {"grounds": dataclasses.replace(GROUNDS, relabelled=3)},
+            "3 page views of the holdout h1 are labelled other",
+        ),
     ],
     ids=[
         "gain",
@@ -96,6 +102,7 @@ def test_verdict_promotes_when_every_limit_is_met():
         "calibration",
         "calibration unknown",
         "holdout",
+        "labels",
     ],
 )
 def test_each_limit_alone_refuses(changed, facts, reason):
@@ -129,6 +136,8 @@ def test_where_nobody_serves_the_retrained_legacy_must_be_beaten_too():
         ({"examples_version": 9}, "examples version was 4 and is 9"),
         ({"evaluations_version": 9}, "evaluations version was 5 and is 9"),
         ({"newest_page_view": None}, "newest page view was 1704300000000000 and is None"),
+        ({"champion_since": 9}, "version 5 serves by decision 9, no longer by decision 0"),
+        ({"relabelled": 12}, "`join` has labelled 12 page views of the holdout otherwise since `prepare`, not 0"),
         (
             {"limits": limits_of(dataclasses.replace(SETTINGS, minimum_gain=0.01))},
             "setting minimum_gain was 0.002 and is 0.01",
@@ -160,7 +169,10 @@ def test_a_guarded_slice_that_loses_too_much_refuses(name, difference, error, pr
     verdict = judge(comparison(slice_row(name, difference, error)), FACTS, SETTINGS)
     assert verdict.promote == promoted
     if not promoted:
-        assert failed(verdict) == ["Failed: loses more than 0.01 ndcg against 5 in device: tv -0.0500."]
+        assert failed(verdict) == [
+            "Failed: loses more than 0.01 ndcg against 5 in device: tv -0.0500 (851,002 page views of 1,234 viewers); "
+            "menu protocol, holdout."
+        ]
 
 
 def test_guarded_slices_are_judged_together_and_only_against_who_decides():
@@ -191,6 +203,39 @@ def test_few_effective_viewers_are_an_alarm_that_refuses_nothing():
         "so few are too narrow."
     ) in verdict.reasons
     assert not any("equal activity, fewer" in reason for reason in judge(comparison(), FACTS, SETTINGS).reasons)
+
+
+def test_a_change_of_the_champion_is_told_once():
+    now = dataclasses.replace(GROUNDS, champion="6", champion_since=9)
+    assert GROUNDS.changes(now) == ("champion was 5 and is 6",)
+
+
+def test_every_figure_of_a_reason_says_what_it_was_measured_on():
+    sliced = comparison(slice_row("device: tv", 0.01, 0.001), slice_row("hour: 0 to 5", 0.0, 0.001))
+    reasons = judge(sliced, FACTS, SETTINGS).reasons
+    told = "(menu protocol, holdout: 851,002 page views of 1,234 viewers)."
+    assert sum(reason.endswith(told) for reason in reasons) == 5  # the gain, three floors, tied tops
+    guarded = dataclasses.replace(SETTINGS, guarded_slices=("device", "hour"))
+    (slices,) = (reason for reason in judge(sliced, FACTS, guarded).reasons if "guarded slices" in reason)
+    assert slices.endswith("(menu protocol, holdout, the smallest of 851,002 page views of 1,234 viewers).")
+
+
+def test_collapsed_scores_are_an_alarm_that_refuses_nothing():
+    verdict = judge(comparison(), dataclasses.replace(FACTS, tied_top=0.051), SETTINGS)
+    assert verdict.promote
+    assert (
+        "Alarm: several rows share the best score on 5.1% of page views, more than 5.0%: scores have collapsed or rows "
+        "are unknown (menu protocol, holdout: 851,002 page views of 1,234 viewers)."
+    ) in verdict.reasons
+    kept = judge(comparison(), dataclasses.replace(FACTS, tied_top=0.05), SETTINGS).reasons
+    assert any(reason.startswith("Passed: several rows share the best score on 5.0%") for reason in kept)
+
+
+def test_a_legacy_that_has_seen_the_holdout_is_named_among_the_reasons():
+    left_out = judge(comparison(), dataclasses.replace(FACTS, unfair_legacy="3"), SETTINGS)
+    assert left_out.promote
+    assert any("version 3, the retrained legacy, has seen page views of the holdout" in one for one in left_out.reasons)
+    assert not any("legacy" in reason for reason in judge(comparison(), FACTS, SETTINGS).reasons)
 
 
 def test_a_declared_change_of_the_signature_is_allowed():

@@ -141,12 +141,17 @@ FULL = ReportContent(
         ({"version": "3", "differences": (gain(),), "simulated": True},
          "Version 3 ranks better than popularity: NDCG +.0123, 95 % interval .0101 to .0144, on 7,002 page views "
          "(simulated)."),
-        ({"version": "3", "differences": (gain(), gain("2", -0.004, -0.006, -0.002))},
+        ({"version": "3", "differences": (gain(), gain("2", -0.004, -0.006, -0.002)), "against": "2"},
          "Version 3 ranks worse than version 2: NDCG -.0040, 95 % interval -.0060 to -.0020, on 7,002 page views."),
         ({"version": "3", "differences": (gain(lower=-0.001),)},
          "Version 3 is not shown to rank better than popularity: NDCG +.0123, 95 % interval -.0010 to .0144, on 7,002 "
          "page views."),
-        ({"version": "3", "differences": (gain("2"), gain("1")), "decision": Decision(NOW, "3", "1", False, ())},
+        ({"version": "3", "differences": (gain(), gain("2")), "against": "2", "legacy": "2"},
+         "Version 3 ranks better than the legacy (version 2): NDCG +.0123, 95 % interval .0101 to .0144, on 7,002 page "
+         "views."),
+        ({"version": "3", "differences": (gain(), gain(metric="hit_at_1", difference=0.02)), "metric": "hit_at_1"},
+         "Version 3 ranks better than popularity: hit@1 +.0200, 95 % interval .0101 to .0144, on 7,002 page views."),
+        ({"version": "3", "differences": (gain("2"), gain("1")), "against": "1"},
          "Version 3 ranks better than version 1: NDCG +.0123, 95 % interval .0101 to .0144, on 7,002 page views."),
         ({"version": "3", "differences": (gain(protocol="vocabulary"), gain(metric="hit_at_1"))},
          "Version 3 has not been compared with a floor or a champion yet."),
@@ -436,6 +441,39 @@ def test_page_without_anything_names_the_commands():
     text = "".join(Reading(render(ReportContent(NOW))).text)
     for command in ("promote", "compare", "train", "join", "evaluate"):
         assert f"pagerec {command}" in text
+
+
+def told(**changes):
+    """The text of the full page with some of it changed."""
+    return " ".join("".join(Reading(render(dataclasses.replace(FULL, **changes))).text).split())
+
+
+def test_page_tells_a_verdict_from_a_decision_and_an_earlier_decision_from_this_one():
+    judged = Decision(NOW, "3", "2", True, ("Passed: better.",), acted_on=False)
+    assert "✓ Version 3 may become champion in place of version 2; nobody has decided yet. Judged " in told(
+        decision=judged
+    )
+    refused = dataclasses.replace(judged, promoted=False)
+    assert "✗ Version 3 may not become champion in place of version 2; nobody" in told(decision=refused)
+    earlier = Decision(NOW, "3", "2", False, ("Failed: worse.",), earlier=True)
+    assert "UTC, by an earlier comparison on the same holdout, not by the figures below; each limit" in told(
+        decision=earlier
+    )
+    assert "UTC, by the figures of this comparison only; each limit" in told()
+
+
+def test_page_tells_the_metric_that_decides_everywhere():
+    by_hits = tuple(dataclasses.replace(one, metric="hit_at_1", difference=0.0321) for one in FULL.differences)
+    text = told(metric="hit_at_1", differences=(*FULL.differences, *by_hits))
+    for said in ("hit@1 +.0321", "hit@1.3000version 3, protocol menu, split holdout, 7,002 page views", "gain in hit@1",
+                 "Gain in hit@1, ranking the rows offered on the page"):  # fmt: skip
+        assert said in text
+    assert "gain in hit@1" not in told()
+
+
+def test_page_says_who_won_where_the_legacy_was_measured():
+    sentence = "Measured elsewhere, on other data, the legacy lost to popularity in ndcg (0.7120 against 0.7405)."
+    assert sentence in told(elsewhere=sentence) and "lost to" not in told()
 
 
 def test_page_of_a_refused_version_says_so():

@@ -1,0 +1,76 @@
+"""A decision that was written and a process that died: every command sees the new champion, and the next one mends."""
+
+import pytest
+
+from pagerec_dbx import promotions
+from pagerec_dbx.errors import UnknownVersionError
+from pagerec_dbx.stages.grounds import resolve, resolve_quickly, serving
+from pagerec_dbx.stages.judge import compare_versions, evaluate_version, power_of
+from pagerec_dbx.stages.promote import promote_version
+from pagerec_dbx.stages.score import score_version
+from tests import promotion_world
+from tests.commands import run
+
+PAGE = b'{"candidates": [{"row_id": "a"}, {"row_id": "c"}, {"row_id": "d"}]}'
+
+
+@pytest.fixture
+def bench(promotion_home, tmp_path):
+    """A home in which version 1 serves."""
+    bench = promotion_world.copy_home(promotion_home, tmp_path / "home")
+    assert promote_version(bench, "1").promoted
+    return bench
+
+
+def crash(bench, monkeypatch):
+    """Promote version 2 and die as soon as the decision is written."""
+    really = promotions.decide
+
+    def decide_and_die(*arguments):
+        really(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(promotions, "decide", decide_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            promote_version(bench, "2")
+
+
+def test_after_a_crash_every_command_sees_the_new_champion(bench, monkeypatch):
+    crash(bench, monkeypatch)
+    assert bench.registry.resolve("champion") == "1"  # the control: the alias was left behind
+
+    ranked = run("rank", "--home", bench.home.name, stdin=PAGE)
+    assert ranked.json["version"] == "2", ranked.err
+    assert resolve(bench, "previous") == "1"
+    assert power_of(bench, 0.01, "challenger").baseline == "2"
+    assert evaluate_version(bench, "champion").menu.version == "2"
+    assert bench.registry.resolve("champion") == "1"  # none of these has mended it
+    assert "verdict" not in bench.registry.version("2").tags
+
+    rows = compare_versions(bench, "4", "champion").rows
+    assert {row.baseline for row in rows if ":" not in row.baseline} == {"2", "3"}
+    assert (bench.registry.resolve("champion"), bench.registry.resolve("previous")) == ("2", "1")
+    tags = bench.registry.version("2").tags
+    assert tags["verdict"] == "promote" and tags["verdict_reasons"].startswith("Passed: both sides")
+    assert not bench.registry.is_deciding()
+    assert run("rank", "--home", bench.home.name, stdin=PAGE).json["version"] == "2"
+
+
+def test_promote_and_score_mend_before_they_ask_who_is_meant(bench, monkeypatch):
+    crash(bench, monkeypatch)
+    assert promote_version(bench, "previous").version == "1"
+    assert score_version(bench, "champion").version == "2"
+    assert bench.registry.resolve("champion") == "2"
+
+
+def test_an_alias_that_no_decision_gave_is_removed(promotion_home, tmp_path):
+    bench = promotion_world.copy_home(promotion_home, tmp_path / "home")
+    client = bench.registry._client()
+    client.set_registered_model_alias(bench.registry.model_name, "champion", "4")
+    assert resolve_quickly(bench, "champion") == "4"  # who knows the aliases only believes it
+    with pytest.raises(UnknownVersionError, match="no model version `champion`"):
+        resolve(bench, "champion")
+    assert serving(bench) is None
+    with pytest.raises(UnknownVersionError):
+        bench.registry.resolve("champion")
