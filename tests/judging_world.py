@@ -151,7 +151,8 @@ def write_snapshot(folder, pages: Pages = PAGES) -> None:
         name=folder.name, split="holdout", table="examples", table_version=0, vocabulary_version=1, title_count=2,
         row_count=ROW_COUNT, device_count=2, location_count=2, history_length=2, menu_length=3,
         records=len(records), row_groups=(2,) * (len(records) // 2), files=(file,),
-        packed=False, schema={}, first=key_of(1), last=key_of(max(pages.holdout)), created_at=START.isoformat(), left_out={},
+        packed=False, schema={}, first=key_of(1), last=key_of(max(pages.holdout)), created_at=START.isoformat(),
+        left_out={},
     )  # fmt: skip
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
 
