@@ -125,6 +125,7 @@ class TrainSettings:
     steps_at_once: int = 16  # steps in one call of the graph
     checkpoint_minutes: float = 5.0  # between two checkpoints of a training, from which --resume goes on
     checkpoints_kept: int = 2
+    silence_seconds: float = 40.0  # without a sign of life from a rank or the driver before a training is given up
     patience: int = 3  # epochs without a better validation loss before stopping
     seed: int = 17  # initial weights, shuffling; each rank derives its own
 
@@ -134,6 +135,7 @@ class TrainSettings:
         optimizers = ("lazy_adam", "adam", "sgd")
         _require(self.optimizer in optimizers, "optimizer", "one of " + ", ".join(optimizers), self.optimizer)
         _require(self.checkpoint_minutes >= 0, "checkpoint_minutes", "at least 0", self.checkpoint_minutes)
+        _require(self.silence_seconds > 0, "silence_seconds", "more than 0", self.silence_seconds)
         _require(self.checkpoints_kept >= 1, "checkpoints_kept", "at least 1", self.checkpoints_kept)
         _require(1 <= self.steps_at_once <= 1_000, "steps_at_once", "1 to 1,000", self.steps_at_once)
         _require(0 < self.learning_rate < 10, "learning_rate", "between 0 and 10", self.learning_rate)

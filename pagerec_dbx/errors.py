@@ -116,6 +116,10 @@ class TrainingError(PagerecError):
     """Training that could not go on."""
 
 
+class DeadRankError(TrainingError):
+    """A rank ended before its training did."""
+
+
 class ScoresError(PagerecError):
     """Scores that cannot be ranked."""
 

@@ -12,10 +12,11 @@ from typing import TextIO, TypeVar
 
 import numpy as np
 
-from pagerec_dbx.errors import PagerecError, TrainingError
+from pagerec_dbx.errors import DeadRankError, PagerecError, TrainingError
 from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.features.stream import Shard, shard_records
 from pagerec_dbx.progress import say
+from pagerec_dbx.training.heartbeats import DRIVER, beating, clear, who_just_ended, who_was_missed
 from pagerec_dbx.training.job import OnEpoch, OneRank, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.loop import fit, require_steps
 
@@ -57,11 +58,21 @@ def train_on_ranks(job: TrainingJob, ranks: int, on_epoch: OnEpoch, slots: int, 
         log_file: where the ranks' own chatter goes.
 
     Raises:
-        TrainingError: fewer slots than ranks, or a rank died.
+        TrainingError: fewer slots than ranks.
+        DeadRankError: a rank died, or was not heard of for `silence_seconds`.
     """
     if ranks == 1:
         return fit(job, OneRank(), on_epoch)
-    results = run_on_ranks(lambda group: fit(job, group, on_epoch), ranks, slots, log_file)
+    clear(job.beats)
+    with beating(job.beats, DRIVER, (), lambda: "launching the ranks", job.settings.silence_seconds):
+        try:
+            results = run_on_ranks(lambda group: fit(job, group, on_epoch), ranks, slots, log_file)
+        except DeadRankError as error:
+            raise DeadRankError(
+                error.what,
+                got=who_was_missed(job.beats) or error.got or who_just_ended(job.beats) or "no word",
+                fix=f"Read the ranks' own words in {log_file}, then go on with --resume {Path(job.folder).name}",
+            ) from error
     return results[0]
 
 
@@ -69,7 +80,8 @@ def run_on_ranks(work: Callable[[Ranks], T], ranks: int, slots: int, log_file: P
     """Run a function on several ranks and return what each returned, in rank order.
 
     Raises:
-        TrainingError: fewer slots than ranks, or a rank died.
+        TrainingError: fewer slots than ranks.
+        DeadRankError: a rank died; `got` is empty where none said why.
         PagerecError: an error of our own on a rank is raised here again.
     """
     import horovod.spark
@@ -87,9 +99,9 @@ def run_on_ranks(work: Callable[[Ranks], T], ranks: int, slots: int, log_file: P
                     env={**os.environ, **_rank_environment(ranks)},
                 )  # fmt: skip
         except Exception as error:  # Horovod raises bare Exceptions and py4j's
-            raise TrainingError(
+            raise DeadRankError(
                 "a training rank died",
-                got=output.last_error or type(error).__name__,
+                got=output.cause,
                 fix=f"Read the ranks' own words in {log_file} and train again",
             ) from error
     for result in results:
@@ -190,11 +202,12 @@ class _RankOutput:
 
     _LINE = re.compile(r"^\[(\d+)\]<(?:stdout|stderr)>:(.*)$")
     _ERROR = re.compile(r"^[\w.]*(?:Error|Exception)\b.*")
-    _NO_CAUSE = ("Horovod has been shut down", "Graph execution error")
+    # What a rank says because another one died, and TensorFlow's headline.
+    _NO_CAUSE = ("Horovod has been shut down", "Graph execution error", "closed by peer", "reset by peer", "timed out")
 
     def __init__(self, log: TextIO, terminal: TextIO):
         self._log, self._terminal, self._rest, self._lock = log, terminal, "", threading.Lock()
-        self.last_error = ""
+        self.cause = ""
 
     def write(self, text: str) -> None:
         with self._lock:
@@ -207,10 +220,8 @@ class _RankOutput:
         rank, words = match.groups() if match else ("?", line)
         if words.startswith("  epoch "):
             print(words, file=self._terminal, flush=True)
-        # What a rank says because another one died is no cause, nor is TensorFlow's headline.
-        is_cause = not any(said in words for said in self._NO_CAUSE)
-        if self._ERROR.match(words) and (is_cause or not self.last_error):
-            self.last_error = f"rank {rank}: {words}"
+        if self._ERROR.match(words) and not any(said in words for said in self._NO_CAUSE):
+            self.cause = f"rank {rank}: {words}"
         self._log.write(line + "\n")
 
     def flush(self) -> None:

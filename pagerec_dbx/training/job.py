@@ -24,6 +24,11 @@ class TrainingJob:
     folder: str  # of the run, on a path that the driver and all ranks see: checkpoints, and the best weights at the end
 
     @property
+    def beats(self) -> Path:
+        """Where ranks and driver hear each other."""
+        return Path(self.folder) / "beats"
+
+    @property
     def weights_file(self) -> str:
         """Where rank 0 leaves the best weights."""
         return str(Path(self.folder) / "weights.npz")

@@ -1,5 +1,6 @@
 """Model and streams to trained weights: the loop that every rank runs."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -14,6 +15,7 @@ from pagerec_dbx.features.stream import Shard, open_stream, steps_per_epoch
 from pagerec_dbx.models.build import build, parameter_count
 from pagerec_dbx.progress import Progress
 from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
+from pagerec_dbx.training.heartbeats import DRIVER, beating, rank_name
 from pagerec_dbx.training.job import EpochReport, OnEpoch, Position, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.optimizer import optimizer_of
 from pagerec_dbx.training.steps import Steps
@@ -35,13 +37,19 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
         SnapshotError: a snapshot is incomplete or damaged, or has too few row groups for the ranks.
     """
     started = time.monotonic()
-    training = _Training(job, ranks)
-    training.restore()
-    while not training.is_over:
-        report = training.run_epoch()
-        if ranks.rank == 0:
-            on_epoch(report)
-    return training.result(time.monotonic() - started)
+    with contextlib.ExitStack() as stack:
+        training = _Training(job, ranks)
+        if ranks.size > 1:
+            others = [rank_name(rank) for rank in range(ranks.size) if rank != ranks.rank]
+            silence = job.settings.silence_seconds
+            own = rank_name(ranks.rank)
+            stack.enter_context(beating(job.beats, own, [DRIVER, *others], training.where, silence))
+        training.restore()
+        while not training.is_over:
+            report = training.run_epoch()
+            if ranks.rank == 0:
+                on_epoch(report)
+        return training.result(time.monotonic() - started)
 
 
 class _Training:
@@ -65,6 +73,10 @@ class _Training:
         self._reports: list[EpochReport] = []
         self._position = Position()
         self.is_over = False
+
+    def where(self) -> str:
+        """The place of the last step taken, for people."""
+        return f"epoch {self._position.epoch}, step {self._position.step:,} of {self._steps:,}"
 
     def restore(self) -> None:
         """Stand where the last checkpoint was written, or at the beginning, with equal weights on every rank."""

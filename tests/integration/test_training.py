@@ -16,9 +16,7 @@ from pagerec_dbx.errors import (
     UnknownModelError,
     UnknownVersionError,
 )
-from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.models.build import build, parameter_count
-from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.names import MODEL_SETTINGS
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.train import resume, stopped_runs, train
@@ -29,25 +27,12 @@ from pagerec_dbx.training.loop import fit
 from pagerec_dbx.training.optimizer import optimizer_of
 from pagerec_dbx.training.steps import Steps
 from pagerec_dbx.training.weights import Best, load_weights
+from tests.training_jobs import training_job, with_settings
 
 
 @pytest.fixture
 def job(prepared, tmp_path) -> TrainingJob:
-    preparation = latest_preparation(prepared.tables)
-    config = ModelConfig(
-        "two_tower_softmax", preparation.title_count, preparation.row_count, embedding_size=8, hidden_sizes=(16,)
-    )
-    return TrainingJob(
-        config=config,
-        train_snapshot=str(preparation.folder(prepared.home, "train")),
-        validation_snapshot=str(preparation.folder(prepared.home, "validation")),
-        settings=prepared.settings.train,
-        folder=str(tmp_path / "run"),
-    )
-
-
-def with_settings(job, **changes):
-    return dataclasses.replace(job, settings=dataclasses.replace(job.settings, **changes))
+    return training_job(prepared, tmp_path / "run")
 
 
 def test_one_rank_learns_and_keeps_the_best_epoch(job):

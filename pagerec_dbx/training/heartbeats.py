@@ -1,0 +1,135 @@
+"""Ranks and driver hear each other through small files, so that none waits for one that is gone.
+
+A rank whose process is stopped, or whose machine is unreachable, breaks no connection: without this the others would
+wait for it in the next reduction. Clocks of different machines are not compared: a count is watched for change.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from pagerec_dbx.home import write_atomically
+
+DRIVER = "driver"
+_SILENT = "silent.json"  # the beat of whoever was missed first
+_GONE = 71  # exit code of a rank that waits no longer
+
+
+@dataclasses.dataclass(frozen=True)
+class Beat:
+    """What one process last said of itself."""
+
+    who: str  # "rank 0", "rank 1", ..., "driver"
+    host: str
+    process: int
+    count: int
+    where: str  # in the training
+    end: str | None = None  # None: alive; "": it ended well; else the error it ended with
+
+    def __str__(self) -> str:
+        return f"{self.who} (process {self.process} on {self.host}), {self.where}"
+
+
+def rank_name(rank: int) -> str:
+    """How a rank is called in beats and messages."""
+    return f"rank {rank}"
+
+
+@contextlib.contextmanager
+def beating(
+    folder: Path, who: str, heard: Sequence[str], where: Callable[[], str], silence_seconds: float
+) -> Iterator[None]:
+    """Tell the others that this process lives, and end it when one of those `heard` falls silent.
+
+    Args:
+        folder: seen by all; `clear` empties it before the first of them starts.
+        where: what this process is at.
+        silence_seconds: how long without a change counts as silent; whoever never spoke is not missed.
+    """
+    heart = _Heart(folder, who, heard, where, silence_seconds)
+    heart.start()
+    end = ""
+    try:
+        yield
+    except BaseException as error:
+        end = type(error).__name__
+        raise
+    finally:
+        heart.stop(end)
+
+
+def clear(folder: Path) -> None:
+    """Forget the beats of an earlier attempt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink(missing_ok=True)
+
+
+def who_was_missed(folder: Path) -> str | None:
+    """Who fell silent while the others went on; None if nobody did."""
+    missed = _read(folder / _SILENT)
+    return None if missed is None else f"{missed}, was silent"
+
+
+def who_just_ended(folder: Path) -> str | None:
+    """Which ranks ended without a word, as killed processes do; None if none did."""
+    beats = [_read(path) for path in sorted(folder.glob("rank *.json"))]
+    dead = [beat for beat in beats if beat is not None and beat.end is None]
+    return "; ".join(f"{beat}, ended without a word" for beat in dead) or None
+
+
+class _Heart(threading.Thread):
+    def __init__(self, folder, who, heard, where, silence_seconds):
+        super().__init__(daemon=True, name=f"heart of {who}")
+        self._folder, self._who, self._heard, self._where = folder, who, heard, where
+        self._silence = silence_seconds
+        self._stopped = threading.Event()
+        self._count = 0
+        self._changes: dict[str, tuple[int, float]] = {}  # who -> last count, when it was first seen
+
+    def run(self) -> None:
+        while True:
+            self._beat(None)
+            missed = self._missed()
+            if missed is not None:
+                with contextlib.suppress(OSError):
+                    write_atomically(self._folder / _SILENT, json.dumps(dataclasses.asdict(missed)))
+                os._exit(_GONE)  # the main thread is inside a reduction that will never end
+            if self._stopped.wait(self._silence / 8):
+                return
+
+    def stop(self, end: str) -> None:
+        self._stopped.set()
+        self.join()
+        self._beat(end)
+
+    def _beat(self, end: str | None) -> None:
+        self._count += 1
+        beat = Beat(self._who, socket.gethostname(), os.getpid(), self._count, self._where(), end)
+        with contextlib.suppress(OSError):  # a full disk is told by whoever has to write
+            write_atomically(self._folder / f"{self._who}.json", json.dumps(dataclasses.asdict(beat)))
+
+    def _missed(self) -> Beat | None:
+        now = time.monotonic()
+        for who in self._heard:
+            beat = _read(self._folder / f"{who}.json")
+            if beat is None or beat.end is not None:
+                continue
+            if self._changes.get(who, (0, now))[0] != beat.count:
+                self._changes[who] = beat.count, now
+            elif now - self._changes[who][1] > self._silence:
+                return beat
+        return None
+
+
+def _read(path: Path) -> Beat | None:
+    try:
+        return Beat(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,0 +1,88 @@
+"""Who is missed, who is not, and what is said of the dead; processes of their own, because the living end theirs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pagerec_dbx.training.heartbeats import beating, clear, rank_name, who_just_ended, who_was_missed
+
+RANK = """
+import sys, time, pathlib
+from pagerec_dbx.training.heartbeats import beating
+who, heard, end = sys.argv[2], sys.argv[3].split(","), sys.argv[4]
+with beating(pathlib.Path(sys.argv[1]), who, heard, lambda: "epoch 2, step 40 of 60", silence_seconds=1.6):
+    print("alive", flush=True)
+    time.sleep(1 if end else 60)
+    if end == "error":
+        raise ZeroDivisionError
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts ranks; whoever is left at the end is killed."""
+    clear(tmp_path / "beats")
+    processes = []
+
+    def begin(who: str, heard: str, end: str = ""):
+        command = [sys.executable, "-c", RANK, str(tmp_path / "beats"), who, heard, end]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        processes.append(process)
+        assert process.stdout.readline() == "alive\n"
+        return process
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_a_rank_that_is_stopped_is_missed_and_named(start, tmp_path):
+    living, stopped = start("rank 0", "rank 1"), start("rank 1", "rank 0")
+    time.sleep(1)
+    stopped.send_signal(signal.SIGSTOP)
+    assert living.wait(timeout=30) == 71
+    said = who_was_missed(tmp_path / "beats")
+    assert said.startswith(f"rank 1 (process {stopped.pid} on ") and said.endswith("epoch 2, step 40 of 60, was silent")
+    stopped.send_signal(signal.SIGCONT)  # it wakes up, hears nobody and ends too
+    assert stopped.wait(timeout=30) == 71
+
+
+def test_ranks_that_live_are_not_missed(start):
+    ranks = [start("rank 0", "rank 1"), start("rank 1", "rank 0")]
+    time.sleep(6)  # the control: more than three times the silence
+    assert [rank.poll() for rank in ranks] == [None, None]
+
+
+@pytest.mark.parametrize("end", ["well", "error"])
+def test_a_rank_that_said_goodbye_is_not_missed(start, tmp_path, end):
+    living, gone = start("rank 0", "rank 1"), start("rank 1", "rank 0", end)
+    assert gone.wait(timeout=30) == (1 if end == "error" else 0)
+    time.sleep(4)
+    assert living.poll() is None
+    os.kill(living.pid, signal.SIGKILL)
+    living.wait()
+    said = who_just_ended(tmp_path / "beats")
+    assert "rank 0" in said and "rank 1" not in said and who_was_missed(tmp_path / "beats") is None
+
+
+def test_a_rank_that_was_killed_ended_without_a_word(start, tmp_path):
+    killed = start("rank 1", "nobody")
+    killed.kill()
+    killed.wait()
+    assert who_just_ended(tmp_path / "beats").endswith("epoch 2, step 40 of 60, ended without a word")
+
+
+def test_whoever_never_spoke_is_not_missed_and_old_beats_are_forgotten(tmp_path):
+    folder = tmp_path / "beats"
+    clear(folder)
+    with beating(folder, rank_name(0), [rank_name(1)], lambda: "starting", silence_seconds=0.4):
+        time.sleep(1.5)
+    assert who_just_ended(folder) is None
+    assert len(list(folder.iterdir())) == 1
+    clear(folder)
+    assert list(folder.iterdir()) == []
