@@ -351,7 +351,7 @@ def test_a_version_whose_scores_are_equal_raises_the_alarm_and_is_calibrated(ben
         "holdout): scores have collapsed or rows are unknown."
     ) in constant.to_text()
     for name, figure in constant.menu.floors[RANDOM].items():  # the exact random floor
-        if name != "tied_top":
+        if name != "tied_top" and not name.startswith("expected"):  # the floors keep what the truth said of them
             assert constant.menu.metrics[name] == pytest.approx(figure), name
     # The legacy's way takes the order of the page instead, in batches of 3 page views and 1:
     # RR by the order of the page is 1/2, 1, 1 and 1
