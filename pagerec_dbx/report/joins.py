@@ -64,7 +64,7 @@ def _positions_part(records: list[Health]) -> dict:
     total = sum(sums.values())
     shares = {f"position {place}": 100 * clicked / total for place, clicked in sums.items()} if total else {}
     ordered = sorted(bars(shares), key=lambda bar: bar.label)
-    return {"positions": ordered, "position_rows": [[bar.label, f"{bar.value:.1f} %"] for bar in ordered]}
+    return {"health_positions": ordered, "health_position_rows": [[bar.label, f"{bar.value:.1f} %"] for bar in ordered]}
 
 
 def _by_day(records: Iterable[Health], days: list, method: str, measure: str) -> list[tuple[int, float]]:

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -98,9 +99,7 @@ class _Heart(threading.Thread):
             self._beat(None)
             missed = self._missed()
             if missed is not None:
-                with contextlib.suppress(OSError):
-                    write_atomically(self._folder / _SILENT, json.dumps(dataclasses.asdict(missed)))
-                os._exit(_GONE)  # the main thread is inside a reduction that will never end
+                self._give_up(missed)
             if self._stopped.wait(self._silence / 8):
                 return
 
@@ -114,6 +113,15 @@ class _Heart(threading.Thread):
         beat = Beat(self._who, socket.gethostname(), os.getpid(), self._count, self._where(), end)
         with contextlib.suppress(OSError):  # a full disk is told by whoever has to write
             write_atomically(self._folder / f"{self._who}.json", json.dumps(dataclasses.asdict(beat)))
+
+    def _give_up(self, missed: Beat) -> None:
+        """Say who was missed, and end this process, whose main thread is inside a reduction that will never end."""
+        with contextlib.suppress(OSError):
+            write_atomically(self._folder / _SILENT, json.dumps(dataclasses.asdict(missed)))
+        if missed.who != DRIVER and missed.host == socket.gethostname():
+            with contextlib.suppress(OSError):  # a stopped process does not heed the launcher, who would wait for it
+                os.kill(missed.process, signal.SIGKILL)
+        os._exit(_GONE)
 
     def _missed(self) -> Beat | None:
         now = time.monotonic()

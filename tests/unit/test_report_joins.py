@@ -27,11 +27,11 @@ def test_joins_part_shares_the_clicks_among_the_positions_in_page_order():
     second = _health(2, clicks_matched=30.0, click_share_position_00=0.6, click_share_position_02=0.4)
     part = joins_part([*first, *second])
     # 2 + 18, 12 and 8 of 40 clicks; the longest bar is 100
-    assert [(bar.label, round(bar.value, 9), round(bar.length, 9)) for bar in part["positions"]] == [
+    assert [(bar.label, round(bar.value, 9), round(bar.length, 9)) for bar in part["health_positions"]] == [
         ("position 00", 50.0, 100.0), ("position 02", 30.0, 60.0), ("position 10", 20.0, 40.0),
     ]  # fmt: skip
-    assert part["position_rows"][0] == ["position 00", "50.0 %"]
+    assert part["health_position_rows"][0] == ["position 00", "50.0 %"]
 
 
 def test_joins_part_without_clicks_has_no_positions():
-    assert joins_part(_health(1, page_views=3.0))["positions"] == []
+    assert joins_part(_health(1, page_views=3.0))["health_positions"] == []
