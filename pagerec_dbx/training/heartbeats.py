@@ -54,6 +54,7 @@ def beating(
         silence_seconds: how long without a change counts as silent; whoever never spoke is not missed.
     """
     heart = _Heart(folder, who, heard, where, silence_seconds)
+    heart.beat()  # known to the others before anything can happen to it
     heart.start()
     end = ""
     try:
@@ -96,7 +97,7 @@ class _Heart(threading.Thread):
 
     def run(self) -> None:
         while True:
-            self._beat(None)
+            self.beat()
             missed = self._missed()
             if missed is not None:
                 self._give_up(missed)
@@ -106,9 +107,10 @@ class _Heart(threading.Thread):
     def stop(self, end: str) -> None:
         self._stopped.set()
         self.join()
-        self._beat(end)
+        self.beat(end)
 
-    def _beat(self, end: str | None) -> None:
+    def beat(self, end: str | None = None) -> None:
+        """Write where this process is, or how it ended."""
         self._count += 1
         beat = Beat(self._who, socket.gethostname(), os.getpid(), self._count, self._where(), end)
         with contextlib.suppress(OSError):  # a full disk is told by whoever has to write
