@@ -203,7 +203,7 @@ class _RankOutput:
     _LINE = re.compile(r"^\[(\d+)\]<(?:stdout|stderr)>:(.*)$")
     _ERROR = re.compile(r"^[\w.]*(?:Error|Exception)\b.*")
     # What a rank says because another one died, and TensorFlow's headline.
-    _NO_CAUSE = ("Horovod has been shut down", "Graph execution error", "closed by peer", "reset by peer", "timed out")
+    _NO_CAUSE = ("orovod", "gloo", "Graph execution error", "by peer", "timed out", "Broken pipe")
 
     def __init__(self, log: TextIO, terminal: TextIO):
         self._log, self._terminal, self._rest, self._lock = log, terminal, "", threading.Lock()

@@ -14,7 +14,7 @@ RANK = """
 import sys, time, pathlib
 from pagerec_dbx.training.heartbeats import beating
 who, heard, end = sys.argv[2], sys.argv[3].split(","), sys.argv[4]
-with beating(pathlib.Path(sys.argv[1]), who, heard, lambda: "epoch 2, step 40 of 60", silence_seconds=1.6):
+with beating(pathlib.Path(sys.argv[1]), who, heard, lambda: "epoch 2, step 40 of 60", silence_seconds=4):
     print("alive", flush=True)
     time.sleep(1 if end else 60)
     if end == "error":
@@ -53,7 +53,7 @@ def test_a_rank_that_is_stopped_is_missed_and_named(start, tmp_path):
 
 def test_ranks_that_live_are_not_missed(start):
     ranks = [start("rank 0", "rank 1"), start("rank 1", "rank 0")]
-    time.sleep(6)  # the control: more than three times the silence
+    time.sleep(10)  # the control: more than twice the silence
     assert [rank.poll() for rank in ranks] == [None, None]
 
 
@@ -61,7 +61,7 @@ def test_ranks_that_live_are_not_missed(start):
 def test_a_rank_that_said_goodbye_is_not_missed(start, tmp_path, end):
     living, gone = start("rank 0", "rank 1"), start("rank 1", "rank 0", end)
     assert gone.wait(timeout=30) == (1 if end == "error" else 0)
-    time.sleep(4)
+    time.sleep(9)
     assert living.poll() is None
     os.kill(living.pid, signal.SIGKILL)
     living.wait()
