@@ -278,27 +278,6 @@ def test_early_stopping_waits_patiently_and_goes_back():
     assert (best.epoch, model.value) == (2, 2)
 
 
-def test_a_stopped_run_is_gone_on_with_and_registered(prepared, monkeypatch):
-    registry = Registry(prepared.home)
-    settings = load_settings(overrides=["epochs=3", "batch_size=64", "embedding_size=8", "checkpoint_minutes=0"])
-    stopped_after(monkeypatch, 3)  # 1,920 records are 30 steps of 64 an epoch, in two calls: in the second epoch
-    with pytest.raises(Stopped):
-        train(prepared.tables, registry, "two_tower_softmax", 1, settings)
-    (run_id,) = stopped_runs(registry)
-    with pytest.raises(UnknownVersionError):
-        registry.resolve("1")
-    with pytest.raises(TrainingError, match=f"no stopped training `nobody`: wanted one of {run_id}"):
-        resume(prepared.tables, registry, "nobody", load_settings())
-    with pytest.raises(SettingError, match="`batch_size` cannot change in a run that goes on: wanted 64, got 32"):
-        resume(prepared.tables, registry, run_id, load_settings(overrides=["batch_size=32"]))
-    result = resume(prepared.tables, registry, run_id, load_settings(overrides=["batch_size=64"]))
-    assert (result.run_id, result.epochs, registry.resolve("challenger")) == (run_id, 3, result.version)
-    assert [point["epoch"] for point in registry.run_curves(run_id)] == [1, 2, 3]
-    assert stopped_runs(registry) == []
-    with pytest.raises(TrainingError, match="no stopped training"):
-        resume(prepared.tables, registry, run_id, load_settings())
-
-
 def test_unknown_models_are_refused_before_anything_runs(prepared):
     with pytest.raises(UnknownModelError, match="unknown model `magic`"):
         train(prepared.tables, prepared.registry, "magic", 1, prepared.settings)
@@ -320,3 +299,22 @@ def test_the_legacy_s_architecture_is_registered_as_legacy_and_is_no_challenger(
     assert (ranker.config.dropout, ranker.config.hidden_sizes) == (0.2, (128, 64))
     another = train(prepared.tables, registry, "two_tower_softmax", 1, designed)  # the control: anybody else is one
     assert registry.resolve("challenger") == another.version and "role" not in registry.version("challenger").tags
+
+
+def test_a_stopped_run_is_gone_on_with_and_registered(prepared, monkeypatch):
+    registry = Registry(prepared.home)
+    settings = load_settings(overrides=["epochs=3", "batch_size=64", "embedding_size=8", "checkpoint_minutes=0"])
+    stopped_after(monkeypatch, 3)  # 1,920 records are 30 steps of 64 an epoch, in two calls: in the second epoch
+    with pytest.raises(Stopped):
+        train(prepared.tables, registry, "two_tower_softmax", 1, settings)
+    (run_id,) = stopped_runs(registry)
+    with pytest.raises(TrainingError, match=f"no stopped training `nobody`: wanted one of {run_id}"):
+        resume(prepared.tables, registry, "nobody", load_settings())
+    with pytest.raises(SettingError, match="`batch_size` cannot change in a run that goes on: wanted 64, got 32"):
+        resume(prepared.tables, registry, run_id, load_settings(overrides=["batch_size=32"]))
+    result = resume(prepared.tables, registry, run_id, load_settings(overrides=["batch_size=64"]))
+    assert (result.run_id, result.epochs, registry.resolve("challenger")) == (run_id, 3, result.version)
+    assert [point["epoch"] for point in registry.run_curves(run_id)] == [1, 2, 3]
+    assert stopped_runs(registry) == []
+    with pytest.raises(TrainingError, match="no stopped training"):
+        resume(prepared.tables, registry, run_id, load_settings())
