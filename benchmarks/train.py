@@ -22,6 +22,7 @@ import tensorflow as tf
 from benchmarks.keras_way import PlainTwoTower
 from benchmarks.study_way import study_epochs, write_study_files
 from pagerec_dbx.config import TrainSettings
+from pagerec_dbx.features.encoding import as_arrow
 from pagerec_dbx.features.packing import pack, packing_from_schema
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, read_batches
 from pagerec_dbx.features.stream import Shard, fields_of, open_stream
@@ -90,14 +91,7 @@ def stream_against_scans(train: Snapshot, folder: Path, times: int) -> list[Pair
 
 
 def _plain_table(batch: dict[str, np.ndarray]) -> pa.Table:
-    columns = {}
-    for name, values in batch.items():
-        if values.ndim == 1:
-            columns[name] = pa.array(values)
-        else:
-            offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
-            columns[name] = pa.ListArray.from_arrays(offsets, pa.array(values.ravel()))
-    return pa.table(columns)
+    return pa.table({name: as_arrow(values) for name, values in batch.items()})
 
 
 class Trainer:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pagerec_dbx.features.preparation import Preparation
 from pagerec_dbx.features.snapshot import MANIFEST, File, Manifest, sha256_of
 from pagerec_dbx.pipelines.order import Cuts, OrderKey, micros_of
-from pagerec_dbx.schemas import EXAMPLES, LABELLED_PAGE_VIEWS
+from pagerec_dbx.schemas import EXAMPLES, LABELLED_PAGE_VIEWS, PAGE_VIEWS
 from pagerec_dbx.tables import Tables, spark_schema
 
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
@@ -155,6 +155,17 @@ def write_snapshot(folder, pages: Pages = PAGES) -> None:
         left_out={},
     )  # fmt: skip
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+
+
+def write_page_view(tables: Tables, number: int, served: dt.datetime) -> None:
+    """The only page view of the home: how old a holdout is counts to the newest one."""
+    values = {
+        "page_view_id": number, "source": "service_logs", "request_id": f"q{number}", "user_hash": "v5",
+        "served_at": served, "randomized": False, "history": [], "menu": [("a", None, 0, False)], "late_titles": 0,
+        "records": 1, "day": served.date(),
+    }  # fmt: skip
+    record = tuple(values.get(name) for name in PAGE_VIEWS.column_names)
+    tables.replace(PAGE_VIEWS, tables.spark.createDataFrame([record], spark_schema(PAGE_VIEWS)))
 
 
 def write_truth(tables: Tables, folder) -> None:

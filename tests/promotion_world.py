@@ -21,9 +21,8 @@ from pagerec_dbx.models.build import build
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.export import save_ranker
 from pagerec_dbx.registry.store import Registry
-from pagerec_dbx.schemas import PAGE_VIEWS
 from pagerec_dbx.stages.judge import evaluate_version
-from pagerec_dbx.tables import Tables, spark_schema
+from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
 from tests import judging_world as world
 
@@ -53,7 +52,7 @@ def make_home(spark, folder) -> Home:
     bench = Workbench(open_home(str(folder / "home")), settings())
     bench.__dict__["tables"] = Tables(spark, bench.home)
     store_preparation(bench.tables, world.make_world(bench.tables, PAGES))
-    write_page_views(bench.tables)
+    world.write_page_view(bench.tables, 10, world.served_at(10))  # the last one of the holdout
     for version, order in LOGITS.items():
         register(bench.registry, folder / "ranker", order, is_legacy=version == LEGACY)
     for version in LOGITS:
@@ -85,18 +84,6 @@ def register(registry: Registry, folder, order: str, is_legacy: bool = False) ->
     tags = {"trained_until": json.dumps(world.key_of(20).as_json())} | ({"role": "legacy"} if is_legacy else {})
     run_id = registry.start_run("by hand", {}, {}, {})
     registry.register(run_id, folder, tags, lambda _: None, alias="legacy" if is_legacy else "challenger")
-
-
-def write_page_views(tables: Tables) -> None:
-    """The newest page view of the home is the last of the holdout."""
-    served = world.served_at(10)
-    values = {
-        "page_view_id": 10, "source": "service_logs", "request_id": "q10", "user_hash": "v5", "served_at": served,
-        "randomized": False, "history": [], "menu": [("a", None, 0, False)], "late_titles": 0, "records": 1,
-        "day": served.date(),
-    }  # fmt: skip
-    record = tuple(values.get(name) for name in PAGE_VIEWS.column_names)
-    tables.replace(PAGE_VIEWS, tables.spark.createDataFrame([record], spark_schema(PAGE_VIEWS)))
 
 
 def relabel(bench: Workbench, page_view_id: int, text: str, more: dict[int, str] | None = None) -> None:

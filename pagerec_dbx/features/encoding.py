@@ -107,7 +107,7 @@ def _encode_batches(
     known = {kind: pa.array(values, pa.string()) for kind, values in tokens.items()}
     for batch in batches:
         columns = {name: batch.column(name) for name in names if name in batch.schema.names}
-        columns |= {name: _as_arrow(values) for name, values in _ids_of(batch, known, lengths).items()}
+        columns |= {name: as_arrow(values) for name, values in _ids_of(batch, known, lengths).items()}
         yield pa.RecordBatch.from_arrays([columns[name] for name in names], names=list(names))
 
 
@@ -172,7 +172,8 @@ def padded(lists: pa.ListArray, values: np.ndarray, length: int, kind: type) -> 
     return matrix
 
 
-def _as_arrow(values: np.ndarray) -> pa.Array:
+def as_arrow(values: np.ndarray) -> pa.Array:
+    """Single numbers from [records], lists of one length from [records, length]."""
     if values.ndim == 1:
         return pa.array(values)
     records, length = values.shape

@@ -12,7 +12,6 @@ from pagerec_dbx.errors import UsageError
 from pagerec_dbx.evaluation.baselines import FLOORS, POPULARITY
 from pagerec_dbx.evaluation.compare import legacy_named
 from pagerec_dbx.evaluation.comparison import CompareResult
-from pagerec_dbx.evaluation.legacy import read_legacy
 from pagerec_dbx.evaluation.protocols import BASELINE_PREFIX, MENU
 from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.progress import say
@@ -67,37 +66,6 @@ def _figures(result: EvaluateResult) -> dict[str, float]:
             where = f"holdout.{part.protocol}.{who}".rstrip(".")
             figures |= {f"{where}.{name}": value for name, value in values.items()}
     return figures
-
-
-def compare_versions(
-    bench: Workbench,
-    challenger: str,
-    champion: str | None = None,
-    legacy: Path | None = None,
-    truth: Path | None = None,
-) -> CompareResult:
-    """Hold a version against a champion (the one that serves, unless named), the retrained legacy and every floor.
-
-    Whoever was not evaluated on the latest holdout yet, or with another popularity floor, is evaluated first. What was
-    found goes to the challenger's run too, with the legacy's file as it is.
-
-    Args:
-        challenger: number or alias.
-        champion: number or alias.
-        legacy: JSON of a legacy run.
-        truth: LOGS/truth of a simulated world, for whoever is evaluated.
-
-    Raises:
-        LegacyFileError: the file is missing or malformed; nothing was evaluated then.
-        UsageError: a version is to be held against itself.
-        RoleError: the challenger is the retrained legacy.
-        UnknownVersionError: the registry holds no such version, or nobody serves.
-    """
-    if legacy is not None:
-        read_legacy(legacy)
-    sides = sides_of(bench, challenger, champion)
-    evaluate_missing(bench, sides, truth)
-    return compare_evaluated(bench, sides, legacy)
 
 
 def sides_of(bench: Workbench, challenger: str, champion: str | None = None) -> Sides:

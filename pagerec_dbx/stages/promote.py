@@ -75,7 +75,16 @@ def compare_and_judge(
     legacy: Path | None = None,
     truth: Path | None = None,
 ) -> CompareOutcome:
-    """`compare_versions`, and the verdict where it was held against who serves now; both are stored.
+    """The challenger against champion and everybody else; and the verdict, if that champion serves. Both are stored.
+
+    Whoever was not evaluated on the latest holdout yet, or with another popularity floor, is evaluated first. What was
+    found goes to the challenger's run too, with the legacy's file as it is.
+
+    Args:
+        challenger: number or alias.
+        champion: number or alias.
+        legacy: JSON of a legacy run.
+        truth: LOGS/truth of a simulated world, for whoever is evaluated.
 
     Raises:
         LegacyFileError: the file is missing or malformed; nothing was evaluated then.

@@ -1,7 +1,6 @@
 """Where a training stands, on a disk: enough to go on as if it had never stopped."""
 
 import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pagerec_dbx.errors import TrainingError
+from pagerec_dbx.features.snapshot import sha256_of
 from pagerec_dbx.home import write_atomically
 
 _NAME = re.compile(r"checkpoint-(\d{9})\.json")
@@ -50,17 +50,18 @@ class Checkpoints:
             TrainingError: it cannot be written, as on a full disk.
         """
         data = self._folder / f"checkpoint-{checkpoint.step:09d}.npz"
+        aside = data.with_name(f".{data.name}.{os.getpid()}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory() as scratch:
                 local = Path(scratch, "arrays.npz")
                 np.savez(local, **checkpoint.arrays)
-                marker = {"step": checkpoint.step, "state": checkpoint.state, "sha256": _sha256(local)}
-                aside = data.with_name(f".{data.name}.{os.getpid()}")
+                marker = {"step": checkpoint.step, "state": checkpoint.state, "sha256": sha256_of(local)}
                 shutil.copyfile(local, aside)
             aside.replace(data)
             write_atomically(data.with_suffix(".json"), json.dumps(marker))
         except OSError as error:
+            aside.unlink(missing_ok=True)  # half a checkpoint takes the room that is lacking
             raise TrainingError(
                 f"the checkpoint of step {checkpoint.step:,} cannot be written",
                 wanted=f"room for it in {self._folder} and in the folder for temporary files",
@@ -90,14 +91,9 @@ def _read(marker: Path) -> Checkpoint | None:
     data = marker.with_suffix(".npz")
     try:
         facts = json.loads(marker.read_text(encoding="utf-8"))
-        if _sha256(data) != facts["sha256"]:
+        if sha256_of(data) != facts["sha256"]:
             return None
         with np.load(data, allow_pickle=False) as saved:
             return Checkpoint(facts["step"], facts["state"], {name: saved[name] for name in saved.files})
     except (OSError, ValueError, KeyError, TypeError):
         return None  # the one before it serves
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

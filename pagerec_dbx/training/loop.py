@@ -157,7 +157,8 @@ class _Training:
                 loss, waited = self._run(iterator, number)
                 position.step, position.loss = position.step + number, position.loss + loss
                 all_waited += waited
-                self._save()
+                if math.isfinite(position.loss):  # the last good checkpoint stays the last one
+                    self._save()
                 if progress:
                     progress.update(position.step)
         if progress:

@@ -528,13 +528,7 @@ def test_a_comparison_without_a_legacy_file_keeps_the_imported_figures(bench, co
 def test_a_holdout_s_age_counts_to_the_newest_page_view_in_the_home(bench):
     tables, preparation, _ = bench
     later = world.served_at(4) + dt.timedelta(days=2, hours=6)
-    values = {
-        "page_view_id": 99, "source": "service_logs", "request_id": "q99", "user_hash": "v", "served_at": later,
-        "randomized": False, "history": [], "menu": [("a", None, 0, False)], "late_titles": 0, "records": 1,
-        "day": later.date(),
-    }  # fmt: skip
-    record = tuple(values.get(name) for name in PAGE_VIEWS.column_names)
-    tables.replace(PAGE_VIEWS, tables.spark.createDataFrame([record], spark_schema(PAGE_VIEWS)))
+    world.write_page_view(tables, 99, later)
     assert holdout_age_days(tables, preparation, newest_page_view(tables)) == pytest.approx(2.25)
     tables.replace(PAGE_VIEWS, tables.read(PAGE_VIEWS).where("false"))
     assert math.isnan(holdout_age_days(tables, preparation, newest_page_view(tables)))  # which no limit allows

@@ -15,7 +15,7 @@ from pagerec_dbx.stages import promote as stage
 from pagerec_dbx.stages.baselines import baselines
 from pagerec_dbx.stages.floor_records import stored_smoothing
 from pagerec_dbx.stages.grounds import grounds_of, serving
-from pagerec_dbx.stages.judge import compare_versions, evaluate_version, known_of
+from pagerec_dbx.stages.judge import evaluate_version, known_of
 from pagerec_dbx.stages.promote import compare_and_judge, judge_version, promote_version
 from pagerec_dbx.stages.report import collect_content
 from pagerec_dbx.stages.report_comparison import last_compared
@@ -154,7 +154,7 @@ def test_a_retrained_legacy_is_compared_with_and_must_be_beaten_where_nobody_ser
 
 
 def test_the_legacy_is_neither_challenger_nor_champion(bench):
-    for call in (compare_versions, compare_and_judge, promote_version, judge_version):
+    for call in (compare_and_judge, promote_version, judge_version):
         with pytest.raises(RoleError, match="version 3 is the retrained legacy and can be no challenger or champion"):
             call(bench, "legacy")
     with pytest.raises(RoleError):
@@ -191,7 +191,8 @@ def test_the_report_tells_the_latest_comparison_and_its_verdict(bench):
     assert told.slices and {one.gain.baseline for one in told.slices} == {"2"}
     assert (told.decision.acted_on, told.decision.promoted, told.decision.previous_version) == (False, False, "2")
     assert any("over champion 2" in reason for reason in told.decision.reasons)
-    compare_versions(bench, "4", "1")  # whoever does not serve gets no verdict; what was decided here is called earlier
+    # Whoever does not serve gets no verdict; what was decided here is called earlier.
+    compare_and_judge(bench, "4", "1")
     against_1 = content()
     assert (against_1.against, against_1.decision.earlier) == ("1", True)
     assert any("over champion 1" in reason for reason in against_1.decision.reasons)

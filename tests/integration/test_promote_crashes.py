@@ -2,14 +2,14 @@
 
 import pytest
 
-from pagerec_dbx import promotions
 from pagerec_dbx.errors import UnknownVersionError
 from pagerec_dbx.stages.grounds import resolve, resolve_quickly, serving
-from pagerec_dbx.stages.judge import compare_versions, evaluate_version, power_of
-from pagerec_dbx.stages.promote import promote_version
+from pagerec_dbx.stages.judge import evaluate_version, power_of
+from pagerec_dbx.stages.promote import compare_and_judge, promote_version
 from pagerec_dbx.stages.score import score_version
 from tests import promotion_world
 from tests.commands import run
+from tests.dying_decision import die_once_decided
 
 PAGE = b'{"candidates": [{"row_id": "a"}, {"row_id": "c"}, {"row_id": "d"}]}'
 
@@ -22,22 +22,8 @@ def bench(promotion_home, tmp_path):
     return bench
 
 
-def crash(bench, monkeypatch):
-    """Promote version 2 and die as soon as the decision is written."""
-    really = promotions.decide
-
-    def decide_and_die(*arguments):
-        really(*arguments)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(promotions, "decide", decide_and_die)
-        with pytest.raises(KeyboardInterrupt):
-            promote_version(bench, "2")
-
-
-def test_after_a_crash_every_command_sees_the_new_champion(bench, monkeypatch):
-    crash(bench, monkeypatch)
+def test_after_a_crash_every_command_sees_the_new_champion(bench):
+    die_once_decided(lambda: promote_version(bench, "2"))
     assert bench.registry.resolve("champion") == "1"  # the control: the alias was left behind
 
     ranked = run("rank", "--home", bench.home.name, stdin=PAGE)
@@ -48,7 +34,7 @@ def test_after_a_crash_every_command_sees_the_new_champion(bench, monkeypatch):
     assert bench.registry.resolve("champion") == "1"  # none of these has mended it
     assert "verdict" not in bench.registry.version("2").tags
 
-    rows = compare_versions(bench, "4", "champion").rows
+    rows = compare_and_judge(bench, "4", "champion").comparison.rows
     assert {row.baseline for row in rows if ":" not in row.baseline} == {"2", "3"}
     assert (bench.registry.resolve("champion"), bench.registry.resolve("previous")) == ("2", "1")
     tags = bench.registry.version("2").tags
@@ -57,8 +43,8 @@ def test_after_a_crash_every_command_sees_the_new_champion(bench, monkeypatch):
     assert run("rank", "--home", bench.home.name, stdin=PAGE).json["version"] == "2"
 
 
-def test_promote_and_score_mend_before_they_ask_who_is_meant(bench, monkeypatch):
-    crash(bench, monkeypatch)
+def test_promote_and_score_mend_before_they_ask_who_is_meant(bench):
+    die_once_decided(lambda: promote_version(bench, "2"))
     assert promote_version(bench, "previous").version == "1"
     assert score_version(bench, "champion").version == "2"
     assert bench.registry.resolve("champion") == "2"

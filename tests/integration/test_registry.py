@@ -24,6 +24,7 @@ from pagerec_dbx.promotions import Decision, Serving
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.schemas import PROMOTIONS
 from pagerec_dbx.stages.grounds import serving
+from tests.dying_decision import die_once_decided
 
 NOW = dt.datetime(2024, 1, 3, tzinfo=dt.UTC)
 CONFIG = ModelConfig("two_tower_softmax", title_count=4, row_count=4, embedding_size=2, hidden_sizes=(2,))
@@ -185,18 +186,9 @@ def test_of_two_promotions_at_once_one_wins(registry, tables, monkeypatch):
     assert aliases(registry)["champion"] == won.version
 
 
-def test_a_crash_between_the_decision_and_the_aliases_is_mended_at_the_next_call(registry, tables, monkeypatch):
+def test_a_crash_between_the_decision_and_the_aliases_is_mended_at_the_next_call(registry, tables):
     promote(registry, tables, "1", None)
-    really_decide = promotions.decide
-
-    def decide_and_die(*arguments):
-        really_decide(*arguments)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(promotions, "decide", decide_and_die)
-        with pytest.raises(KeyboardInterrupt):
-            promote(registry, tables, "2", "1")
+    die_once_decided(lambda: promote(registry, tables, "2", "1"))
     assert registry.is_deciding()
     assert aliases(registry)["champion"] == "1"  # the control: left behind
     assert serving(types.SimpleNamespace(tables=tables, registry=registry)) == "2"

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -238,6 +239,21 @@ def test_less_than_one_step_is_refused(job):
 def test_a_loss_that_is_no_number_ends_the_training(job, place, name, number):
     with pytest.raises(TrainingError, match=f"the {name} of epoch 1 is {number}"):
         fit(with_settings(job, epochs=1), NotANumber(place, float(number)), print)
+
+
+def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(job, monkeypatch):
+    job = with_settings(job, steps_at_once=10, checkpoint_minutes=0.0)
+    real, calls = Steps.run, []
+
+    def run(self, batches, number):
+        calls.append(number)
+        loss, waited = real(self, batches, number)
+        return (math.nan if len(calls) > 3 else loss), waited
+
+    monkeypatch.setattr(Steps, "run", run)
+    with pytest.raises(TrainingError, match="the loss of epoch 1 is nan"):
+        fit(job, OneRank(), print)
+    assert Checkpoints(Path(job.folder), 2, 0).newest().step == 30  # of 60 steps, the first 30 were sound
 
 
 class NotANumber(OneRank):

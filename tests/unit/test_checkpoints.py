@@ -55,16 +55,18 @@ def test_one_that_is_not_whole_is_passed_over(kept, tmp_path, harm):
     assert kept.newest().step == 1
 
 
-def test_a_full_disk_is_told_and_leaves_the_one_before(kept, monkeypatch):
+def test_a_full_disk_is_told_and_leaves_the_one_before(kept, tmp_path, monkeypatch):
     kept.save(checkpoint(1))
 
-    def full(*_):
+    def full(_, aside):
+        aside.write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(TrainingError, match="checkpoint of step 2 cannot be written.*No space left.*--resume"):
         kept.save(checkpoint(2))
     assert kept.newest().step == 1
+    assert len(list((tmp_path / "run").iterdir())) == 2  # what was half written does not keep the disk full
 
 
 def test_the_next_one_is_due_after_the_minutes_given(tmp_path):
