@@ -123,6 +123,8 @@ class TrainSettings:
     learning_rate: float = 1e-3  # for one rank; grows with the number of ranks
     optimizer: str = "lazy_adam"  # lazy_adam moves only the embeddings that a batch has; or adam, sgd
     steps_at_once: int = 16  # steps in one call of the graph
+    reader: str = "petastorm"  # of the snapshots; or parquet, which does without Petastorm and gives the same records
+    cache: str | None = None  # a folder on each machine's own disk, where its part of the snapshots is copied to
     checkpoint_minutes: float = 5.0  # between two checkpoints of a training, from which --resume goes on
     checkpoints_kept: int = 2
     silence_seconds: float = 40.0  # without a sign of life from a rank or the driver before a training is given up
@@ -134,6 +136,7 @@ class TrainSettings:
         _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
         optimizers = ("lazy_adam", "adam", "sgd")
         _require(self.optimizer in optimizers, "optimizer", "one of " + ", ".join(optimizers), self.optimizer)
+        _require(self.reader in ("petastorm", "parquet"), "reader", "petastorm or parquet", self.reader)
         _require(self.checkpoint_minutes >= 0, "checkpoint_minutes", "at least 0", self.checkpoint_minutes)
         _require(self.silence_seconds > 0, "silence_seconds", "more than 0", self.silence_seconds)
         _require(self.checkpoints_kept >= 1, "checkpoints_kept", "at least 1", self.checkpoints_kept)
@@ -149,8 +152,11 @@ class ModelSettings:
     embedding_size: int = 64
     hidden_sizes: tuple[int, ...] = (256, 128, 64)
     dropout: float = 0.0  # share of each hidden layer's outputs that training sets to zero
+    title_buckets: int | None = None  # titles share so many embeddings, two each, by hashing; None: each has its own
 
     def __post_init__(self):
+        buckets = self.title_buckets
+        _require(buckets is None or 2 <= buckets < 2**31, "title_buckets", "at least 2, or none", buckets)
         _require(0 <= self.dropout < 1, "dropout", "at least 0, below 1", self.dropout)
         _require(self.embedding_size >= 1, "embedding_size", "at least 1", self.embedding_size)
         _require(all(size >= 1 for size in self.hidden_sizes), "hidden_sizes", "sizes of at least 1", self.hidden_sizes)

@@ -1,8 +1,10 @@
 """The one place that makes a Spark session."""
 
 import contextlib
+import fcntl
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +44,7 @@ def spark_session(master: str | None = None, log_file: Path | None = None, java_
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = _local_builder(master or os.environ.get("PAGEREC_MASTER", f"local[{os.cpu_count()}]"), java_options)
     try:
-        with _output_to(log_file):
+        with one_start_at_a_time(), _output_to(log_file):
             session = builder.getOrCreate()
     except Exception as error:  # pyspark raises its own and py4j's errors here, with no common base
         raise PagerecError(
@@ -83,6 +85,22 @@ def _local_builder(master: str, java_options: str):
     for name, value in settings.items():
         builder = builder.config(name, value)
     return configure_spark_with_delta_pip(builder)
+
+
+@contextlib.contextmanager
+def one_start_at_a_time() -> Iterator[None]:
+    """Sessions of one user start one after another.
+
+    On the first run of a machine each fetches Delta's jars into the same folder: two at once leave half of a jar to one
+    of them, and its Java ends.
+    """
+    lock = os.path.join(tempfile.gettempdir(), f"pagerec-spark-starts-{os.getuid()}")
+    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
 
 
 @contextlib.contextmanager

@@ -68,7 +68,8 @@ def write_snapshot(folder: Path, groups: Sequence[int], history_length: int = 3,
     files = []
     for number, (first, last) in enumerate(zip(ends, ends[1:], strict=False)):
         ids = np.arange(first, last)
-        name = f"group-{number:03d}.parquet"
+        name = f"row_group={number}/part.parquet"
+        (folder / name).parent.mkdir()
         rows = pack(packing, _records(ids, history_length, menu_length))
         halves = np.array_split(np.arange(len(ids)), 2) if len(ids) > 1 else [np.arange(len(ids))]  # blocks of a group
         table = block_table([block(ids[half], rows[half].tobytes()) for half in halves])

@@ -1,34 +1,47 @@
-"""A snapshot as batches for one rank: the only door to Petastorm."""
+"""A snapshot as batches for one rank."""
 
 import contextlib
 import dataclasses
 import tempfile
 import threading
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from pagerec_dbx.errors import SnapshotError
 from pagerec_dbx.features.leases import reading
-from pagerec_dbx.features.packing import IDS, ROWS, WORD, Packing, block_ids, block_rows, packing_from_schema
+from pagerec_dbx.features.packing import IDS, WORD, Packing, block_ids, block_rows, packing_from_schema
+from pagerec_dbx.features.parquet_groups import ParquetGroups
+from pagerec_dbx.features.petastorm_groups import PetastormGroups
 from pagerec_dbx.features.snapshot import Manifest, Snapshot
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it imports what later versions of its own dependencies have dropped
-    from petastorm import make_batch_reader
-
-# Petastorm 0.13 opens Parquet through an interface that PyArrow 14 calls deprecated, once for every file it touches.
-warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm(\..*)?")
+T = TypeVar("T")
 
 POOL_RECORDS = 65_536  # records shuffled together: at least this many, whole row groups
 
 
+class RowGroups(Protocol):
+    """Whole row groups of some files, in an order that the seed decides."""
+
+    def next(self) -> list[tuple[bytes, bytes]]:
+        """The blocks of the next row group: ids and rows of each."""
+
+    def close(self) -> None:
+        """Read no further."""
+
+
+READERS: Mapping[str, Callable[[Sequence[Path], int], RowGroups]] = {
+    "petastorm": PetastormGroups,
+    "parquet": ParquetGroups,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One rank's part: the row groups whose index modulo `count` is `rank`."""
+    """One rank's part: the row groups, and so the files, whose index modulo `count` is `rank`."""
 
     rank: int
     count: int
@@ -36,6 +49,10 @@ class Shard:
     def __post_init__(self):
         if not 0 <= self.rank < self.count:
             raise SnapshotError("no such shard", wanted=f"a rank from 0 to {self.count - 1}", got=str(self.rank))
+
+    def part_of(self, groups: Sequence[T]) -> Sequence[T]:
+        """What belongs to it of a sequence with one element a row group."""
+        return groups[self.rank :: self.count]
 
 
 def shard_records(manifest: Manifest, shard: Shard) -> int:
@@ -53,7 +70,7 @@ def shard_records(manifest: Manifest, shard: Shard) -> int:
             got=f"{shard.count} ranks",
             fix="Train with another --ranks, or prepare with row_groups=... (a multiple of 24 and of the ranks)",
         )
-    return sum(manifest.row_groups[shard.rank :: shard.count])
+    return sum(shard.part_of(manifest.row_groups))
 
 
 def steps_per_epoch(snapshot: Snapshot, shard_count: int, batch_size: int) -> int:
@@ -68,7 +85,13 @@ def steps_per_epoch(snapshot: Snapshot, shard_count: int, batch_size: int) -> in
 
 @contextlib.contextmanager
 def open_stream(
-    snapshot: Snapshot, shard: Shard, batch_size: int, seed: int, drop_remainder: bool = False, skip: int = 0
+    snapshot: Snapshot,
+    shard: Shard,
+    batch_size: int,
+    seed: int,
+    drop_remainder: bool = False,
+    skip: int = 0,
+    reader: str = "petastorm",
 ) -> Iterator[tf.data.Dataset]:
     """One epoch of one shard, shuffled, as a dataset of dicts: field -> [batch] or [batch, length] int32 (ids int64).
 
@@ -79,6 +102,7 @@ def open_stream(
     Args:
         drop_remainder: leave out the last batch where it is not full.
         skip: records at the beginning of the epoch that were delivered before, whole batches, to go on in its middle.
+        reader: petastorm, or parquet, which reads the same files in the same order without it.
 
     Raises:
         SnapshotError: fewer row groups than ranks, a snapshot that is not laid out for ranks, one that was removed
@@ -91,7 +115,7 @@ def open_stream(
     with (
         reading(snapshot.folder),
         _plain_path(snapshot.folder) as folder,
-        _Epoch(Snapshot(folder, snapshot.manifest), packing, shard, seed) as epoch,
+        _Epoch(Snapshot(folder, snapshot.manifest), packing.words, shard, seed, READERS[reader]) as epoch,
     ):
         batches = tf.data.Dataset.from_generator(
             lambda: epoch.batches(batch_size, drop_remainder, skip),
@@ -124,11 +148,11 @@ def fields_of(packing: Packing, rows: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def _require_packed(manifest: Manifest) -> None:
-    if not manifest.packed:
+    if not manifest.packed or len(manifest.files) != len(manifest.row_groups):
         raise SnapshotError(
             f"snapshot {manifest.name} is not laid out for ranks",
-            wanted="one of training or validation",
-            got=manifest.split,
+            wanted="one of training or validation, with one row group a file",
+            got=f"{manifest.split}, {len(manifest.row_groups)} row groups in {len(manifest.files)} files",
             fix="Read it with read_batches",
         )
 
@@ -149,28 +173,14 @@ Records = tuple[np.ndarray, np.ndarray]  # [records] int64 ids, [records, words]
 
 
 class _Epoch:
-    """A Petastorm reader over one shard, and what it delivered or failed with."""
+    """The row groups of one shard, and what they delivered or failed with."""
 
-    def __init__(self, snapshot: Snapshot, packing: Packing, shard: Shard, seed: int):
-        self._words = packing.words
-        self._left = len(range(shard.rank, len(snapshot.manifest.row_groups), shard.count))  # row groups to deliver
+    def __init__(self, snapshot: Snapshot, words: int, shard: Shard, seed: int, reader: Callable[..., RowGroups]):
+        paths = shard.part_of(snapshot.paths)
+        self._words = words
+        self._left = len(paths)  # row groups to deliver
         self._random = np.random.default_rng([seed % 2**63, shard.rank])
-        self._reader = make_batch_reader(
-            [_url(path) for path in snapshot.paths],
-            schema_fields=[f"^{name}$" for name in (IDS, ROWS)],
-            cur_shard=shard.rank,
-            shard_count=shard.count,
-            shuffle_row_groups=True,
-            seed=1 + seed % (2**31 - 1),  # it takes 0 for "no seed"
-            # Not 1: at the end of its epochs Petastorm asks first whether all was delivered, then whether all was asked
-            # for, and on a busy machine row groups slip in between and are lost. So it goes on, and we count.
-            num_epochs=None,
-            reader_pool_type="thread",
-            # Not 2: they take turns, but a turn is passed over while nothing is asked of a worker, so that row groups
-            # come in another order than the seed's, and one of the next epoch in place of this one's last.
-            workers_count=1,
-            results_queue_size=10,  # row groups decoded ahead
-        )
+        self._groups = reader(paths, 1 + seed % (2**31 - 1))  # Petastorm takes 0 for "no seed"
         self._reading = threading.Lock()
         self._closed = self._started = False
         self.failure: Exception | None = None
@@ -179,14 +189,10 @@ class _Epoch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop Petastorm's threads, after a read that is under way: a reader stopped in between would wait for ever.
-
-        Its own context manager is not used: that prints on the standard output.
-        """
+        """Close after a read that is under way: Petastorm, stopped in between, would wait for ever."""
         with self._reading:
             self._closed = True
-            self._reader.stop()
-            self._reader.join()
+            self._groups.close()
 
     def batches(self, batch_size: int, drop_remainder: bool, skip: int) -> Iterator[Records]:
         """Batches of `batch_size` records, pooled and shuffled; the last may be smaller."""
@@ -223,20 +229,12 @@ class _Epoch:
                 if self._closed:
                     return
                 try:
-                    group = next(self._reader)._asdict()
-                    blocks = [
-                        (block_ids(ids), block_rows(rows, self._words))
-                        for ids, rows in zip(group[IDS], group[ROWS], strict=True)
-                    ]
+                    blocks = [(block_ids(ids), block_rows(rows, self._words)) for ids, rows in self._groups.next()]
                 except Exception as error:  # whatever PyArrow or Petastorm raise; `open_stream` turns it into ours
                     self.failure = error
                     raise
             self._left -= 1
             yield _joined(blocks)
-
-
-def _url(path: Path) -> str:
-    return f"file://{path.absolute()}"
 
 
 def _joined(parts: list[Records]) -> Records:

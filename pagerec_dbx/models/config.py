@@ -16,3 +16,4 @@ class ModelConfig:
     embedding_size: int = 64
     hidden_sizes: tuple[int, ...] = (256, 128, 64)
     dropout: float = 0.0  # share of each hidden layer's outputs that training sets to zero
+    title_buckets: int | None = None  # titles share so many embeddings, chosen by hashing; None: each has its own

@@ -20,7 +20,9 @@ class LegacyBinary(tfrs.Model):
     def __init__(self, config: ModelConfig):
         super().__init__(name="legacy_binary")
         self._row_count = config.row_count
-        self._history = MeanEmbedding(config.title_count, config.embedding_size, name="history")
+        self._history = MeanEmbedding(
+            config.title_count, config.embedding_size, name="history", buckets=config.title_buckets
+        )
         self._row = tf_keras.layers.Embedding(config.row_count, config.embedding_size, name="row")
         self._hidden = [tf_keras.layers.Dense(size, activation="relu") for size in config.hidden_sizes]
         self._dropout = config.dropout

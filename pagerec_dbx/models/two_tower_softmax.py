@@ -17,7 +17,9 @@ class TwoTowerSoftmax(tfrs.Model):
     def __init__(self, config: ModelConfig):
         super().__init__(name="two_tower_softmax")
         self._row_count = config.row_count
-        self._query_tower = MeanEmbedding(config.title_count, config.embedding_size, name="history")
+        self._query_tower = MeanEmbedding(
+            config.title_count, config.embedding_size, name="history", buckets=config.title_buckets
+        )
         self._candidate_tower = MeanEmbedding(config.row_count, config.embedding_size, name="menu")
         self._hidden = [tf_keras.layers.Dense(size, activation="relu") for size in config.hidden_sizes]
         self._dropout = config.dropout

@@ -122,7 +122,7 @@ def _run_folder(registry: Registry, run_id: str) -> Path:
 
 def _require_same(settings: Settings, job) -> None:
     """Refuse settings that a resumed run would not follow."""
-    model = {name: getattr(job.config, name) for name in ("embedding_size", "hidden_sizes", "dropout")}
+    model = {name: getattr(job.config, name) for name in dataclasses.asdict(settings.model)}
     of_run = dataclasses.asdict(job.settings) | model
     given = dataclasses.asdict(settings.train) | dataclasses.asdict(settings.model)
     defaults = dataclasses.asdict(Settings().train) | dataclasses.asdict(Settings().model)
@@ -192,6 +192,7 @@ def _job(registry: Registry, preparation: Preparation, model_name: str, settings
         embedding_size=settings.model.embedding_size,
         hidden_sizes=settings.model.hidden_sizes,
         dropout=settings.model.dropout,
+        title_buckets=settings.model.title_buckets,
     )
     return TrainingJob(
         config=config,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pagerec_dbx.errors import NoExamplesError, TrainingError
+from pagerec_dbx.features.local_copies import local_copy
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, require_undamaged
 from pagerec_dbx.features.stream import Shard, open_stream, steps_per_epoch
 from pagerec_dbx.models.build import build, parameter_count
@@ -140,7 +141,10 @@ class _Training:
     def _opened(self, folder: str) -> Snapshot:
         """A snapshot whose files that this rank reads are what was written."""
         snapshot = open_snapshot(Path(folder))
-        require_undamaged(snapshot, range(self._shard.rank, len(snapshot.paths), self._shard.count))
+        numbers = self._shard.part_of(range(len(snapshot.paths)))
+        if self._settings.cache is not None:
+            snapshot = local_copy(snapshot, numbers, Path(self._settings.cache))
+        require_undamaged(snapshot, numbers)
         return snapshot
 
     def _run_steps(self) -> float:
@@ -150,7 +154,8 @@ class _Training:
         progress = Progress(label, self._steps, "steps") if self._ranks.rank == 0 else None
         seed = settings.seed + 1_000_003 * position.epoch
         skip = position.step * settings.batch_size
-        with open_stream(self._train, self._shard, settings.batch_size, seed, True, skip) as batches:
+        stream = open_stream(self._train, self._shard, settings.batch_size, seed, True, skip, settings.reader)
+        with stream as batches:
             iterator = iter(batches)
             while position.step < self._steps:
                 number = min(settings.steps_at_once, self._steps - position.step)

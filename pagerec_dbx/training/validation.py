@@ -19,7 +19,7 @@ class Validation:
         """Sum of losses, sum of NDCGs, and number of page views in this rank's part."""
         self._ndcg.reset_state()
         total = count = 0.0
-        with open_stream(snapshot, shard, settings.batch_size, settings.seed, drop_remainder=False) as batches:
+        with open_stream(snapshot, shard, settings.batch_size, settings.seed, reader=settings.reader) as batches:
             for batch in batches:
                 records = int(batch["menu"].shape[0])
                 total += float(self._step(batch)) * records

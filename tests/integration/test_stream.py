@@ -1,4 +1,4 @@
-"""Petastorm's stream: what a rank reads, in which shapes, and what the other ranks do not."""
+"""The stream, by either reader: what a rank reads, in which shapes, and what the other ranks do not."""
 
 import subprocess
 import sys
@@ -25,14 +25,28 @@ def snapshot(tmp_path_factory):
     return write_snapshot(tmp_path_factory.mktemp("stream") / "snapshot", GROUPS)
 
 
-def read_ids(snapshot, shard, batch_size=3, seed=17, drop_remainder=False):
+def read_ids(snapshot, shard, batch_size=3, seed=17, drop_remainder=False, skip=0, reader="petastorm"):
     """page_view_ids of one epoch, batch by batch."""
-    with open_stream(snapshot, shard, batch_size, seed, drop_remainder) as batches:
+    with open_stream(snapshot, shard, batch_size, seed, drop_remainder, skip, reader) as batches:
         return [batch["page_view_id"].numpy().tolist() for batch in batches]
 
 
 def flat(batches):
     return [page_view_id for batch in batches for page_view_id in batch]
+
+
+@pytest.mark.parametrize("seed", [0, 17, 2**31, 2**63])
+@pytest.mark.parametrize("shard", [Shard(0, 1), Shard(1, 2)])
+def test_stream_is_the_same_without_petastorm(tmp_path, seed, shard):
+    """Batch by batch, also from the epoch's middle; Petastorm's order is one of 120 or more, so not by chance."""
+    snapshot = write_snapshot(tmp_path / "snapshot", [3] * 24)
+    for skip in (0, 9):
+        with_it, without = (
+            read_ids(snapshot, shard, seed=seed, skip=skip, reader=reader) for reader in ("petastorm", "parquet")
+        )
+        assert with_it == without
+        assert len(flat(with_it)) == 72 // shard.count - skip
+    assert with_it != read_ids(snapshot, shard, seed=seed + 1, skip=9, reader="parquet")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6])
@@ -166,8 +180,9 @@ def test_stream_keeps_every_record_with_small_pools(snapshot, monkeypatch):
     assert sorted(map(len, batches)) == [3, 5, 5, 5, 5, 5]
 
 
-def test_stream_can_be_left_early(snapshot):
-    with open_stream(snapshot, Shard(0, 1), 2, 17) as batches:
+@pytest.mark.parametrize("reader", ["petastorm", "parquet"])
+def test_stream_can_be_left_early(snapshot, reader):
+    with open_stream(snapshot, Shard(0, 1), 2, 17, reader=reader) as batches:
         assert len(list(batches.take(1))) == 1
     assert len(flat(read_ids(snapshot, Shard(0, 1)))) == 28
 
@@ -178,7 +193,8 @@ def test_stream_is_read_once(snapshot):
         list(batches)
 
 
-def test_stream_says_which_snapshot_broke_while_it_was_read(tmp_path, capfd):
+@pytest.mark.parametrize("reader", ["petastorm", "parquet"])
+def test_stream_says_which_snapshot_broke_while_it_was_read(tmp_path, capfd, reader):
     snapshot = write_snapshot(tmp_path / "broken", [4, 4])
     path = snapshot.paths[1]
     content = bytearray(path.read_bytes())
@@ -186,7 +202,7 @@ def test_stream_says_which_snapshot_broke_while_it_was_read(tmp_path, capfd):
     path.write_bytes(content)
     with (
         pytest.raises(SnapshotError, match="broken cannot be streamed"),
-        open_stream(snapshot, Shard(0, 1), 2, 17) as batches,
+        open_stream(snapshot, Shard(0, 1), 2, 17, reader=reader) as batches,
     ):
         list(batches)
 

@@ -64,6 +64,20 @@ def test_the_same_seed_trains_the_same_weights(job, tmp_path):
     assert np.abs(one - other).max() > 1e-3
 
 
+def test_training_without_petastorm_from_copies_on_a_local_disk_is_the_same(job, tmp_path):
+    """One setting away each; the records come in the same batches."""
+    plain = fit(with_settings(job, seed=3), OneRank(), print)
+    changed = with_settings(job, seed=3, reader="parquet", cache=str(tmp_path / "disk"))
+    other = fit(dataclasses.replace(changed, folder=str(tmp_path / "other")), OneRank(), print)
+    np.testing.assert_allclose(curve(other), curve(plain), rtol=1e-5)
+    assert sorted(path.name[:5] for path in (tmp_path / "disk" / "pagerec-snapshots").glob("[!.]*")) == [
+        "train",
+        "valid",
+    ]
+    third = fit(dataclasses.replace(with_settings(job, seed=4), folder=str(tmp_path / "third")), OneRank(), print)
+    assert np.abs(np.array(curve(third)) / curve(plain) - 1).max() > 1e-4  # the control: other batches are noticed
+
+
 class Stopped(Exception):
     """Stands for a kill."""
 

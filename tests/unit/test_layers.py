@@ -42,7 +42,7 @@ HEIGHT = {unit: height for height, units in enumerate(ORDER) for unit in units}
 # The only files that may import an engine; a folder stands for what is in it.
 DOORS = {
     "delta": ("tables.py", "spark.py"),
-    "petastorm": ("features/stream.py",),
+    "petastorm": ("features/petastorm_groups.py",),
     "horovod": ("training/distributed.py",),
     "mlflow": ("registry/",),
     "lightgbm": ("baselines/lambdamart.py",),

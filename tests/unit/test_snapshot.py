@@ -47,22 +47,22 @@ def test_open_snapshot_refuses_another_format(folder):
 
 
 def test_open_snapshot_refuses_a_missing_file(folder):
-    (folder / "group-001.parquet").unlink()
-    with pytest.raises(SnapshotError, match="group-001.parquet is damaged.*no such file"):
+    (folder / "row_group=1/part.parquet").unlink()
+    with pytest.raises(SnapshotError, match="row_group=1/part.parquet is damaged.*no such file"):
         open_snapshot(folder)
 
 
 def test_open_snapshot_refuses_another_number_of_bytes(folder):
-    with open(folder / "group-000.parquet", "ab") as file:
+    with open(folder / "row_group=0/part.parquet", "ab") as file:
         file.write(b"x")
-    with pytest.raises(SnapshotError, match="group-000.parquet is damaged"):
+    with pytest.raises(SnapshotError, match="row_group=0/part.parquet is damaged"):
         open_snapshot(folder)
 
 
 def test_open_snapshot_refuses_a_file_that_is_no_parquet(folder):
-    path = folder / "group-000.parquet"
+    path = folder / "row_group=0/part.parquet"
     path.write_bytes(b"x" * path.stat().st_size)
-    with pytest.raises(SnapshotError, match="group-000.parquet is damaged"):
+    with pytest.raises(SnapshotError, match="row_group=0/part.parquet is damaged"):
         open_snapshot(folder)
 
 
@@ -92,7 +92,7 @@ def test_row_groups_of_a_file_with_several_count_in_order(tmp_path):
     snapshot = write_snapshot(tmp_path / "one", [5])
     path = snapshot.paths[0]
     pq.write_table(pq.read_table(path), path, row_group_size=1)  # two blocks: 3 records and 2
-    files = [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}]
+    files = [{"name": str(path.relative_to(snapshot.folder)), "bytes": path.stat().st_size, "sha256": sha256_of(path)}]
     change_manifest(snapshot.folder, row_groups=[3, 2], files=files)
     assert open_snapshot(snapshot.folder).manifest.row_groups == (3, 2)
 
@@ -105,5 +105,5 @@ def test_a_file_of_the_right_size_with_another_content_is_refused_by_name(folder
     content[content.index(np.array([5, 5, 5], "<i4").tobytes())] ^= 1  # a history that becomes 4, 5, 5
     path.write_bytes(content)
     require_undamaged(open_snapshot(folder), [0])  # a rank looks at its own files
-    with pytest.raises(SnapshotError, match="group-001.parquet was changed after it was written: wanted sha256"):
+    with pytest.raises(SnapshotError, match="row_group=1/part.parquet was changed after it was written: wanted sha256"):
         require_undamaged(open_snapshot(folder), range(2))
