@@ -63,11 +63,12 @@ def _command(name: str, *, writes: bool, example: str, begins: bool = False, nam
 
         for decorate in reversed(_SHARED):
             run = decorate(run)
+        command = cli.command(name, epilog=f"\b\nExample:\n  {example}")(run)
         if names:
-            next(one for one in run.__click_params__ if one.name == "overrides").metavar = "[NAME | KEY=VALUE]..."
-        # Click reads them from the last to the first; a file that a command takes stands before the settings.
-        run.__click_params__.sort(key=lambda parameter: parameter.name != "overrides")
-        return cli.command(name, epilog=f"\b\nExample:\n  {example}")(run)
+            next(one for one in command.params if one.name == "overrides").metavar = "[NAME | KEY=VALUE]..."
+        # A file that a command takes stands before the settings.
+        command.params.sort(key=lambda parameter: parameter.name == "overrides")
+        return command
 
     return register
 
@@ -340,8 +341,9 @@ def report(bench: Workbench) -> Outcome:
     from pagerec_dbx.stages.report_comparison import last_compared
 
     last = last_compared(bench.tables)
-    known = known_of(bench, last and last.version, last.others if last else ())
-    result = stage(bench.tables, bench.now(), last and last.version, known)
+    version = last.version if last else None
+    known = known_of(bench, version, last.others if last else ())
+    result = stage(bench.tables, bench.now(), version, known)
     return Outcome(_plain(result), f"{result.headline}\n{result.path}")
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from py4j.protocol import Py4JJavaError
 from pyspark import cloudpickle
@@ -15,7 +15,7 @@ from pagerec_dbx import errors
 
 T = TypeVar("T")
 
-_loaded: dict[str, object] = {}  # of this process: the thing in use, by its key
+_loaded: dict[str, Any] = {}  # of this process: the thing in use, by its key; loaders of all types share it
 
 
 @dataclasses.dataclass(frozen=True)

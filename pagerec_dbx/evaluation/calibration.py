@@ -49,7 +49,7 @@ class Groups:
 
     def holding(self, ranks: np.ndarray) -> np.ndarray:
         """The index of the group that holds each rank, counted from 0."""
-        return np.searchsorted(np.cumsum(self.pairs), ranks, side="right")
+        return np.cumsum(self.pairs).searchsorted(ranks, side="right")
 
 
 def click_targets(clicked: np.ndarray) -> np.ndarray:

@@ -71,9 +71,9 @@ def _sums_of_batches(
     for batch in batches:
         values = [batch.column(name).flatten().to_numpy(zero_copy_only=False).astype(np.float32) for name in ARRAYS]
         pattern = np.abs(values[0]).view(np.int32)  # no minus zero
-        parent = np.searchsorted(parents, pattern >> parent_bits)
-        kept = np.isin(pattern >> parent_bits, parents)
-        group = parent[kept] * inside + ((pattern[kept] >> bits) & (inside - 1))
+        parent = pattern >> parent_bits
+        kept = np.isin(parent, parents)
+        group = np.searchsorted(parents, parent[kept]) * inside + ((pattern[kept] >> bits) & (inside - 1))
         weights = (None, values[0][kept], values[1][kept])
         sums += [np.bincount(group, weights=weight, minlength=sums.shape[1]) for weight in weights]
     some = np.flatnonzero(sums[0])

@@ -122,7 +122,7 @@ def legacy_named(result: CompareResult) -> dict[str, float]:
     """The challenger against popularity, ranking the menu, under the names of the legacy's results file."""
     whole = (POPULARITY, MENU, ALL)
     rows = {row.metric: row for row in result.rows if (row.baseline, row.protocol, row.slice) == whole}
-    figures = {}
+    figures: dict[str, float] = {}
     for short, metric in (("mrr", "reciprocal_rank"), ("ndcg", "ndcg")):
         own, popular = rows[metric].value_challenger, rows[metric].value_baseline
         figures |= {f"pop_{short}": popular, f"val_{short}": own, f"{short}_diff": own - popular}

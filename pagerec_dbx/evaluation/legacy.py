@@ -30,8 +30,7 @@ def read_legacy(file: Path) -> LegacyFigures:
         LegacyFileError: the file is missing, is no JSON, or lacks a figure or has one that is no finite number.
     """
     content = _parse(file)
-    figures = content.get(KEY) if isinstance(content, dict) else None
-    if not isinstance(figures, dict):
+    if not isinstance(content, dict) or not isinstance(figures := content.get(KEY), dict):
         raise LegacyFileError(
             f"legacy file {file} has no `{KEY}`",
             wanted=f'{{"{KEY}": {{"val_ndcg": .71, ...}}}}',
@@ -58,8 +57,11 @@ def _parse(file: Path) -> object:
 
 def _finite(file: Path, name: str, figures: Mapping[str, object]) -> float:
     value = figures.get(name)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and abs(value) <= sys.float_info.max:  # False for NaN, infinities and endless integers
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max  # False for NaN, infinities and endless integers
+    ):
         return float(value)
     raise LegacyFileError(
         f"legacy file {file}: `{KEY}.{name}` is {'missing' if name not in figures else 'no finite number'}",

@@ -5,7 +5,7 @@ vocabulary of the preparation that made the holdout. A figure under one is never
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -55,11 +55,11 @@ class Lists:
     mask: np.ndarray  # [pages, length] bool
     unlisted: np.ndarray | None = None  # [pages] clicked rows that the list does not hold
 
-    def places(self, names: Sequence[object] | None = None) -> metrics.TiedPlaces:
+    def places(self, names: np.ndarray | None = None) -> metrics.TiedPlaces:
         """The lists sorted.
 
         Raises:
-            ScoresError: a score is NaN; `names` say on which page view.
+            ScoresError: a score is NaN; `names` [pages] say on which page view.
         """
         return metrics.tied_places(self.scores, self.relevant, self.mask, self.unlisted, names)
 

@@ -157,7 +157,7 @@ def sliced_comparison(result: CompareResult, sliced: Sequence[Row], metric: str)
     Args:
         sliced: records of `slice_differences`; those of a slice with one viewer are left out, as they have no spread.
     """
-    common = {"comparison_id": result.comparison_id, "holdout": result.holdout, "challenger": result.challenger}
+    common: dict = {"comparison_id": result.comparison_id, "holdout": result.holdout, "challenger": result.challenger}
     common |= {"protocol": MENU, "metric": metric, "measured": HERE, "compared_at": result.rows[0].compared_at}
     rows = []
     for baseline in dict.fromkeys(row.baseline for row in result.rows):

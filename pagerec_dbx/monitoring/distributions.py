@@ -31,7 +31,8 @@ class Distribution:
     def share(self, cell: str) -> tuple[float | None, float | None]:
         """The share of a cell in the training days and on the day; None where there is nothing to share."""
         at = self.names.index(cell)
-        return tuple(float(side.shares[at]) if side.total else None for side in (self.training, self.day))
+        before, after = (float(side.shares[at]) if side.total else None for side in (self.training, self.day))
+        return before, after
 
 
 def distributions(page_views: DataFrame, vocabulary: Vocabulary, most_frequent: int) -> dict[str, Distribution]:
@@ -135,7 +136,7 @@ def interval_names(edges: Sequence[float], show=str) -> list[str]:
 Counted = Mapping[int, tuple[float, float, float]]  # cell -> count, sum of squares, sum of products: see psi.Side
 
 
-def sides_of(things: DataFrame) -> dict[tuple[str, str], Counted]:
+def sides_of(things: DataFrame) -> Mapping[tuple[str, str], Counted]:
     """By side and measure what each cell holds.
 
     Args:

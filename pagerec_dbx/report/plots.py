@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pagerec_dbx.report.content import Difference, number, spoken
 
@@ -71,7 +71,7 @@ class Bar:
     length: float
 
 
-def line_chart(series: dict[str, Points], unit: float = 1.0, sign: str = "") -> LineChart | None:
+def line_chart(series: Mapping[str, Points], unit: float = 1.0, sign: str = "") -> LineChart | None:
     """Series of (x, y) by name on common axes; None where there is no point at all.
 
     Args:

@@ -15,14 +15,21 @@ UNKNOWN_TIME = -1  # hour and weekday of a page without a timestamp
 class Sizes(Protocol):
     """What of a model's configuration its pages must fit."""
 
-    history_length: int  # most recent titles the model reads
+    @property
+    def history_length(self) -> int:
+        """Most recent titles the model reads."""
 
 
 class Ranker(Protocol):
     """An exported model: raw strings in, row ids in ranked order with their scores out."""
 
-    version: str
-    config: Sizes
+    @property
+    def version(self) -> str:
+        """Names it in tables and answers."""
+
+    @property
+    def config(self) -> Sizes:
+        """What its pages must fit."""
 
     def rank(self, pages: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """`row_id` [n, m] and `score` [n, m] in falling order of score, ties in menu order, padding last."""

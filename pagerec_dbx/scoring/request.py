@@ -29,7 +29,7 @@ class Row:
     position: int
 
 
-def parse_page(text: bytes | str) -> dict:
+def parse_page(text: bytes | str) -> Mapping:
     """The JSON object that a page came as; bytes are UTF-8.
 
     Raises:
@@ -84,11 +84,12 @@ def _rows(candidates: object) -> list[Row]:
         raise PageError("the page has too many candidates", wanted="1 to 500 rows", got=str(len(listed)), fix="Cut it")
     rows = [_row(candidate, index) for index, candidate in enumerate(listed)]
     seen: set[str] = set()
-    repeated = [row.row_id for row in rows if row.row_id in seen or seen.add(row.row_id)]
-    if repeated:
-        raise PageError(
-            "a row is twice among the candidates", wanted="each once", got=_shown(repeated[0]), fix="Send it once"
-        )
+    for row in rows:
+        if row.row_id in seen:
+            raise PageError(
+                "a row is twice among the candidates", wanted="each once", got=_shown(row.row_id), fix="Send it once"
+            )
+        seen.add(row.row_id)
     ordered = sorted(rows, key=lambda row: row.position)
     positions = [row.position for row in ordered]
     if positions != list(range(len(rows))):
@@ -190,7 +191,7 @@ def _text(name: str, value: object) -> str:
     return text
 
 
-def _object(page: object) -> dict:
+def _object(page: object) -> Mapping:
     if not isinstance(page, Mapping):
         raise PageError("the page is no object", wanted="one JSON object", got=_shown(page), fix=f"Send e.g. {EXAMPLE}")
     return page

@@ -50,7 +50,7 @@ class Chance:
         return -F.log(-F.log(self.uniform(purpose, *keys)))
 
 
-def constants(values: Iterable[object], kind: str) -> Column:
+def constants(values: Iterable[float | str], kind: str) -> Column:
     """Numbers or words without a bar as one array constant; Spark folds it once when it plans.
 
     Args:

@@ -184,7 +184,7 @@ def _table(content: ReportContent) -> str:
 class _Clock:
     """Says each stage as it begins and keeps how long it took."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextlib.contextmanager

@@ -87,7 +87,8 @@ def _touch_days(tables: Tables, traces: Traces) -> set[dt.date]:
     Returns:
         The days that silver has and that are to be measured.
     """
-    ledger, touched = Ledger(tables.home), set()
+    ledger = Ledger(tables.home)
+    touched: set[dt.date] = set()
     for table, days in ((PAGE_VIEWS, traces.view_days), (CLICKS, traces.click_days)):
         records = ledger.revisions(table)
         held = days & records.keys()

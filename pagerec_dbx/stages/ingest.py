@@ -293,8 +293,9 @@ def _judge(tables: Tables, result: IngestResult, settings: IngestSettings) -> No
 def _recorded_result(tables: Tables, number: int) -> IngestResult:
     """What a recorded run read."""
     files = tables.read(INGESTED_FILES).where(F.col("batch") == number)
-    sums = files.agg(F.sum("lines"), F.sum("good"), F.sum("quarantined"), F.count("*")).first()
-    return IngestResult(*sums, forgotten_lines(tables, number))
+    sums = files.agg(F.sum("lines"), F.sum("good"), F.sum("quarantined"), F.count("*"))
+    read, good, quarantined, count = sums.first()
+    return IngestResult(read, good, quarantined, count, forgotten_lines(tables, number))
 
 
 def _require_few_refused(result: IngestResult, settings: IngestSettings) -> None:

@@ -99,7 +99,7 @@ def require_unchanged_files(tables: Tables, listed: Iterable[LogFile], known: Re
     Raises:
         LogsError: one of them changed.
     """
-    seen = _begun(tables, known) | known.files
+    seen = {**_begun(tables, known), **known.files}
     for file in listed:
         was = seen.get(file.path, (file.bytes, file.modified_ns))
         if was != (file.bytes, file.modified_ns):

@@ -49,8 +49,13 @@ def last_compared(tables: Tables, version: str | None = None) -> Compared | None
     records = whole.where(same & told).orderBy("compared_at").collect()  # some dozen
     # Of figures measured elsewhere that several comparisons have, the latest.
     rows = {(record["baseline"], record["protocol"], record["metric"]): record for record in records}
-    names = ("challenger", "holdout", "comparison_id", "compared_micros")
-    return Compared(*(last[name] for name in names), tuple(rows.values()))
+    return Compared(
+        version=last["challenger"],
+        holdout=last["holdout"],
+        comparison_id=last["comparison_id"],
+        compared_micros=last["compared_micros"],
+        rows=tuple(rows.values()),
+    )
 
 
 def comparison_part(tables: Tables, compared: Compared, legacy: str | None) -> dict:
