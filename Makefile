@@ -3,6 +3,7 @@ PYTHON ?=
 VENV ?= .venv
 DEMO_HOME ?= $(if $(EVENTS),demo-events,demo)
 EVENTS ?=
+HOME_DIR ?=
 ARGS ?=
 WORKERS ?= 2
 export PYTHON
@@ -10,13 +11,13 @@ export PYTHON
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench-data bench-verdict bench-baselines wheel lock clean
+.PHONY: help setup demo test test-slow lint format bench-data bench-verdict bench-baselines bench-train wheel lock clean
 
 help:  ## this list
 	@echo "pagerec: learns in which order to show the rows of a home page. Targets:"
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
 	@echo "Variables: VENV=folder of the environment ($(VENV)), PYTHON=a Python 3.11, EVENTS=Metarank-format file for demo and baselines,"
-	@echo "  WORKERS=test processes, each with a Spark session of its own ($(WORKERS)), ARGS=more for the command"
+	@echo "  HOME_DIR=home for bench-train, WORKERS=test processes, each with a Spark session of its own ($(WORKERS)), ARGS=more for the command"
 
 setup: $(VENV)/.linked  ## the virtual environment with everything in it; the second time it does nothing
 
@@ -51,6 +52,13 @@ bench-data: setup  ## raw lines to snapshots at several sizes, as one table; hou
 
 bench-verdict: setup  ## how often intervals and verdicts are right, on samples whose truth is known
 	@$(BIN)/python -m benchmarks.verdict $(ARGS)
+
+bench-train: setup  ## how fast training is, as ratios; an hour (HOME_DIR=a home that is prepared, 200,000 records or more)
+	@test -n "$(HOME_DIR)" || { echo "bench-train needs HOME_DIR=folder of a home in which pagerec prepare has run" >&2; exit 1; }
+	@$(BIN)/python -m benchmarks.train "$(HOME_DIR)" $(ARGS)
+	@$(BIN)/python -m benchmarks.ranks "$(HOME_DIR)" $(ARGS)
+	@$(BIN)/python -m benchmarks.vocabulary $(ARGS)
+	@$(BIN)/python -m benchmarks.memory "$(HOME_DIR)"
 
 bench-baselines: setup  ## all floors and baselines on real pages, with intervals (EVENTS=file)
 	@test -n "$(EVENTS)" || { echo "bench-baselines needs EVENTS=file of Metarank-format events" >&2; exit 1; }

@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("home", type=Path, help="a home in which `pagerec prepare` has run")
     parser.add_argument("--times", type=int, default=5, help="pairs of each question")
     options = parser.parse_args()
-    train, validation = (_newest(options.home, part) for part in ("train", "validation"))
+    train, validation = (newest(options.home, part) for part in ("train", "validation"))
     print(_machine(train), flush=True)
     print(
         "| first / second | first, s | second, s | times as fast | goal | note |\n|---|---|---|---|---|---|", flush=True
@@ -156,7 +156,7 @@ def main() -> None:
 
 def training_from_memory(train: Snapshot, times: int) -> Pair:
     """What streaming costs a training."""
-    trainer = Trainer(build(_config(train), 1), TrainSettings(), train.manifest.records // BATCH)
+    trainer = Trainer(build(config_of(train), 1), TrainSettings(), train.manifest.records // BATCH)
     first, second = streamed(train, 1), in_memory(train)
     what = "an epoch streamed / from arrays in memory"
     return measured(what, lambda: first(trainer), lambda: second(trainer), times, ">= .90")
@@ -165,8 +165,8 @@ def training_from_memory(train: Snapshot, times: int) -> Pair:
 def step_against_keras(train: Snapshot, validation: Snapshot, times: int) -> Pair:
     """This package's step against the same model in plain Keras, and what both come to on the validation part."""
     steps = train.manifest.records // BATCH
-    ours = Trainer(build(_config(train), 1), TrainSettings(), steps)
-    plain = Trainer(PlainTwoTower(_config(train), seed=1), TrainSettings(optimizer="adam", steps_at_once=1), steps)
+    ours = Trainer(build(config_of(train), 1), TrainSettings(), steps)
+    plain = Trainer(PlainTwoTower(config_of(train), seed=1), TrainSettings(optimizer="adam", steps_at_once=1), steps)
     epoch = in_memory(train)
     pair = measured("an epoch of our step / of plain Keras", lambda: epoch(ours), lambda: epoch(plain), times, ">= 1.5")
     figures = [_ndcg(one.model, validation) for one in (ours, plain)]
@@ -177,22 +177,22 @@ def step_against_keras(train: Snapshot, validation: Snapshot, times: int) -> Pai
 
 def whole_against_study(train: Snapshot, folder: Path, times: int) -> Pair:
     """Two epochs of 200,000 records, all included, against TFRecords, string lookups in the graph, and Keras fit."""
-    part = _first_records(train, 200_000)
+    part = first_records(train, 200_000)
     files = write_study_files(part, folder / "study")
     steps = part.manifest.records // BATCH
 
     def ours():
-        trainer = Trainer(build(_config(part), 1), TrainSettings(), steps)
+        trainer = Trainer(build(config_of(part), 1), TrainSettings(), steps)
         for seed in (1, 2):
             streamed(part, seed)(trainer)
 
     def study():
-        study_epochs(files, _config(part), part, BATCH, epochs=2)
+        study_epochs(files, config_of(part), part, BATCH, epochs=2)
 
     return measured("two epochs of 200,000 / the study's way", ours, study, times, ">= 5")
 
 
-def _first_records(train: Snapshot, wanted: int) -> Snapshot:
+def first_records(train: Snapshot, wanted: int) -> Snapshot:
     """As many whole files as it takes."""
     manifest = train.manifest
     count = int(np.searchsorted(np.cumsum(manifest.row_groups), wanted) + 1)
@@ -206,7 +206,8 @@ def _ndcg(model, validation: Snapshot) -> float:
     return total / count
 
 
-def _config(train: Snapshot) -> ModelConfig:
+def config_of(train: Snapshot) -> ModelConfig:
+    """The study's model with the vocabularies of a snapshot."""
     manifest = train.manifest
     return ModelConfig(
         "two_tower_softmax", manifest.title_count, manifest.row_count, manifest.device_count, manifest.location_count,
@@ -214,7 +215,8 @@ def _config(train: Snapshot) -> ModelConfig:
     )  # fmt: skip
 
 
-def _newest(home: Path, part: str) -> Snapshot:
+def newest(home: Path, part: str) -> Snapshot:
+    """The training or validation snapshot that a home made last."""
     folders = sorted((home / "snapshots").glob(f"{part}-v*"), key=lambda folder: folder.stat().st_mtime)
     return open_snapshot(folders[-1])
 

@@ -199,13 +199,22 @@ def prepare(bench: Workbench) -> Outcome:
 @click.option("--model", "model_name", default="two_tower_softmax", show_default=True, help=_MODELS)
 @click.option("--ranks", default=1, show_default=True, type=click.IntRange(1), help="Horovod ranks on Spark.")
 @click.option("--resume", "run_id", metavar="RUN", help="Go on with a stopped training, with its model and ranks.")
-def train(bench: Workbench, model_name: str, ranks: int, run_id: str | None) -> Outcome:
+@click.option("--plan", is_flag=True, help="Say what it would take, from 20 steps; nothing is written or registered.")
+@click.option("--profile", is_flag=True, help="Leave a trace of some steps and a summary in HOME/profiles.")
+def train(bench: Workbench, model_name: str, ranks: int, run_id: str | None, plan: bool, profile: bool) -> Outcome:
     """Train, export, register as challenger (legacy_binary: as legacy); prints the version."""
     from pagerec_dbx.stages.train import resume
     from pagerec_dbx.stages.train import train as stage
 
+    if run_id is not None and (plan or profile):
+        raise UsageError("--resume goes on as it began", fix="Leave out --plan and --profile")
+    if plan:
+        from pagerec_dbx.stages.plan import plan_training
+
+        planned = plan_training(bench.tables, bench.registry, model_name, ranks, bench.settings)
+        return Outcome(_plain(planned), planned.to_text())
     if run_id is None:
-        result = stage(bench.tables, bench.registry, model_name, ranks, bench.settings)
+        result = stage(bench.tables, bench.registry, model_name, ranks, bench.settings, profile)
     else:
         result = resume(bench.tables, bench.registry, run_id, bench.settings)
     return Outcome(_plain(result), result.version)

@@ -123,8 +123,11 @@ class TrainSettings:
     learning_rate: float = 1e-3  # for one rank; grows with the number of ranks
     optimizer: str = "lazy_adam"  # lazy_adam moves only the embeddings that a batch has; or adam, sgd
     steps_at_once: int = 16  # steps in one call of the graph
+    precision: str = "float32"  # or bfloat16 between weights and logits, for a GPU; a processor is slower with it
+    xla: bool = False  # compile what XLA can on a GPU; on a processor it has no effect
     reader: str = "petastorm"  # of the snapshots; or parquet, which does without Petastorm and gives the same records
     cache: str | None = None  # a folder on each machine's own disk, where its part of the snapshots is copied to
+    check_steps: int = 500  # between two checks, beside each epoch's end, that all ranks hold the same weights
     checkpoint_minutes: float = 5.0  # between two checkpoints of a training, from which --resume goes on
     checkpoints_kept: int = 2
     silence_seconds: float = 40.0  # without a sign of life from a rank or the driver before a training is given up
@@ -136,7 +139,9 @@ class TrainSettings:
         _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
         optimizers = ("lazy_adam", "adam", "sgd")
         _require(self.optimizer in optimizers, "optimizer", "one of " + ", ".join(optimizers), self.optimizer)
+        _require(self.precision in ("float32", "bfloat16"), "precision", "float32 or bfloat16", self.precision)
         _require(self.reader in ("petastorm", "parquet"), "reader", "petastorm or parquet", self.reader)
+        _require(self.check_steps >= 1, "check_steps", "at least 1", self.check_steps)
         _require(self.checkpoint_minutes >= 0, "checkpoint_minutes", "at least 0", self.checkpoint_minutes)
         _require(self.silence_seconds > 0, "silence_seconds", "more than 0", self.silence_seconds)
         _require(self.checkpoints_kept >= 1, "checkpoints_kept", "at least 1", self.checkpoints_kept)
@@ -371,7 +376,7 @@ def settings_from(values: Mapping[str, object]) -> Settings:
         )
     parts = {}
     for part in dataclasses.fields(Settings):
-        kind = type(part.default)
+        kind: type = type(part.default)
         types = typing.get_type_hints(kind)
         chosen = {name: _typed(name, types[name], values[name]) for name in types if name in values}
         parts[part.name] = kind(**chosen)

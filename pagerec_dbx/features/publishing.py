@@ -31,6 +31,7 @@ from pagerec_dbx.features.snapshot import (
     row_groups_of,
     sha256_of,
 )
+from pagerec_dbx.features.viewer_snapshots import remove_unread
 from pagerec_dbx.features.vocabulary import DEVICES, LOCATIONS, ROWS, TITLES, Vocabulary
 from pagerec_dbx.home import write_atomically
 from pagerec_dbx.pipelines.cuts import HOLDOUT
@@ -103,7 +104,7 @@ def publish(examples: DataFrame, contents: Contents, root: Path, created_at: dt.
         root: the folder of all snapshots.
 
     Raises:
-        SnapshotError: what was written is not what was asked for.
+        SnapshotError: what was written is not what was asked for; or the one that exists is damaged and being read.
     """
     folder = root / contents.name
     if (folder / MANIFEST).exists():
@@ -112,7 +113,7 @@ def publish(examples: DataFrame, contents: Contents, root: Path, created_at: dt.
             require_undamaged(found, range(len(found.paths)))
             return found
         except SnapshotError:
-            (folder / MANIFEST).unlink()  # damaged: first make it unreadable, then replace it
+            remove_unread([folder], created_at)
     if folder.exists():
         shutil.rmtree(folder)  # a run was killed while it wrote this
     root.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
 """A model's name to the model, built and with weights."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -10,11 +12,17 @@ from pagerec_dbx.models.legacy_binary import LegacyBinary
 from pagerec_dbx.models.names import require_model_name
 from pagerec_dbx.models.two_tower_softmax import TwoTowerSoftmax
 
-_MODELS = {"two_tower_softmax": TwoTowerSoftmax, "legacy_binary": LegacyBinary}
+_MODELS: dict[str, Callable[[ModelConfig], tf_keras.Model]] = {
+    "two_tower_softmax": TwoTowerSoftmax,
+    "legacy_binary": LegacyBinary,
+}
 
 
-def build(config: ModelConfig, seed: int):
+def build(config: ModelConfig, seed: int, precision: str = "float32"):
     """A model with seeded initial weights; the same seed gives the same weights in every process.
+
+    Args:
+        precision: float32, or bfloat16 for what is computed between weights and logits, which stay float32.
 
     Raises:
         UnknownModelError: no model has that name.
@@ -23,8 +31,13 @@ def build(config: ModelConfig, seed: int):
     require_legacy_keras()
     require_model_name(config.name)
     tf_keras.utils.set_random_seed(seed)
-    model = _MODELS[config.name](config)
-    model(one_record(config))  # makes the variables
+    others = tf_keras.mixed_precision.global_policy()
+    tf_keras.mixed_precision.set_global_policy("float32" if precision == "float32" else f"mixed_{precision}")
+    try:
+        model = _MODELS[config.name](config)
+        model(one_record(config))  # makes the variables
+    finally:
+        tf_keras.mixed_precision.set_global_policy(others)
     return model
 
 

@@ -72,4 +72,4 @@ class LegacyBinary(tfrs.Model):
         hidden = tf.concat([history, self._row(rows)], axis=-1)
         for layer in self._hidden:
             hidden = self.randomness.dropped(layer(hidden), self._dropout, training)
-        return self._logit(hidden)[..., 0]
+        return tf.cast(self._logit(hidden)[..., 0], tf.float32)

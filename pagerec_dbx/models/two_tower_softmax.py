@@ -34,7 +34,7 @@ class TwoTowerSoftmax(tfrs.Model):
         hidden = tf.concat([query, candidates], axis=1)  # [batch, 2 * embedding]
         for layer in self._hidden:
             hidden = self.randomness.dropped(layer(hidden), self._dropout, training)  # [batch, size of the layer]
-        return self._logits(hidden)  # [batch, row_count]
+        return tf.cast(self._logits(hidden), tf.float32)  # [batch, row_count]
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Mean loss of a batch of records."""

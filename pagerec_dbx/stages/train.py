@@ -1,34 +1,23 @@
 """`train`: the latest preparation -> a registered version, alias challenger."""
 
 import dataclasses
-import functools
 import json
-import platform
 import shutil
-import subprocess
 import tempfile
-from importlib import metadata
 from pathlib import Path
 
-import numpy as np
-
-from pagerec_dbx import __version__
 from pagerec_dbx.config import Settings
-from pagerec_dbx.errors import RegistryError, SettingError, TrainingError
+from pagerec_dbx.errors import SettingError, TrainingError
 from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.preparation import Preparation, latest_preparation, preparations
-from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, read_batches
-from pagerec_dbx.features.vocabulary import KINDS, read_vocabulary
 from pagerec_dbx.home import is_simulated, write_atomically
-from pagerec_dbx.models.names import LEGACY_BINARY, require_model_name
+from pagerec_dbx.models.names import require_model_name
 from pagerec_dbx.progress import say
 from pagerec_dbx.registry.store import Registry
-from pagerec_dbx.registry.versions import CHALLENGER, LEGACY
+from pagerec_dbx.stages.environment import environment
+from pagerec_dbx.stages.export import export
 from pagerec_dbx.tables import Tables
 
-_PACKAGES = (
-    "tensorflow", "tf-keras", "tensorflow-recommenders", "horovod", "petastorm", "pyarrow", "pyspark", "mlflow"
-)  # fmt: skip
 _PLAN = "run.json"  # in the folder of a training that has not ended: what --resume needs to know
 
 
@@ -48,8 +37,13 @@ class TrainResult:
     left_out_per_epoch: int  # examples not reached because all ranks take equal steps of full batches
 
 
-def train(tables: Tables, registry: Registry, model_name: str, ranks: int, settings: Settings) -> TrainResult:
+def train(
+    tables: Tables, registry: Registry, model_name: str, ranks: int, settings: Settings, profile: bool = False
+) -> TrainResult:
     """Train a model on the latest preparation and register it as challenger, `legacy_binary` as legacy.
+
+    Args:
+        profile: leave a trace of some steps, and a page that sums it up, in HOME/profiles/RUN.
 
     Raises:
         UnknownModelError: no model has that name.
@@ -57,25 +51,37 @@ def train(tables: Tables, registry: Registry, model_name: str, ranks: int, setti
         SnapshotError, NoExamplesError, TrainingError: see `training.loop.fit` and `training.distributed`.
         RegistryError: the exported model does not score as the trained one does; nothing is registered.
     """
-    require_model_name(model_name)
-    preparation = latest_preparation(tables)
-    # TensorFlow takes seconds to import: only now, when the request is known to be sound.
-    from pagerec_dbx.training.distributed import require_ranks
+    preparation, job = sound_job(tables, registry, model_name, ranks, settings)
     from pagerec_dbx.training.job import job_to_json
 
-    job = _job(registry, preparation, model_name, settings)
-    require_ranks(job, ranks, tables.spark.sparkContext.defaultParallelism)
     run_id = registry.start_run(
         f"{model_name} on {preparation.preparation_id}",
         {"model": model_name, "ranks": ranks, **_parameters(preparation, settings)},
-        {**_environment(), "simulated": str(is_simulated(registry.home)).lower()},
+        {**environment(), "simulated": str(is_simulated(registry.home)).lower()},
         {"labelled_page_views": preparation.labelled_version, "examples": preparation.examples_version},
     )
-    job = dataclasses.replace(job, folder=str(_run_folder(registry, run_id)))
+    traces = str(registry.home.folder / "profiles" / run_id) if profile else None
+    job = dataclasses.replace(job, folder=str(_run_folder(registry, run_id)), profile=traces)
     plan = {"job": job_to_json(job), "ranks": ranks, "preparation": preparation.preparation_id}
     Path(job.folder).mkdir(parents=True)
     write_atomically(Path(job.folder) / _PLAN, json.dumps(plan, indent=2) + "\n")
     return _run(tables, registry, job, ranks, run_id, preparation)
+
+
+def sound_job(tables: Tables, registry: Registry, model_name: str, ranks: int, settings: Settings):
+    """The latest preparation and the job of training on it, which so many ranks can do; its folder is still open.
+
+    Raises:
+        As `train`.
+    """
+    require_model_name(model_name)
+    preparation = latest_preparation(tables)
+    # TensorFlow takes seconds to import: only now, when the request is known to be sound.
+    from pagerec_dbx.training.distributed import require_ranks
+
+    job = _job(registry, preparation, model_name, settings)
+    require_ranks(job, ranks, tables.spark.sparkContext.defaultParallelism)
+    return preparation, job
 
 
 def resume(tables: Tables, registry: Registry, run_id: str, settings: Settings) -> TrainResult:
@@ -145,7 +151,9 @@ def _run(tables: Tables, registry: Registry, job, ranks: int, run_id: str, prepa
         with reading(Path(job.train_snapshot)), reading(Path(job.validation_snapshot)):  # between epochs too
             result = train_on_ranks(job, ranks, registry.epoch_logger(run_id), slots, log_file)
         say(f"  trained in {result.seconds:,.0f} s; best epoch {result.best_epoch} of {result.epochs}; exporting")
-        version = _export(tables, registry, job, run_id, preparation, result)
+        if job.profile is not None and Path(job.profile).exists():
+            say(f"  where the time went: {job.profile}/summary.md")
+        version = export(tables, registry, job, run_id, preparation, result)
     except BaseException:
         registry.end_run(run_id, succeeded=False)
         raise
@@ -201,77 +209,3 @@ def _job(registry: Registry, preparation: Preparation, model_name: str, settings
         settings=settings.train,
         folder="",  # of the run, which is begun once the job is known to be sound
     )
-
-
-def _export(tables: Tables, registry: Registry, job, run_id: str, preparation: Preparation, result) -> str:
-    from pagerec_dbx.models.build import build
-    from pagerec_dbx.models.export import save_ranker
-    from pagerec_dbx.training.weights import load_weights
-
-    model = build(job.config, job.settings.seed)
-    load_weights(model, job.weights_file)
-    vocabularies = {kind: read_vocabulary(tables, preparation.vocabulary_version, kind) for kind in KINDS}
-    validation = open_snapshot(preparation.folder(registry.home, "validation"))
-    tags = {
-        "model": job.config.name,
-        "preparation": preparation.preparation_id,
-        "trained_until": json.dumps(validation.manifest.last.as_json()),
-        "parameters": str(result.parameters),
-        "ranks": str(result.ranks),
-    }
-    is_legacy = job.config.name == LEGACY_BINARY
-    if is_legacy:
-        tags["role"] = LEGACY
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch, "ranker")
-        trained = save_ranker(model, job.config, vocabularies, folder)
-        check = functools.partial(require_equal_scores, trained, validation)
-        return registry.register(run_id, folder, tags, check, alias=LEGACY if is_legacy else CHALLENGER)
-
-
-def require_equal_scores(trained, validation: Snapshot, folder: Path) -> None:
-    """Load what was logged and hold its scores against those of the model in memory.
-
-    Raises:
-        RegistryError: they are more than 1e-6 apart.
-    """
-    from pagerec_dbx.models.export import load_ranker
-
-    records = next(read_batches(validation, 64))
-    logged = load_ranker(folder, "logged")
-    for name in ("menu_scores", "vocabulary_scores"):
-        wanted, got = getattr(trained, name)(records), getattr(logged, name)(records)
-        real = ~(np.isneginf(wanted) & np.isneginf(got))  # padding has no score in either
-        furthest = float(np.max(np.abs(wanted[real] - got[real])))
-        if not furthest <= 1e-6:
-            raise RegistryError(
-                f"the logged model's {name} differ from the trained model's",
-                wanted="at most 1e-6 apart",
-                got=f"{furthest:.3g}",
-                fix="Nothing was registered; train again",
-            )
-
-
-def _environment() -> dict[str, str]:
-    """Where and with what a run was made."""
-    versions = {f"version.{name}": _installed(name) for name in _PACKAGES}
-    return {"git_commit": _commit(), "python": platform.python_version(), "pagerec_dbx": __version__, **versions}
-
-
-def _installed(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _commit() -> str:
-    """The commit of the package's own checkout; a wheel has none."""
-    folder = Path(__file__).resolve().parents[2]
-    if not (folder / ".git").exists():
-        return f"wheel {__version__}"
-    asked = subprocess.run(
-        ["git", "-C", str(folder), "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return asked.stdout.strip() or "unknown"

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Checkpoint:
     """A moment of a training: arrays by name, and plain values."""
 
     step: int  # taken since the training began
-    state: Mapping[str, object]  # what JSON can hold
+    state: Mapping[str, Any]  # what JSON can hold
     arrays: Mapping[str, np.ndarray]
 
 

@@ -76,8 +76,15 @@ def train_on_ranks(job: TrainingJob, ranks: int, on_epoch: OnEpoch, slots: int, 
     return results[0]
 
 
-def run_on_ranks(work: Callable[[Ranks], T], ranks: int, slots: int, log_file: Path) -> list[T]:
+def run_on_ranks(
+    work: Callable[[Ranks], T], ranks: int, slots: int, log_file: Path, threads: int | None = None
+) -> list[T]:
     """Run a function on several ranks and return what each returned, in rank order.
+
+    Args:
+        slots: tasks that Spark can run at once.
+        log_file: where the ranks' own chatter goes.
+        threads: of each rank; this machine's processors divided between the ranks unless given.
 
     Raises:
         TrainingError: fewer slots than ranks.
@@ -96,7 +103,7 @@ def run_on_ranks(work: Callable[[Ranks], T], ranks: int, slots: int, log_file: P
             with _threads_last_words(log), contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
                 results = horovod.spark.run(
                     _on_one_rank, args=(work,), num_proc=ranks, use_gloo=True, verbose=0, stdout=output, stderr=output,
-                    env={**os.environ, **_rank_environment(ranks)},
+                    env={**os.environ, **_rank_environment(threads or max(1, (os.cpu_count() or 1) // ranks))},
                 )  # fmt: skip
         except Exception as error:  # Horovod raises bare Exceptions and py4j's
             raise DeadRankError(
@@ -146,16 +153,15 @@ def _threads_last_words(log: TextIO) -> Iterator[None]:
         threading.excepthook = kept
 
 
-def _rank_environment(ranks: int) -> dict[str, str]:
-    """Processor threads are divided between the ranks of one machine; Keras stays the one Horovod can reduce."""
-    threads = str(max(1, (os.cpu_count() or 1) // ranks))
+def _rank_environment(threads: int) -> dict[str, str]:
+    """Keras stays the one that Horovod can reduce."""
     return {
         "TF_USE_LEGACY_KERAS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "HOROVOD_GLOO_TIMEOUT_SECONDS": "180",  # 30 by default: a rank that a busy machine holds up is not dead
-        "OMP_NUM_THREADS": threads,
-        "TF_NUM_INTRAOP_THREADS": threads,
-        "TF_NUM_INTEROP_THREADS": threads,
+        "OMP_NUM_THREADS": str(threads),
+        "TF_NUM_INTRAOP_THREADS": str(threads),
+        "TF_NUM_INTEROP_THREADS": str(threads),
     }
 
 

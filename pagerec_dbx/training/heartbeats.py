@@ -87,7 +87,7 @@ def who_just_ended(folder: Path) -> str | None:
 
 
 class _Heart(threading.Thread):
-    def __init__(self, folder, who, heard, where, silence_seconds):
+    def __init__(self, folder, who, heard, where, silence_seconds) -> None:
         super().__init__(daemon=True, name=f"heart of {who}")
         self._folder, self._who, self._heard, self._where = folder, who, heard, where
         self._silence = silence_seconds

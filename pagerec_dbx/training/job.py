@@ -22,6 +22,7 @@ class TrainingJob:
     validation_snapshot: str  # folder
     settings: TrainSettings
     folder: str  # of the run, on a path that the driver and all ranks see: checkpoints, and the best weights at the end
+    profile: str | None = None  # folder for a profile of the first rank's second call of steps
 
     @property
     def beats(self) -> Path:

@@ -4,10 +4,12 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from pagerec_dbx.errors import NoExamplesError, TrainingError
 from pagerec_dbx.features.local_copies import local_copy
@@ -19,9 +21,10 @@ from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
 from pagerec_dbx.training.heartbeats import DRIVER, beating, rank_name
 from pagerec_dbx.training.job import EpochReport, OnEpoch, Position, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.optimizer import optimizer_of
+from pagerec_dbx.training.profiling import Profiled
 from pagerec_dbx.training.steps import Steps
 from pagerec_dbx.training.validation import Validation
-from pagerec_dbx.training.weights import Best, digest, save_weights
+from pagerec_dbx.training.weights import Best, are_alike, digest, save_weights
 
 
 def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
@@ -39,6 +42,7 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
     """
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_compiled_by_xla(job.settings.xla))
         training = _Training(job, ranks)
         if ranks.size > 1:
             others = [rank_name(rank) for rank in range(ranks.size) if rank != ranks.rank]
@@ -62,10 +66,11 @@ class _Training:
         self._train = self._opened(job.train_snapshot)
         self._validation = self._opened(job.validation_snapshot)
         self._steps = require_steps(self._train, ranks.size, self._settings.batch_size)
-        self._model = build(job.config, self._settings.seed)
+        self._model = build(job.config, self._settings.seed, self._settings.precision)
         self._model.randomness.seed = self._settings.seed + ranks.rank  # each rank draws its own dropout and negatives
         self._optimizer = optimizer_of(self._settings, ranks.size, self._steps)
-        self._run = Steps(self._model, self._optimizer, ranks.reduced).run
+        traces = Path(job.profile) if job.profile and ranks.rank == 0 else None
+        self._run = Profiled(Steps(self._model, self._optimizer, ranks.reduced).run, traces)
         self._measure = Validation(self._model)
         self._checkpoints = Checkpoints(
             Path(job.folder), self._settings.checkpoints_kept, self._settings.checkpoint_minutes
@@ -81,6 +86,7 @@ class _Training:
 
     def restore(self) -> None:
         """Stand where the last checkpoint was written, or at the beginning, with equal weights on every rank."""
+        self._require_equal_data()
         found = self._checkpoints.newest()
         self._ranks.broadcast(self._model.variables)
         if found is None:
@@ -112,7 +118,7 @@ class _Training:
             waited_for_data=float(of_ranks[:, 4].max()),
         )
         _require_finite(report)
-        _require_equal_weights(self._model, self._ranks, report.epoch)
+        self._require_equal_ranks()
         self._reports.append(report)
         patience_ended = self._best.is_over(report.epoch, report.validation_loss, self._model)
         self.is_over = patience_ended or report.epoch == self._settings.epochs
@@ -135,7 +141,7 @@ class _Training:
             steps_per_epoch=self._steps,
             left_out_per_epoch=self._train.manifest.records - per_epoch,
             seconds=seconds,
-            digests=tuple(float(value) for value in self._ranks.gather(digest(self._model))[:, 0]),
+            digests=tuple(float(value) for value in self._ranks.gather(digest(self._model.variables))[:, 0]),
         )
 
     def _opened(self, folder: str) -> Snapshot:
@@ -146,6 +152,29 @@ class _Training:
             snapshot = local_copy(snapshot, numbers, Path(self._settings.cache))
         require_undamaged(snapshot, numbers)
         return snapshot
+
+    def _require_equal_ranks(self) -> None:
+        """All ranks hold the same weights and moments: so their gradients were the same too."""
+        digests = self._ranks.gather(digest([*self._model.variables, *self._optimizer.variables()]))  # [ranks, 2]
+        if not are_alike(digests, exact=not tf.config.list_physical_devices("GPU")):
+            raise TrainingError(
+                f"the ranks hold different weights after {self.where()}",
+                wanted="equal weights and moments",
+                got="digests " + ", ".join(f"{int(bits):08x}" for bits in digests[:, 0]),
+                fix="Gradients were not reduced: check that tf-keras is in use on every worker (TF_USE_LEGACY_KERAS=1)",
+            )
+
+    def _require_equal_data(self) -> None:
+        """All ranks read the same snapshots, of which each takes another part."""
+        manifests = (snapshot.manifest.to_json() for snapshot in (self._train, self._validation))
+        found = self._ranks.gather(np.array([zlib.crc32("".join(manifests).encode())]))[:, 0]
+        if not np.all(found == found[0]):
+            raise TrainingError(
+                "the ranks read different snapshots",
+                wanted="manifests alike on every worker",
+                got="digests " + ", ".join(f"{int(one):08x}" for one in found),
+                fix="Put the home on a path that all workers see alike",
+            )
 
     def _run_steps(self) -> float:
         """Take the steps that are left of the epoch; the seconds that they waited for data."""
@@ -162,6 +191,8 @@ class _Training:
                 loss, waited = self._run(iterator, number)
                 position.step, position.loss = position.step + number, position.loss + loss
                 all_waited += waited
+                if position.step // settings.check_steps > (position.step - number) // settings.check_steps:
+                    self._require_equal_ranks()
                 if math.isfinite(position.loss):  # the last good checkpoint stays the last one
                     self._save()
                 if progress:
@@ -185,6 +216,17 @@ class _Training:
         arrays = {f"{name}/{at:05d}": array for name, group in groups.items() for at, array in enumerate(group)}
         step = (self._position.epoch - 1) * self._steps + self._position.step
         self._checkpoints.save(Checkpoint(step, state, arrays))
+
+
+@contextlib.contextmanager
+def _compiled_by_xla(wanted: bool) -> Iterator[None]:
+    """TensorFlow gathers operations that XLA can compile; on a processor it leaves them alone."""
+    before = tf.config.optimizer.get_jit()
+    tf.config.optimizer.set_jit("autoclustering" if wanted else False)
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_jit(before or False)
 
 
 def _group(arrays: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
@@ -214,14 +256,3 @@ def _require_finite(report: EpochReport) -> EpochReport:
         if not math.isfinite(loss):
             raise TrainingError(f"the {name} of epoch {report.epoch} is {loss}", fix="Lower learning_rate")
     return report
-
-
-def _require_equal_weights(model, ranks: Ranks, epoch: int) -> None:
-    digests = ranks.gather(digest(model))[:, 0]
-    if not np.all(digests == digests[0]):
-        raise TrainingError(
-            f"the ranks hold different weights after epoch {epoch}",
-            wanted="equal weights",
-            got=f"digests {[float(digest) for digest in digests]}",
-            fix="Gradients were not reduced: check that tf-keras is in use on every worker (TF_USE_LEGACY_KERAS=1)",
-        )

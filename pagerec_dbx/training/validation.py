@@ -13,7 +13,7 @@ class Validation:
 
     def __init__(self, model):
         self._model, self._ndcg = model, NDCG()
-        self._step = tf.function(self._measure, reduce_retracing=True, autograph=False)
+        self.step = tf.function(self._measure, reduce_retracing=True, autograph=False)
 
     def sums(self, snapshot: Snapshot, shard: Shard, settings: TrainSettings) -> tuple[float, float, float]:
         """Sum of losses, sum of NDCGs, and number of page views in this rank's part."""
@@ -22,7 +22,7 @@ class Validation:
         with open_stream(snapshot, shard, settings.batch_size, settings.seed, reader=settings.reader) as batches:
             for batch in batches:
                 records = int(batch["menu"].shape[0])
-                total += float(self._step(batch)) * records
+                total += float(self.step(batch)) * records
                 count += records
         return total, float(self._ndcg.total), count
 

@@ -1,13 +1,19 @@
 """A rank that is killed, or hangs, or loses its driver: who it was is said soon, and the training goes on."""
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import threading
+import time
+import uuid
 from pathlib import Path
 
 import pytest
 
 from pagerec_dbx.errors import DeadRankError
+from pagerec_dbx.stages.train import stopped_runs
 from pagerec_dbx.training import distributed
 from pagerec_dbx.training.checkpoints import Checkpoints
 from pagerec_dbx.training.distributed import train_on_ranks
@@ -34,6 +40,83 @@ def harmed(signal_number):
         return fit(job, ranks, lambda report: None)
 
     return train_and_suffer
+
+
+def killed_while_it_writes(job, ranks, on_epoch):
+    """Training whose first rank, which writes the checkpoints, dies with half of the third one written."""
+    from pagerec_dbx.training import checkpoints
+
+    real, calls = checkpoints.shutil.copyfile, []
+
+    def copyfile(source, target):
+        calls.append(target)
+        if len(calls) == 3:
+            content = Path(source).read_bytes()
+            Path(target).write_bytes(content[: len(content) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(source, target)
+
+    checkpoints.shutil.copyfile = copyfile
+    return fit(job, ranks, lambda report: None)
+
+
+def test_a_kill_in_the_middle_of_a_checkpoint_leaves_the_one_before(prepared, tmp_path, monkeypatch):
+    endless = {"epochs": 400, "patience": 400, "checkpoint_minutes": 0.0, "steps_at_once": 10, "silence_seconds": 15.0}
+    job, log = with_settings(training_job(prepared, tmp_path / "run"), **endless), tmp_path / "ranks.log"
+    with monkeypatch.context() as patched:
+        patched.setattr(distributed, "fit", killed_while_it_writes)
+        with pytest.raises(DeadRankError, match="rank 0 .*ended without a word"):
+            train_on_ranks(job, 2, print, 2, log)
+    assert [path.name for path in (tmp_path / "run").glob(".checkpoint-*")]  # half of one is there
+    assert Checkpoints(Path(job.folder), 2, 0).newest().step == 20  # of 10, 20 and half of 30
+    resumed = train_on_ranks(with_settings(job, epochs=1), 2, lambda report: None, 2, log)
+    assert resumed.epochs == 1 and resumed.digests[0] == resumed.digests[1]
+
+
+def processes_with(mark: str) -> dict[int, str]:
+    """Processes that inherited an environment variable of this value, and their commands."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (folder / "environ").read_bytes():
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:200]
+        except OSError:
+            continue  # ended, or not ours
+    return found
+
+
+def wait_until(true, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if true():
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def test_a_driver_that_is_killed_leaves_no_process_and_a_run_to_go_on_with(prepared, tmp_path):
+    """The command itself is killed, not its family: Java and the ranks must end by themselves."""
+    mark, home = uuid.uuid4().hex, prepared.home
+    settings = ["epochs=4000", "patience=4000", "batch_size=32", "embedding_size=8", "hidden_sizes=[16]"]
+    command = [sys.executable, "-m", "pagerec_dbx.cli", "train", "--ranks", "2", "--home", home.name, *settings]
+    with open(tmp_path / "words", "w") as words:
+        driver = subprocess.Popen(
+            [*command, "checkpoint_minutes=0", "silence_seconds=15"], stdout=words, stderr=words,
+            env={**os.environ, "PAGEREC_MARK": mark}, start_new_session=True,
+        )  # fmt: skip
+    try:
+        trains = wait_until(lambda: list(home.folder.glob("training/*/checkpoint-*.json")), 240)
+        assert trains, (tmp_path / "words").read_text()
+        assert len(processes_with(mark)) > 3  # the driver, Java, two ranks: the control
+        driver.kill()
+        driver.wait()
+        assert wait_until(lambda: not processes_with(mark), 60), processes_with(mark)
+    finally:
+        for process in processes_with(mark):
+            os.kill(process, signal.SIGKILL)
+    (run_id,) = stopped_runs(prepared.registry)
+    assert Checkpoints(home.folder / "training" / run_id, 2, 0).newest().step > 0
+    shutil.rmtree(home.folder / "training")  # other tests share the home
 
 
 @pytest.mark.parametrize(

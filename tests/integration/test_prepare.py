@@ -175,6 +175,12 @@ def test_prepare_again_reuses_what_is_complete_and_writes_anew_what_is_not(copy)
     for damaged in (train, validation):
         with pytest.raises(SnapshotError):
             open_snapshot(damaged.folder)
+    with (
+        pytest.raises(SnapshotError, match=f"{validation.folder.name} is to be removed and is being read"),
+        reading(validation.folder),
+    ):
+        prepare(copy, SETTINGS, NOW + dt.timedelta(hours=1))
+    assert validation.paths[2].exists()  # whoever reads the damaged one is not left without files
     prepare(copy, SETTINGS, NOW + dt.timedelta(hours=1))
     assert {path: path.stat().st_mtime_ns for path in holdout.folder.rglob("*")} == before
     assert copy.version(EXAMPLES) == examples_version

@@ -6,7 +6,7 @@ from pagerec_dbx.errors import RegistryError
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.export import save_ranker
-from pagerec_dbx.stages.train import require_equal_scores
+from pagerec_dbx.stages.export import require_equal_scores
 from tests.page_views import write_snapshot
 
 CONFIG = ModelConfig("two_tower_softmax", title_count=14, row_count=14, embedding_size=4, hidden_sizes=(8,))

@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.grappler import tf_optimizer
 
 from pagerec_dbx.errors import UnknownModelError
 from pagerec_dbx.models.build import build, parameter_count
@@ -34,6 +36,35 @@ def test_mean_embedding_leaves_padding_out():
     # ids 2 and 3: ((3 + 5) / 2, (4 + 2) / 2); nothing but padding: zeros; id 7 is past the size: unknown, (1, 0)
     pooled = layer(tf.constant([[2, 3, 0], [0, 0, 0], [7, 0, 0]]))
     np.testing.assert_allclose(pooled, [[4.0, 3.0], [0.0, 0.0], [1.0, 0.0]])
+
+
+class NarrowIds(MeanEmbedding):
+    """The layer as it would be written at first."""
+
+    def _looked_up(self, distinct):
+        return tf.gather(self._table, distinct)
+
+
+def whole_reads(layer):
+    """Operations that read a whole variable, once TensorFlow's arithmetic optimizer has gone over the layer's graph."""
+    layer(tf.constant([[1]]))
+    graph = (
+        tf.function(lambda ids: layer(ids), autograph=False)
+        .get_concrete_function(tf.TensorSpec([2, 3], tf.int32))
+        .graph
+    )
+    meta = tf.compat.v1.train.export_meta_graph(graph_def=graph.as_graph_def(), graph=graph)
+    meta.collection_def["train_op"].node_list.value.append(graph.outputs[0].name)
+    config = config_pb2.ConfigProto()
+    config.graph_options.rewrite_options.optimizers.append("arithmetic")
+    config.graph_options.rewrite_options.min_graph_nodes = -1
+    return [node.name for node in tf_optimizer.OptimizeGraph(config, meta).node if node.op == "ReadVariableOp"]
+
+
+def test_mean_embedding_never_reads_the_whole_table():
+    assert whole_reads(MeanEmbedding(size=50, dimension=2, name="tower")) == []
+    assert whole_reads(MeanEmbedding(size=50, dimension=2, name="tower", buckets=10)) == []
+    assert len(whole_reads(NarrowIds(size=50, dimension=2, name="tower"))) == 1  # the control
 
 
 def test_known_ids_reads_ids_past_the_vocabulary_as_unknown():
