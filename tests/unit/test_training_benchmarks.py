@@ -1,0 +1,36 @@
+"""What the benchmarks of training count, on records that can be counted by hand."""
+
+from benchmarks import ranks, train, vocabulary
+from benchmarks.train import Pair
+from pagerec_dbx.features.snapshot import open_snapshot, require_undamaged
+from tests.page_views import write_snapshot
+
+
+def test_a_pair_s_ratio_is_the_median_over_its_pairs():
+    # 4 / 2, 9 / 3, 8 / 8: 2, 3 and 1; the medians of the seconds, 3 and 8, would say 2.67
+    assert Pair("", (2.0, 3.0, 8.0), (4.0, 9.0, 8.0), "").ratio == 2.0
+
+
+def test_a_part_of_a_snapshot_is_a_snapshot_of_whole_files(tmp_path):
+    whole = write_snapshot(tmp_path / "train-v1-0123456789abcdef", [5, 5, 4, 4])
+    part = train.first_records(whole, 8)
+    linked = ranks.linked(part, tmp_path / "part")
+    again = open_snapshot(linked.folder)
+    assert (again.manifest.records, again.manifest.row_groups) == (10, (5, 5))
+    require_undamaged(again, range(2))
+
+
+def test_the_bytes_of_a_step_are_those_of_weights_and_of_rows_touched(tmp_path, monkeypatch):
+    monkeypatch.setattr(ranks, "BATCH", 3)
+    snapshot = write_snapshot(tmp_path / "train-v1-0123456789abcdef", [3])
+    # titles and rows: 5 each, embeddings of 64; each of the 3 records has one title and one row, another for each:
+    # 2 x 3 rows of 64 x 4 bytes, and their ids: titles' of 8 bytes, rows' too
+    # dense: 128 x 256 + 256, 256 x 128 + 128, 128 x 64 + 64, 64 x 5 + 5 weights of 4 bytes
+    dense = 4 * (33_024 + 32_896 + 8_256 + 325)
+    assert ranks.reduced_bytes(snapshot) == (dense, 2 * 3 * (64 * 4 + 8))
+
+
+def test_the_vocabulary_s_table_compares_with_its_first_case():
+    cases = {"few": [vocabulary.Case(ms, 10**9, 5) for ms in (40, 50, 60)], "many": [vocabulary.Case(75, 4 * 10**9, 9)]}
+    lines = vocabulary.table(cases).splitlines()
+    assert lines[-2:] == ["| few | 5 | 50 | 1.00 | 1.0 |", "| many | 9 | 75 | 1.50 | 4.0 |"]
