@@ -54,6 +54,7 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
             report = training.run_epoch()
             if ranks.rank == 0:
                 on_epoch(report)
+            training.save(at_once=training.is_over)  # after it was told: a kill in between has it told again, not never
         return training.result(time.monotonic() - started)
 
 
@@ -123,7 +124,6 @@ class _Training:
         patience_ended = self._best.is_over(report.epoch, report.validation_loss, self._model)
         self.is_over = patience_ended or report.epoch == self._settings.epochs
         self._position = Position(epoch=report.epoch + 1)
-        self._save(at_once=self.is_over)
         return report
 
     def result(self, seconds: float) -> TrainingResult:
@@ -194,15 +194,15 @@ class _Training:
                 if position.step // settings.check_steps > (position.step - number) // settings.check_steps:
                     self._require_equal_ranks()
                 if math.isfinite(position.loss):  # the last good checkpoint stays the last one
-                    self._save()
+                    self.save()
                 if progress:
                     progress.update(position.step)
         if progress:
             progress.close()
         return all_waited
 
-    def _save(self, at_once: bool = False) -> None:
-        """All ranks stand alike, so the first one's word is enough."""
+    def save(self, at_once: bool = False) -> None:
+        """Leave a checkpoint if it is time for one; all ranks stand alike, so the first one's word is enough."""
         if self._ranks.rank or not (at_once or self._checkpoints.is_due):
             return
         groups = {"model": self._model.get_weights(), "optimizer": self._optimizer.get_weights()}

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from pagerec_dbx.errors import DeadRankError
+from pagerec_dbx.home import Home
+from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.train import stopped_runs
 from pagerec_dbx.training import distributed
 from pagerec_dbx.training.checkpoints import Checkpoints
@@ -42,29 +44,31 @@ def harmed(signal_number):
     return train_and_suffer
 
 
-def killed_while_it_writes(job, ranks, on_epoch):
-    """Training whose first rank, which writes the checkpoints, dies with half of the third one written."""
-    from pagerec_dbx.training import checkpoints
+def killed_in_checkpoint(number):
+    """Training whose first rank, which writes the checkpoints, dies with half of that one written."""
 
-    real, calls = checkpoints.shutil.copyfile, []
+    def train_and_die(job, ranks, on_epoch):
+        real, calls = shutil.copyfile, []
 
-    def copyfile(source, target):
-        calls.append(target)
-        if len(calls) == 3:
-            content = Path(source).read_bytes()
-            Path(target).write_bytes(content[: len(content) // 2])
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(source, target)
+        def copyfile(source, target):
+            calls.append(target)
+            if len(calls) == number:
+                content = Path(source).read_bytes()
+                Path(target).write_bytes(content[: len(content) // 2])
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(source, target)
 
-    checkpoints.shutil.copyfile = copyfile
-    return fit(job, ranks, lambda report: None)
+        shutil.copyfile = copyfile
+        return fit(job, ranks, lambda report: None)
+
+    return train_and_die
 
 
 def test_a_kill_in_the_middle_of_a_checkpoint_leaves_the_one_before(prepared, tmp_path, monkeypatch):
     endless = {"epochs": 400, "patience": 400, "checkpoint_minutes": 0.0, "steps_at_once": 10, "silence_seconds": 15.0}
     job, log = with_settings(training_job(prepared, tmp_path / "run"), **endless), tmp_path / "ranks.log"
     with monkeypatch.context() as patched:
-        patched.setattr(distributed, "fit", killed_while_it_writes)
+        patched.setattr(distributed, "fit", killed_in_checkpoint(3))
         with pytest.raises(DeadRankError, match="rank 0 .*ended without a word"):
             train_on_ranks(job, 2, print, 2, log)
     assert [path.name for path in (tmp_path / "run").glob(".checkpoint-*")]  # half of one is there
@@ -96,7 +100,8 @@ def wait_until(true, seconds: float) -> bool:
 
 def test_a_driver_that_is_killed_leaves_no_process_and_a_run_to_go_on_with(prepared, tmp_path):
     """The command itself is killed, not its family: Java and the ranks must end by themselves."""
-    mark, home = uuid.uuid4().hex, prepared.home
+    mark, home = uuid.uuid4().hex, Home(str(tmp_path / "home"))
+    shutil.copytree(prepared.home.folder, home.folder)
     settings = ["epochs=4000", "patience=4000", "batch_size=32", "embedding_size=8", "hidden_sizes=[16]"]
     command = [sys.executable, "-m", "pagerec_dbx.cli", "train", "--ranks", "2", "--home", home.name, *settings]
     with open(tmp_path / "words", "w") as words:
@@ -114,9 +119,8 @@ def test_a_driver_that_is_killed_leaves_no_process_and_a_run_to_go_on_with(prepa
     finally:
         for process in processes_with(mark):
             os.kill(process, signal.SIGKILL)
-    (run_id,) = stopped_runs(prepared.registry)
+    (run_id,) = stopped_runs(Registry(home))
     assert Checkpoints(home.folder / "training" / run_id, 2, 0).newest().step > 0
-    shutil.rmtree(home.folder / "training")  # other tests share the home
 
 
 @pytest.mark.parametrize(
