@@ -56,8 +56,8 @@ bench-verdict: setup  ## how often intervals and verdicts are right, on samples 
 bench-train: setup  ## how fast training is, as ratios; an hour (HOME_DIR=a home that is prepared, 200,000 records or more)
 	@test -n "$(HOME_DIR)" || { echo "bench-train needs HOME_DIR=folder of a home in which pagerec prepare has run" >&2; exit 1; }
 	@$(BIN)/python -m benchmarks.train "$(HOME_DIR)" $(ARGS)
-	@$(BIN)/python -m benchmarks.ranks "$(HOME_DIR)" $(ARGS)
-	@$(BIN)/python -m benchmarks.vocabulary $(ARGS)
+	@$(BIN)/python -m benchmarks.ranks "$(HOME_DIR)"
+	@$(BIN)/python -m benchmarks.vocabulary
 	@$(BIN)/python -m benchmarks.memory "$(HOME_DIR)"
 
 bench-baselines: setup  ## all floors and baselines on real pages, with intervals (EVENTS=file)

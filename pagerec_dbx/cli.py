@@ -35,8 +35,8 @@ def _command(name: str, *, writes: bool, example: str, begins: bool = False, nam
     """A subcommand with the options that all have; its function takes a Workbench and returns an Outcome.
 
     Args:
-        writes: hold the home's lock while the command runs; others change nothing, and with an option `--dry-run` it
-            is as if it did not write.
+        writes: hold the home's lock while the command runs; others change nothing, and with `--dry-run` or
+            `--plan` it is as if it did not write.
         begins: make the home if there is none; other commands that write refuse a home that is not there.
         example: shown at the end of `--help`.
         names: words without `=` before or among the settings are names, which the function takes.
@@ -49,7 +49,7 @@ def _command(name: str, *, writes: bool, example: str, begins: bool = False, nam
                 options["names"] = tuple(word for word in overrides if "=" not in word)
                 overrides = tuple(word for word in overrides if "=" in word)
             settings = load_settings(_path(config), overrides, MODEL_SETTINGS.get(options.get("model_name", "")))
-            changes = writes and not options.get("dry_run", False)
+            changes = writes and not (options.get("dry_run") or options.get("plan"))
             bench = Workbench(open_home(home, new=begins) if changes else Home(home), settings)
             if changes:
                 with locked(bench.home, name):
@@ -206,8 +206,8 @@ def train(bench: Workbench, model_name: str, ranks: int, run_id: str | None, pla
     from pagerec_dbx.stages.train import resume
     from pagerec_dbx.stages.train import train as stage
 
-    if run_id is not None and (plan or profile):
-        raise UsageError("--resume goes on as it began", fix="Leave out --plan and --profile")
+    if sum((run_id is not None, plan, profile)) > 1:
+        raise UsageError("--resume, --plan and --profile are three ways to train", fix="Choose one")
     if plan:
         from pagerec_dbx.stages.plan import plan_training
 

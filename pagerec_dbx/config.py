@@ -91,7 +91,7 @@ class PrepareSettings:
     max_titles: int = 10_000  # entries of the title vocabulary, padding and unknown included
     max_rows: int = 10_000  # entries of the row vocabulary, padding and unknown included
     min_count: int = 1  # tokens seen less often than this in training are unknown
-    row_groups: int = 24  # row groups of a training snapshot, a multiple of 24; ranks take them by index
+    row_groups: int = 24  # of a training snapshot, a multiple of 24, or as many times as keep each at 65,536 records
     impression_length: int = 0  # rows shown and passed over on earlier page views that a record keeps; 0 keeps none
     max_examples_per_viewer_day: int | None = None  # in training and in validation, never in the holdout; None: all
     snapshot_days: float = 30.0  # older snapshots are removed unless this preparation names them

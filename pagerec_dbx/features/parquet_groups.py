@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from pagerec_dbx.features.packing import IDS, ROWS
 
-AHEAD = 10  # row groups decoded before they are asked for
+_AHEAD = 3  # row groups decoded before they are asked for
 
 
 class ParquetGroups:
@@ -23,7 +23,7 @@ class ParquetGroups:
 
     def next(self) -> list[tuple[bytes, bytes]]:
         """The blocks of the next row group: ids and rows of each."""
-        while self._left and len(self._ahead) <= AHEAD:
+        while self._left and len(self._ahead) <= _AHEAD:
             self._ahead.append(self._thread.submit(_blocks, self._left.popleft()))
         return self._ahead.popleft().result()
 

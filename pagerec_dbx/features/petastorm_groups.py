@@ -13,8 +13,6 @@ with warnings.catch_warnings():
 # Petastorm 0.13 opens Parquet through an interface that PyArrow 14 calls deprecated, once for every file it touches.
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm(\..*)?")
 
-AHEAD = 10  # row groups decoded before they are asked for
-
 
 class PetastormGroups:
     """Row groups of some files, in an order drawn from a seed, round after round until it is closed."""
@@ -32,7 +30,7 @@ class PetastormGroups:
             # Not 2: they take turns, but a turn is passed over while nothing is asked of a worker, so that row groups
             # come in another order than the seed's, and one of the next epoch in place of this one's last.
             workers_count=1,
-            results_queue_size=AHEAD,
+            results_queue_size=3,  # row groups decoded ahead; it asks for no more than four
         )
 
     def next(self) -> list[tuple[bytes, bytes]]:

@@ -41,6 +41,7 @@ ORDER = 3  # raised whenever the same records come in another order or another l
 _ONE_GROUP_BYTES = 512 * 1024 * 1024  # Parquet's row-group limit: far above a group, so that no group is split
 _HOLDOUT_ALSO = ("user_hash", "randomized")  # what only the holdout's records have
 _GROUP = "row_group"
+MOST_GROUP_RECORDS = 65_536  # of a training or validation snapshot
 
 
 @dataclasses.dataclass(frozen=True)

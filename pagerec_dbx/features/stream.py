@@ -15,7 +15,6 @@ from pagerec_dbx.errors import SnapshotError
 from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.packing import IDS, WORD, Packing, block_ids, block_rows, packing_from_schema
 from pagerec_dbx.features.parquet_groups import ParquetGroups
-from pagerec_dbx.features.petastorm_groups import PetastormGroups
 from pagerec_dbx.features.snapshot import Manifest, Snapshot
 
 T = TypeVar("T")
@@ -33,10 +32,13 @@ class RowGroups(Protocol):
         """Read no further."""
 
 
-READERS: Mapping[str, Callable[[Sequence[Path], int], RowGroups]] = {
-    "petastorm": PetastormGroups,
-    "parquet": ParquetGroups,
-}
+def _petastorm(paths: Sequence[Path], seed: int) -> RowGroups:
+    from pagerec_dbx.features.petastorm_groups import PetastormGroups  # only now: without it there is another reader
+
+    return PetastormGroups(paths, seed)
+
+
+_READERS: Mapping[str, Callable[[Sequence[Path], int], RowGroups]] = {"petastorm": _petastorm, "parquet": ParquetGroups}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +117,7 @@ def open_stream(
     with (
         reading(snapshot.folder),
         _plain_path(snapshot.folder) as folder,
-        _Epoch(Snapshot(folder, snapshot.manifest), packing.words, shard, seed, READERS[reader]) as epoch,
+        _Epoch(Snapshot(folder, snapshot.manifest), packing.words, shard, seed, _READERS[reader]) as epoch,
     ):
         batches = tf.data.Dataset.from_generator(
             lambda: epoch.batches(batch_size, drop_remainder, skip),

@@ -56,22 +56,22 @@ def plan_training(tables: Tables, registry: Registry, model_name: str, ranks: in
     batch, epochs = job.settings.batch_size, job.settings.epochs
     train, validation = (open_snapshot(Path(one)) for one in (job.train_snapshot, job.validation_snapshot))
     steps = require_steps(train, ranks, batch)
-    measured = measure(job)
+    costs = measure(job)
     validation_steps = math.ceil(validation.manifest.records / batch)
-    per_epoch = steps * ranks * measured.step_seconds + validation_steps * measured.validation_step_seconds
+    per_epoch = steps * ranks * costs.step_seconds + validation_steps * costs.validation_step_seconds
     return TrainPlan(
         model=model_name,
         ranks=ranks,
         records=train.manifest.records,
-        parameters=measured.weights // 4,
-        embedding_bytes=measured.embeddings,
-        optimizer_bytes=measured.optimizer,
+        parameters=costs.weight_bytes // 4,
+        embedding_bytes=costs.embedding_bytes,
+        optimizer_bytes=costs.optimizer_bytes,
         # A checkpoint copies weights and optimizer, and the best weights are a copy that is there all the time.
-        memory_bytes=measured.process + 2 * measured.weights + measured.optimizer,
+        memory_bytes=costs.process_bytes + 2 * costs.weight_bytes + costs.optimizer_bytes,
         steps_per_epoch=steps,
         left_out_per_epoch=train.manifest.records - steps * batch * ranks,
         epochs=epochs,
-        step_seconds=round(measured.step_seconds, 4),
+        step_seconds=round(costs.step_seconds, 4),
         seconds=round(per_epoch * epochs, 1),
     )
 

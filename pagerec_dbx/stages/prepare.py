@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 
 from pyspark.sql import DataFrame
@@ -14,7 +15,7 @@ from pagerec_dbx.features.examples import Renewed, renew_examples
 from pagerec_dbx.features.leases import remove_old_snapshots
 from pagerec_dbx.features.parts import Part, require_no_overlap, summarise, with_left_out
 from pagerec_dbx.features.preparation import Preparation, store_preparation
-from pagerec_dbx.features.publishing import Contents, publish
+from pagerec_dbx.features.publishing import MOST_GROUP_RECORDS, Contents, publish
 from pagerec_dbx.features.snapshot import Snapshot
 from pagerec_dbx.features.vocabulary import (
     DEVICES,
@@ -120,11 +121,16 @@ def _contents(basis: _Basis, split: str, part: Part, settings: PrepareSettings) 
         lengths=Lengths(settings.history_length, menu_length, settings.impression_length),
         viewer_day_cap=None if split == HOLDOUT else settings.max_examples_per_viewer_day,
         bucket_counts=part.bucket_counts,
-        groups=min(settings.row_groups, part.records) if split == HOLDOUT else settings.row_groups,
+        groups=min(settings.row_groups, part.records) if split == HOLDOUT else _groups_of(part.records, settings),
         first=part.first,
         last=part.last,
         left_out=part.left_out,
     )
+
+
+def _groups_of(records: int, settings: PrepareSettings) -> int:
+    """Readers hold a few row groups in memory, so these stay small however many records there are."""
+    return settings.row_groups * max(1, math.ceil(records / (settings.row_groups * MOST_GROUP_RECORDS)))
 
 
 def _counts(split_counts: Mapping[str, SplitCounts], snapshots: Mapping[str, Snapshot]) -> dict[str, int]:

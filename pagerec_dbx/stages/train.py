@@ -69,7 +69,7 @@ def train(
 
 
 def sound_job(tables: Tables, registry: Registry, model_name: str, ranks: int, settings: Settings):
-    """The latest preparation and the job of training on it, which so many ranks can do; its folder is still open.
+    """The latest preparation, and the job of training on it, which so many ranks can do; `folder` is still empty.
 
     Raises:
         As `train`.
@@ -88,7 +88,8 @@ def resume(tables: Tables, registry: Registry, run_id: str, settings: Settings) 
     """Go on with a training that was stopped, from its last checkpoint, with its own model, ranks and settings.
 
     Args:
-        settings: those given now; what differs from the run's must be a default.
+        settings: those given now. What a training learns from must be the run's or a default; how it reads, checks and
+            leaves checkpoints (`_FREE`) is as now.
 
     Raises:
         TrainingError: no training of that name was stopped here, or its preparation is gone; else as `train`.
@@ -108,6 +109,8 @@ def resume(tables: Tables, registry: Registry, run_id: str, settings: Settings) 
             fix="Train anew without --resume",
         ) from error
     _require_same(settings, job)
+    free = {name: getattr(settings.train, name) for name in _FREE}
+    job = dataclasses.replace(job, settings=dataclasses.replace(job.settings, **free))
     found = [one for one in preparations(tables, "true") if one.preparation_id == preparation_id]
     if not found:
         raise TrainingError(f"the preparation {preparation_id} of run {run_id} is gone", fix="Train anew")
@@ -126,6 +129,10 @@ def _run_folder(registry: Registry, run_id: str) -> Path:
     return registry.home.folder / "training" / Path(run_id).name
 
 
+# How a training is run, not what it learns: these may be others when it goes on.
+_FREE = ("reader", "cache", "check_steps", "checkpoint_minutes", "checkpoints_kept", "silence_seconds")
+
+
 def _require_same(settings: Settings, job) -> None:
     """Refuse settings that a resumed run would not follow."""
     model = {name: getattr(job.config, name) for name in dataclasses.asdict(settings.model)}
@@ -133,7 +140,7 @@ def _require_same(settings: Settings, job) -> None:
     given = dataclasses.asdict(settings.train) | dataclasses.asdict(settings.model)
     defaults = dataclasses.asdict(Settings().train) | dataclasses.asdict(Settings().model)
     for name, value in given.items():
-        if value not in (of_run[name], defaults[name]):
+        if name not in _FREE and value not in (of_run[name], defaults[name]):
             raise SettingError(
                 f"setting `{name}` cannot change in a run that goes on", wanted=str(of_run[name]), got=str(value),
                 fix="Leave it out, or train anew without --resume",
@@ -153,6 +160,8 @@ def _run(tables: Tables, registry: Registry, job, ranks: int, run_id: str, prepa
         say(f"  trained in {result.seconds:,.0f} s; best epoch {result.best_epoch} of {result.epochs}; exporting")
         if job.profile is not None and Path(job.profile).exists():
             say(f"  where the time went: {job.profile}/summary.md")
+        elif job.profile is not None:
+            say("  no profile: the training had one call of steps; lower steps_at_once to have two")
         version = export(tables, registry, job, run_id, preparation, result)
     except BaseException:
         registry.end_run(run_id, succeeded=False)

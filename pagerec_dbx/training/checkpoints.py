@@ -50,17 +50,20 @@ class Checkpoints:
         Raises:
             TrainingError: it cannot be written, as on a full disk.
         """
-        data = self._folder / f"checkpoint-{checkpoint.step:09d}.npz"
-        aside = data.with_name(f".{data.name}.{os.getpid()}")
+        marker = self._marker(checkpoint.step)
+        aside = marker.with_name(f".{marker.stem}.{os.getpid()}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory() as scratch:
                 local = Path(scratch, "arrays.npz")
                 np.savez(local, **checkpoint.arrays)
-                marker = {"step": checkpoint.step, "state": checkpoint.state, "sha256": sha256_of(local)}
+                digest = sha256_of(local)
                 shutil.copyfile(local, aside)
+            # Named by its digest: an epoch's end has the step of its last call, whose arrays stay until it is marked.
+            data = marker.with_name(f"{marker.stem}-{digest[:8]}.npz")
             aside.replace(data)
-            write_atomically(data.with_suffix(".json"), json.dumps(marker))
+            facts = {"step": checkpoint.step, "state": checkpoint.state, "arrays": data.name, "sha256": digest}
+            write_atomically(marker, json.dumps(facts))
         except OSError as error:
             aside.unlink(missing_ok=True)  # half a checkpoint takes the room that is lacking
             raise TrainingError(
@@ -70,17 +73,26 @@ class Checkpoints:
                 fix="Make room, then go on from the checkpoint before with --resume",
             ) from error
         self._saved_at = time.monotonic()
-        for step in self._steps()[self._keep :]:
-            for suffix in (".json", ".npz"):  # the marker first: nobody reads half of a checkpoint that goes
-                (self._folder / f"checkpoint-{step:09d}{suffix}").unlink(missing_ok=True)
+        self._remove_all_but_the_last()
+
+    def _remove_all_but_the_last(self) -> None:
+        kept = set()
+        for marker in [self._marker(step) for step in self._steps()[: self._keep]]:
+            kept |= {marker.name, _facts(marker).get("arrays")}
+        others = [path for path in self._folder.glob("checkpoint-*") if path.name not in kept]
+        for path in sorted(others, key=lambda path: path.suffix != ".json"):  # markers first: nobody reads half of one
+            path.unlink(missing_ok=True)
 
     def newest(self) -> Checkpoint | None:
         """The last one that is whole; None where there is none."""
         for step in self._steps():
-            found = _read(self._folder / f"checkpoint-{step:09d}.json")
+            found = _read(self._marker(step))
             if found is not None:
                 return found
         return None
+
+    def _marker(self, step: int) -> Path:
+        return self._folder / f"checkpoint-{step:09d}.json"
 
     def _steps(self) -> list[int]:
         """The newest first."""
@@ -88,10 +100,18 @@ class Checkpoints:
         return sorted((int(match[1]) for match in map(_NAME.fullmatch, names) if match), reverse=True)
 
 
-def _read(marker: Path) -> Checkpoint | None:
-    data = marker.with_suffix(".npz")
+def _facts(marker: Path) -> dict[str, Any]:
     try:
         facts = json.loads(marker.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _read(marker: Path) -> Checkpoint | None:
+    facts = _facts(marker)
+    try:
+        data = marker.with_name(Path(facts["arrays"]).name)
         if sha256_of(data) != facts["sha256"]:
             return None
         with np.load(data, allow_pickle=False) as saved:

@@ -26,12 +26,14 @@ T = TypeVar("T")
 class HorovodRanks:
     """The ranks of one Horovod job, seen from one of them; exists only inside `run_on_ranks`."""
 
-    def __init__(self):
+    def __init__(self, threads: int | None = None):
+        """With None the ranks of a machine divide its processors."""
         import horovod.tensorflow as hvd
 
         hvd.init()
         self._hvd = hvd
         self.rank, self.size = hvd.rank(), hvd.size()
+        _work_with(threads or max(1, (os.cpu_count() or 1) // hvd.local_size()))
         lacking = _take_one_gpu(hvd.local_rank(), hvd.local_size())
         require_gpus(self.gather(np.array([lacking]))[:, 0])
 
@@ -84,7 +86,7 @@ def run_on_ranks(
     Args:
         slots: tasks that Spark can run at once.
         log_file: where the ranks' own chatter goes.
-        threads: of each rank; this machine's processors divided between the ranks unless given.
+        threads: of each rank; the processors of its machine divided between the ranks there unless given.
 
     Raises:
         TrainingError: fewer slots than ranks.
@@ -102,8 +104,8 @@ def run_on_ranks(
             # Horovod's threads print Java's whole trace when a rank dies: that belongs in the log file.
             with _threads_last_words(log), contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
                 results = horovod.spark.run(
-                    _on_one_rank, args=(work,), num_proc=ranks, use_gloo=True, verbose=0, stdout=output, stderr=output,
-                    env={**os.environ, **_rank_environment(threads or max(1, (os.cpu_count() or 1) // ranks))},
+                    _on_one_rank, args=(work, threads), num_proc=ranks, use_gloo=True, verbose=0,
+                    stdout=output, stderr=output, env={**os.environ, **_RANK_ENVIRONMENT},
                 )  # fmt: skip
         except Exception as error:  # Horovod raises bare Exceptions and py4j's
             raise DeadRankError(
@@ -153,16 +155,18 @@ def _threads_last_words(log: TextIO) -> Iterator[None]:
         threading.excepthook = kept
 
 
-def _rank_environment(threads: int) -> dict[str, str]:
-    """Keras stays the one that Horovod can reduce."""
-    return {
-        "TF_USE_LEGACY_KERAS": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "HOROVOD_GLOO_TIMEOUT_SECONDS": "180",  # 30 by default: a rank that a busy machine holds up is not dead
-        "OMP_NUM_THREADS": str(threads),
-        "TF_NUM_INTRAOP_THREADS": str(threads),
-        "TF_NUM_INTEROP_THREADS": str(threads),
-    }
+_RANK_ENVIRONMENT = {
+    "TF_USE_LEGACY_KERAS": "1",  # the Keras that Horovod can reduce
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "HOROVOD_GLOO_TIMEOUT_SECONDS": "180",  # 30 by default: a rank that a busy machine holds up is not dead
+}
+
+
+def _work_with(threads: int) -> None:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 def _take_one_gpu(local_rank: int, local_size: int) -> int:
@@ -195,11 +199,15 @@ def require_gpus(lacking: Sequence[float] | np.ndarray) -> None:
         )
 
 
-def _on_one_rank(work: Callable[[Ranks], T]) -> T | PagerecError:
-    """Errors that all ranks meet alike (a bad snapshot) travel home as values, so that their words are not lost."""
+def _on_one_rank(work: Callable[[Ranks], T], threads: int | None) -> T | PagerecError:
+    """Errors that all ranks meet alike (a bad snapshot) travel home as values, so that their words are not lost.
+
+    Where only one rank meets it the others die of its absence and no value comes home: so it is printed too.
+    """
     try:
-        return work(HorovodRanks())
+        return work(HorovodRanks(threads))
     except PagerecError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return error
 
 

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import math
 import time
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, require_undam
 from pagerec_dbx.features.stream import Shard, open_stream, steps_per_epoch
 from pagerec_dbx.models.build import build, parameter_count
 from pagerec_dbx.progress import Progress
+from pagerec_dbx.training.agreement import digest, require_same_start, require_same_weights
 from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
 from pagerec_dbx.training.heartbeats import DRIVER, beating, rank_name
 from pagerec_dbx.training.job import EpochReport, OnEpoch, Position, Ranks, TrainingJob, TrainingResult
@@ -24,7 +24,7 @@ from pagerec_dbx.training.optimizer import optimizer_of
 from pagerec_dbx.training.profiling import Profiled
 from pagerec_dbx.training.steps import Steps
 from pagerec_dbx.training.validation import Validation
-from pagerec_dbx.training.weights import Best, are_alike, digest, save_weights
+from pagerec_dbx.training.weights import Best, save_weights
 
 
 def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
@@ -42,8 +42,8 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
     """
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_compiled_by_xla(job.settings.xla))
-        training = _Training(job, ranks)
+        stack.enter_context(compiled_by_xla(job.settings.xla))
+        training = _Training(job, ranks, stack)
         if ranks.size > 1:
             others = [rank_name(rank) for rank in range(ranks.size) if rank != ranks.rank]
             silence = job.settings.silence_seconds
@@ -61,11 +61,13 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
 class _Training:
     """One rank's part of a training, from wherever it stands to the end of each epoch."""
 
-    def __init__(self, job: TrainingJob, ranks: Ranks):
+    def __init__(self, job: TrainingJob, ranks: Ranks, stack: contextlib.ExitStack):
+        """Copies of snapshots are removed when `stack` is closed."""
         self._job, self._ranks, self._settings = job, ranks, job.settings
         self._shard = Shard(ranks.rank, ranks.size)
-        self._train = self._opened(job.train_snapshot)
-        self._validation = self._opened(job.validation_snapshot)
+        self._train, self._validation = (
+            stack.enter_context(self._opened(Path(folder))) for folder in (job.train_snapshot, job.validation_snapshot)
+        )
         self._steps = require_steps(self._train, ranks.size, self._settings.batch_size)
         self._model = build(job.config, self._settings.seed, self._settings.precision)
         self._model.randomness.seed = self._settings.seed + ranks.rank  # each rank draws its own dropout and negatives
@@ -87,8 +89,8 @@ class _Training:
 
     def restore(self) -> None:
         """Stand where the last checkpoint was written, or at the beginning, with equal weights on every rank."""
-        self._require_equal_data()
         found = self._checkpoints.newest()
+        require_same_start(self._ranks, (self._train, self._validation), found.step if found else None)
         self._ranks.broadcast(self._model.variables)
         if found is None:
             return
@@ -118,8 +120,9 @@ class _Training:
             examples_per_second=(self._steps - already) * self._settings.batch_size * self._ranks.size / seconds,
             waited_for_data=float(of_ranks[:, 4].max()),
         )
-        _require_finite(report)
-        self._require_equal_ranks()
+        _require_finite("loss", report.loss, report.epoch)
+        _require_finite("validation loss", report.validation_loss, report.epoch)
+        self._require_same_weights()
         self._reports.append(report)
         patience_ended = self._best.is_over(report.epoch, report.validation_loss, self._model)
         self.is_over = patience_ended or report.epoch == self._settings.epochs
@@ -141,40 +144,23 @@ class _Training:
             steps_per_epoch=self._steps,
             left_out_per_epoch=self._train.manifest.records - per_epoch,
             seconds=seconds,
-            digests=tuple(float(value) for value in self._ranks.gather(digest(self._model.variables))[:, 0]),
+            digests=tuple(int(bits) for bits in self._ranks.gather(digest(self._model.variables))[:, 0]),
         )
 
-    def _opened(self, folder: str) -> Snapshot:
-        """A snapshot whose files that this rank reads are what was written."""
-        snapshot = open_snapshot(Path(folder))
+    @contextlib.contextmanager
+    def _opened(self, folder: Path) -> Iterator[Snapshot]:
+        """A snapshot whose files that this rank reads are what was written; on this machine's own disk, if wished."""
+        snapshot = open_snapshot(folder)
         numbers = self._shard.part_of(range(len(snapshot.paths)))
-        if self._settings.cache is not None:
-            snapshot = local_copy(snapshot, numbers, Path(self._settings.cache))
-        require_undamaged(snapshot, numbers)
-        return snapshot
+        with contextlib.ExitStack() as stack:
+            if self._settings.cache is not None:
+                own = Path(self._settings.cache, Path(self._job.folder).name, rank_name(self._ranks.rank))
+                snapshot = stack.enter_context(local_copy(snapshot, numbers, own))
+            require_undamaged(snapshot, numbers)
+            yield snapshot
 
-    def _require_equal_ranks(self) -> None:
-        """All ranks hold the same weights and moments: so their gradients were the same too."""
-        digests = self._ranks.gather(digest([*self._model.variables, *self._optimizer.variables()]))  # [ranks, 2]
-        if not are_alike(digests, exact=not tf.config.list_physical_devices("GPU")):
-            raise TrainingError(
-                f"the ranks hold different weights after {self.where()}",
-                wanted="equal weights and moments",
-                got="digests " + ", ".join(f"{int(bits):08x}" for bits in digests[:, 0]),
-                fix="Gradients were not reduced: check that tf-keras is in use on every worker (TF_USE_LEGACY_KERAS=1)",
-            )
-
-    def _require_equal_data(self) -> None:
-        """All ranks read the same snapshots, of which each takes another part."""
-        manifests = (snapshot.manifest.to_json() for snapshot in (self._train, self._validation))
-        found = self._ranks.gather(np.array([zlib.crc32("".join(manifests).encode())]))[:, 0]
-        if not np.all(found == found[0]):
-            raise TrainingError(
-                "the ranks read different snapshots",
-                wanted="manifests alike on every worker",
-                got="digests " + ", ".join(f"{int(one):08x}" for one in found),
-                fix="Put the home on a path that all workers see alike",
-            )
+    def _require_same_weights(self) -> None:
+        require_same_weights(self._ranks, [*self._model.variables, *self._optimizer.variables()], self._position)
 
     def _run_steps(self) -> float:
         """Take the steps that are left of the epoch; the seconds that they waited for data."""
@@ -183,18 +169,22 @@ class _Training:
         progress = Progress(label, self._steps, "steps") if self._ranks.rank == 0 else None
         seed = settings.seed + 1_000_003 * position.epoch
         skip = position.step * settings.batch_size
-        stream = open_stream(self._train, self._shard, settings.batch_size, seed, True, skip, settings.reader)
+        stream = open_stream(
+            self._train, self._shard, settings.batch_size, seed, drop_remainder=True, skip=skip, reader=settings.reader
+        )
         with stream as batches:
             iterator = iter(batches)
             while position.step < self._steps:
                 number = min(settings.steps_at_once, self._steps - position.step)
                 loss, waited = self._run(iterator, number)
-                position.step, position.loss = position.step + number, position.loss + loss
                 all_waited += waited
+                # The mean over ranks: what stands in a checkpoint is every rank's.
+                position.loss += float(self._ranks.gather(np.array([loss])).mean())
+                position.step += number
+                _require_finite("loss", position.loss, position.epoch)  # the last good checkpoint stays the last one
                 if position.step // settings.check_steps > (position.step - number) // settings.check_steps:
-                    self._require_equal_ranks()
-                if math.isfinite(position.loss):  # the last good checkpoint stays the last one
-                    self.save()
+                    self._require_same_weights()
+                self.save()
                 if progress:
                     progress.update(position.step)
         if progress:
@@ -219,7 +209,7 @@ class _Training:
 
 
 @contextlib.contextmanager
-def _compiled_by_xla(wanted: bool) -> Iterator[None]:
+def compiled_by_xla(wanted: bool) -> Iterator[None]:
     """TensorFlow gathers operations that XLA can compile; on a processor it leaves them alone."""
     before = tf.config.optimizer.get_jit()
     tf.config.optimizer.set_jit("autoclustering" if wanted else False)
@@ -251,8 +241,6 @@ def require_steps(train: Snapshot, size: int, batch_size: int) -> int:
     return steps
 
 
-def _require_finite(report: EpochReport) -> EpochReport:
-    for name, loss in (("loss", report.loss), ("validation loss", report.validation_loss)):
-        if not math.isfinite(loss):
-            raise TrainingError(f"the {name} of epoch {report.epoch} is {loss}", fix="Lower learning_rate")
-    return report
+def _require_finite(name: str, value: float, epoch: int) -> None:
+    if not math.isfinite(value):
+        raise TrainingError(f"the {name} of epoch {epoch} is {value}", fix="Lower learning_rate")

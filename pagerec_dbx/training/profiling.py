@@ -14,7 +14,7 @@ Run = Callable[[Iterator, int], tuple[float, float]]
 
 _CALL = 2  # that is traced: the first one is spent on building the graph
 _TOP = 15  # operations that the page names
-# Operations that hold others, whose time they would repeat, and those that only wait.
+# Operations that hold others, whose time they would repeat.
 _HOLDERS = ("While", "StatelessWhile", "PartitionedCall", "StatefulPartitionedCall", "If", "StatelessIf")
 SUMMARY = "summary.md"
 
@@ -30,6 +30,8 @@ class Operation:
     @property
     def part(self) -> str:
         """The part of a step that it belongs to."""
+        if not self.name.startswith("while/"):
+            return "reading"  # the steps are the body of a loop, the stream's own operations are not
         if "orovod" in self.name or "orovod" in self.kind:
             return "reduction over ranks"
         if "gradient_tape" in self.name:
@@ -108,6 +110,10 @@ def summary(operations: Iterable[Operation], steps: int, seconds: float, waited:
     lines += [
         f"| {kind} | {part} | {counts[part, kind] / steps:.1f} | {_ms(spent, steps)} | {spent / total:.0%} |"
         for (part, kind), spent in _longest(kinds)[:_TOP]
+    ]
+    lines += [
+        "",
+        "An operation that waits for other ranks, or for a GPU, counts only until it has been asked for.",
     ]
     lines += ["", "The whole trace: `tensorboard --logdir` this folder, with tensorboard-plugin-profile installed."]
     return "\n".join(lines) + "\n"

@@ -30,7 +30,12 @@ class Steps:
         try:
             loss, waited = self._run(batches, tf.constant(number))
         except tf.errors.OutOfRangeError as error:
-            raise TrainingError("a rank ran out of examples", wanted=f"{number} more steps") from error
+            raise TrainingError(
+                "a rank ran out of examples",
+                wanted=f"{number} more steps",
+                got="the end of its part of the snapshot",
+                fix="Run `pagerec prepare` again; if it comes again, report this",
+            ) from error
         return float(loss), float(waited)
 
     def _several(self, batches, number):

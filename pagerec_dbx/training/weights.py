@@ -3,7 +3,6 @@
 import io
 import math
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,21 +22,6 @@ def save_weights(model, file: Path) -> None:
     np.savez(buffer, **{f"{number:05d}": array for number, array in enumerate(model.get_weights())})
     aside.write_bytes(buffer.getvalue())
     aside.replace(file)
-
-
-def digest(variables) -> np.ndarray:
-    """[2] float64: the variables' CRC-32, which differs where a bit does, and the sum of their sizes."""
-    bits, size = 0, 0.0
-    for variable in variables:
-        values = np.ascontiguousarray(variable.numpy())
-        bits, size = zlib.crc32(values, bits), size + float(np.abs(values).sum(dtype=np.float64))
-    return np.array([bits, size])
-
-
-def are_alike(digests: np.ndarray, exact: bool) -> bool:
-    """Whether [ranks, 2] digests are of the same weights; a GPU adds in another order each time, so not to the bit."""
-    bits, sizes = digests[:, 0], digests[:, 1]
-    return bool(np.all(bits == bits[0]) or (not exact and np.allclose(sizes, sizes[0], rtol=1e-4)))
 
 
 class Best:

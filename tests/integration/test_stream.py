@@ -49,6 +49,24 @@ def test_stream_is_the_same_without_petastorm(tmp_path, seed, shard):
     assert with_it != read_ids(snapshot, shard, seed=seed + 1, skip=9, reader="parquet")
 
 
+def test_stream_without_petastorm_does_not_import_it(snapshot):
+    text = (
+        "import pathlib, sys\n"
+        "sys.modules['petastorm'] = None\n"
+        "from pagerec_dbx.features.snapshot import open_snapshot\n"
+        "from pagerec_dbx.features.stream import Shard, open_stream\n"
+        "snapshot = open_snapshot(pathlib.Path(sys.argv[1]))\n"
+        "with open_stream(snapshot, Shard(0, 1), 5, 1, reader=sys.argv[2]) as batches:\n"
+        "    print(sum(len(batch['page_view_id']) for batch in batches))\n"
+    )
+    ran = [
+        subprocess.run([sys.executable, "-c", text, str(snapshot.folder), reader], capture_output=True, text=True)
+        for reader in ("parquet", "petastorm")
+    ]
+    assert (ran[0].returncode, ran[0].stdout.strip()) == (0, "28")
+    assert "import of petastorm halted" in ran[1].stderr  # the control
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 6])
 def test_stream_shards_are_the_whole_and_no_record_comes_twice(snapshot, count):
     shards = [flat(read_ids(snapshot, Shard(rank, count))) for rank in range(count)]

@@ -1,5 +1,6 @@
 """Checkpoints: whole or not there, the last few kept, and a full disk in words."""
 
+import dataclasses
 import errno
 import shutil
 
@@ -31,15 +32,33 @@ def test_the_newest_comes_back_as_it_was_saved(kept):
 def test_only_the_last_few_are_kept(kept, tmp_path):
     for step in (5, 60, 700):
         kept.save(checkpoint(step))
+    kept.save(dataclasses.replace(checkpoint(700), state={"epoch": 2}))  # the epoch's end, at the step of its last call
+    kept.save(dataclasses.replace(checkpoint(700), arrays={"model/00000": np.zeros(1)}))
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
-    assert names == [f"checkpoint-{step:09d}{suffix}" for step in (60, 700) for suffix in (".json", ".npz")]
+    assert [name[:20] + name[-4:] for name in names] == [
+        "checkpoint-000000060.npz", "checkpoint-000000060json", "checkpoint-000000700.npz", "checkpoint-000000700json",
+    ]  # fmt: skip
+    assert kept.newest().arrays["model/00000"].shape == (1,)
+
+
+def test_a_kill_before_the_marker_leaves_the_one_of_the_same_step(kept, monkeypatch):
+    """An epoch's end has the step of its last call: its arrays must not take the place of those that are marked."""
+    kept.save(checkpoint(60))
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pagerec_dbx.training.checkpoints.write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        kept.save(dataclasses.replace(checkpoint(60), arrays={"model/00000": np.zeros(1)}))
+    np.testing.assert_array_equal(kept.newest().arrays["model/00000"], np.full((2, 3), 60, np.float32))
 
 
 @pytest.mark.parametrize("harm", ["no marker", "half a marker", "no data", "half the data", "a flipped bit"])
 def test_one_that_is_not_whole_is_passed_over(kept, tmp_path, harm):
     kept.save(checkpoint(1))
     kept.save(checkpoint(2))
-    marker, data = (tmp_path / "run" / f"checkpoint-000000002{suffix}" for suffix in (".json", ".npz"))
+    marker, data = (next((tmp_path / "run").glob(f"checkpoint-000000002*{end}")) for end in (".json", ".npz"))
     content = data.read_bytes()
     match harm:
         case "no marker":

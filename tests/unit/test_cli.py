@@ -57,6 +57,13 @@ def test_the_legacy_way_wants_batches_of_a_page_view_at_least():
     assert (ran.code, ran.out) == (2, "") and "'--legacy-way': 0 is not in the range x>=1" in ran.err
 
 
+@pytest.mark.parametrize("options", [("--plan", "--profile"), ("--resume", "run", "--plan")])
+def test_train_goes_one_way_at_a_time(tmp_path, options):
+    open_home(str(tmp_path / "home"))
+    ran = run("train", "--home", str(tmp_path / "home"), *options)
+    assert (ran.code, ran.out) == (2, "") and "three ways to train. Choose one" in ran.err
+
+
 def test_a_file_stands_before_the_settings(tmp_path):
     ran = run("import-metarank", str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "logs"), "epochs=3")
     assert ran.code == 1 and "none.jsonl" in ran.err and "setting" not in ran.err

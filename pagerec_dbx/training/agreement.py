@@ -1,0 +1,83 @@
+"""Whether all ranks hold and read the same: where they do not, training would go on and mean nothing."""
+
+import zlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from pagerec_dbx.errors import TrainingError
+from pagerec_dbx.features.snapshot import Snapshot
+from pagerec_dbx.training.job import Position, Ranks
+
+_TOLERANCE = 1e-3  # of a variable's length, where sums are added in another order each time
+
+
+def require_same_start(ranks: Ranks, snapshots: Iterable[Snapshot], step: int | None) -> None:
+    """All ranks read the same snapshots, of which each takes another part, and begin at the same checkpoint.
+
+    Args:
+        step: of the checkpoint that this rank found; None without one.
+
+    Raises:
+        TrainingError: they do not; on all ranks alike.
+    """
+    manifests = "".join(snapshot.manifest.to_json() for snapshot in snapshots)
+    found = ranks.gather(np.array([zlib.crc32(manifests.encode("utf-8")), -1 if step is None else step]))  # [ranks, 2]
+    if np.any(found != found[0]):
+        raise TrainingError(
+            "the ranks read different files",
+            wanted="the same manifests and the same newest checkpoint on every worker",
+            got="; ".join(
+                f"rank {rank}: manifests {int(one[0]):08x}, step {int(one[1])}" for rank, one in enumerate(found)
+            ),
+            fix="Put the home on a path that all workers see alike, then go on with --resume",
+        )
+
+
+def require_same_weights(ranks: Ranks, variables: Sequence[tf.Variable], position: Position) -> None:
+    """All ranks stand at the same step and hold the same weights and optimizer's state, so they had the same gradients.
+
+    Raises:
+        TrainingError: they do not; on all ranks alike.
+    """
+    if ranks.size == 1:
+        return
+    place = np.array([position.epoch, position.step], float)
+    found = ranks.gather(np.concatenate([place, digest(variables)]))  # [ranks, 2 + digest]
+    exact = not tf.config.list_physical_devices("GPU")
+    if np.any(found[:, :2] != found[0, :2]) or not are_alike(found[:, 2:], exact):
+        raise TrainingError(
+            f"the ranks hold different weights at epoch {position.epoch}, step {position.step:,}",
+            wanted="equal weights and optimizer's state after equal steps",
+            got="; ".join(
+                f"rank {rank}: epoch {one[0]:.0f}, step {one[1]:.0f}, digest {int(one[2]):08x}"
+                for rank, one in enumerate(found)
+            ),
+            fix="Gradients were not reduced: check that tf-keras is in use on every worker (TF_USE_LEGACY_KERAS=1)",
+        )
+
+
+def digest(variables: Iterable[tf.Variable]) -> np.ndarray:
+    """[1 + 2 * variables] float64: the CRC-32 of all, then of each a random projection and its length.
+
+    The projection sums all numbers with signs that are drawn once, so that what differs at random shows in it.
+    """
+    bits, parts = 0, []
+    for number, variable in enumerate(variables):
+        values = np.ascontiguousarray(variable.numpy())
+        bits = zlib.crc32(values, bits)
+        table = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1).astype(np.float32, copy=False)
+        draw = np.random.default_rng(number)
+        down, across = (draw.choice(np.array([-1, 1], np.float32), size) for size in table.shape)
+        parts += [float((down @ table).astype(np.float64) @ across), float(np.sqrt(np.vdot(table, table)))]
+    return np.array([float(bits), *parts])
+
+
+def are_alike(digests: np.ndarray, exact: bool) -> bool:
+    """Whether [ranks, digest] are of the same weights, to the bit; a GPU adds in another order each time."""
+    bits, projections, lengths = digests[:, 0], digests[:, 1::2], digests[:, 2::2]
+    if np.all(bits == bits[0]):
+        return True
+    apart = np.abs(projections - projections[0])
+    return not exact and bool(np.all(apart <= _TOLERANCE * np.maximum(lengths[0], 1e-12)))
