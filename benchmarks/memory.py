@@ -23,9 +23,7 @@ READERS = ("petastorm", "parquet")
 def main() -> None:
     """Measure each case, or (`--epochs`) one in this process."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "homes", type=Path, nargs="+", help="prepared homes of several sizes"
-    )
+    parser.add_argument("homes", type=Path, nargs="+", help="prepared homes of several sizes")
     parser.add_argument("--epochs", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--reader", help=argparse.SUPPRESS)
     options = parser.parse_args()
