@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.paired_samples import OF_PAGES, TAIL, paired_sample
 from pagerec_dbx.evaluation.intervals import effective_viewers, paired_intervals
+from pagerec_dbx.progress import Progress
 
 GAIN = 0.005
 RESAMPLES = 2_000
@@ -68,7 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for world in worlds:
             # Page views are many more than viewers; the control needs no such precision to show what it shows.
             number = options.samples if world.by_viewer else max(1, options.samples // 10)
-            samples = pool.map(functools.partial(drawn, world), range(number), chunksize=5)
+            progress, samples = Progress(world.name, number, "samples"), []
+            for sample in pool.imap(functools.partial(drawn, world), range(number), chunksize=5):
+                samples.append(sample)
+                progress.update(len(samples))
+            progress.close()
             print(line(world, samples), flush=True)
             faults += missed(samples) if world is worlds[0] else []
     print(
