@@ -26,6 +26,11 @@ say "installing the packages of requirements.lock (about 1.3 GB to download the 
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$venv/uv.lock.txt"
 # uv is several times faster; pip reads settings that uv does not know (pip.conf, PIP_INDEX_URL, PIP_CERT).
 install() {
+    # Two makes at once clear each other's environment; without its pyvenv.cfg all would go into the Python beneath it.
+    "$venv/bin/python" -c 'import sys; sys.exit(sys.prefix == sys.base_prefix)' || {
+        say "$venv was taken away while it was filled. Is another make at work on it? Run one at a time"
+        exit 1
+    }
     "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --require-hashes "$@" || {
         say "uv could not do it; trying the same with pip, which takes longer"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps --require-hashes "$@"
