@@ -24,6 +24,8 @@ part 1 horovod >"$venv/horovod.lock.txt"
 
 say "installing the packages of requirements.lock (about 1.3 GB to download the first time)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$venv/uv.lock.txt"
+# uv remembers what it once saw at a path: of an environment that was cleared while it looked, the Python beneath it.
+rm -rf "$("$venv/bin/uv" cache dir)"/interpreter-v*
 # uv is several times faster; pip reads settings that uv does not know (pip.conf, PIP_INDEX_URL, PIP_CERT).
 install() {
     # Two makes at once clear each other's environment; without its pyvenv.cfg all would go into the Python beneath it.
