@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from pagerec_dbx.evaluation.baselines import POPULARITY
-from pagerec_dbx.evaluation.protocols import ALL
+from pagerec_dbx.evaluation.protocols import ALL, VOCABULARY
 
 HERE, ELSEWHERE = "here", "elsewhere"
 LEGACY_IMPORTED = "legacy:imported"
@@ -59,10 +59,18 @@ class CompareResult:
         width = max((len(self._named(row)) for row in self.rows), default=0)
         lines = [head, *(_line(row, self._named(row).ljust(width)) for row in self.rows if row.slice == ALL)]
         told = elsewhere_sentence(self.rows)
-        return "\n".join([*lines, *([told] if told else []), *_slice_lines(self.rows, self.legacy)])
+        notes = [FLOORS_KNOW_MENUS] if any(row.protocol == VOCABULARY for row in self.rows) else []
+        return "\n".join([*lines, *notes, *([told] if told else []), *_slice_lines(self.rows, self.legacy)])
 
     def _named(self, row: ComparisonRow) -> str:
-        return f"{row.baseline} (legacy here)" if row.baseline == self.legacy else row.baseline
+        name = f"version {row.baseline}" if row.baseline.isdigit() else row.baseline
+        return f"{name} (legacy here)" if row.baseline == self.legacy else name
+
+
+FLOORS_KNOW_MENUS = (
+    "Under `vocabulary` a version ranks all rows; a floor ranks the offered rows first, so it is told the menu and the "
+    "version is not."
+)
 
 
 def elsewhere_sentence(rows: Iterable[ComparisonRow]) -> str:

@@ -198,7 +198,7 @@ def _fast_enough(measured_ms: float, limit_ms: float) -> Limit:
 
 def _signature_kept(facts: Facts, change_declared: bool) -> Limit:
     if facts.signature_unchanged:
-        return Limit(True, "Passed: the exported model's signature is unchanged.")
+        return Limit(True, "Passed: the exported model takes and gives what the champion's does, if anybody serves.")
     if change_declared:
         return Limit(True, "Passed: the exported model's signature changed, as declared.")
     return Limit(False, "Failed: the exported model's signature changed and the change was not declared.")

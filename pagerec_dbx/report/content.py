@@ -11,7 +11,7 @@ METRICS = {"ndcg": "NDCG", "ndcg_at_10": "NDCG@10", "reciprocal_rank": "RR", "hi
 PROTOCOLS = {
     "menu": "the rows offered on the page",
     "menu_unpinned": "the offered rows that are not pinned",
-    "vocabulary": "all rows of the vocabulary",
+    "vocabulary": "all rows of the vocabulary (a floor: the offered rows first)",
 }
 SPLIT = "holdout"
 MEASURED_HERE = "here"

@@ -63,9 +63,8 @@ class CompareOutcome:
         if self.verdict is None:
             return self.comparison.to_text()
         allowed = "may become champion" if self.verdict.promote else "may not become champion"
-        head = f"Verdict: version {self.verdict.version} {allowed}"
-        failed = [f"  {reason}" for reason in self.verdict.reasons if not reason.startswith("Passed")]
-        return "\n".join([self.comparison.to_text(), head + (":" if failed else "; every limit is kept."), *failed])
+        reasons = [f"  {reason}" for reason in self.verdict.reasons]
+        return "\n".join([self.comparison.to_text(), f"Verdict: version {self.verdict.version} {allowed}:", *reasons])
 
 
 def compare_and_judge(

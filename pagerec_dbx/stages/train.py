@@ -10,6 +10,7 @@ from pagerec_dbx.config import Settings
 from pagerec_dbx.errors import SettingError, TrainingError
 from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.preparation import Preparation, latest_preparation, preparations
+from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.home import is_simulated, write_atomically
 from pagerec_dbx.models.names import require_model_name
 from pagerec_dbx.progress import say
@@ -18,6 +19,7 @@ from pagerec_dbx.stages.environment import environment
 from pagerec_dbx.stages.export import export
 from pagerec_dbx.tables import Tables
 
+FEW_STEPS = 10  # of an epoch, below which a smaller batch is advised
 _PLAN = "run.json"  # in the folder of a training that has not ended: what --resume needs to know
 
 
@@ -60,6 +62,9 @@ def train(
         {**environment(), "simulated": str(is_simulated(registry.home)).lower()},
         {"labelled_page_views": preparation.labelled_version, "examples": preparation.examples_version},
     )
+    steps = open_snapshot(Path(job.train_snapshot)).manifest.records // (ranks * job.settings.batch_size)
+    if steps < FEW_STEPS:
+        say(f"  an epoch has {steps} step{'s' if steps > 1 else ''}: with a smaller batch_size it learns more")
     traces = str(registry.home.folder / "profiles" / run_id) if profile else None
     job = dataclasses.replace(job, folder=str(_run_folder(registry, run_id)), profile=traces)
     plan = {"job": job_to_json(job), "ranks": ranks, "preparation": preparation.preparation_id}
