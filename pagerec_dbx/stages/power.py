@@ -30,7 +30,7 @@ class PowerResult:
     simulated: bool
 
     def to_text(self) -> str:
-        """Two sentences."""
+        """What it takes, what there is, and of whom that holds."""
         spread, wanted = self.spread, self.needed
         above = f" above the minimum gain of {self.minimum_gain:g}" if self.minimum_gain else ""
         return (
@@ -39,7 +39,9 @@ class PowerResult:
             f"Holdout {self.holdout} has {spread.pages:,} of {spread.viewers:,} viewers"
             f"{', SIMULATED' if self.simulated else ''}: it shows gains from {wanted.smallest_gain:.4f} on. Measured "
             f"on the difference of {self.challenger} and {self.baseline}, {self.protocol} protocol "
-            f"({spread.difference:+.4f}, standard error {spread.standard_error:.4f})."
+            f"({spread.difference:+.4f}, standard error {spread.standard_error:.4f}).\n"
+            "Two that rank more differently vary more between viewers and need more; a verdict holds against several sides, "
+            "each with a need of its own (--against)."
         )
 
 
