@@ -40,8 +40,8 @@ class PowerResult:
             f"{', SIMULATED' if self.simulated else ''}: it shows gains from {wanted.smallest_gain:.4f} on. Measured "
             f"on the difference of {self.challenger} and {self.baseline}, {self.protocol} protocol "
             f"({spread.difference:+.4f}, standard error {spread.standard_error:.4f}).\n"
-            "Two that rank more differently vary more between viewers and need more; a verdict holds against several sides, "
-            "each with a need of its own (--against)."
+            "Two that rank more differently vary more between viewers and need more; each side of a verdict has a need "
+            "of its own (--against)."
         )
 
 
