@@ -1,7 +1,6 @@
 """Copies of snapshots on a machine's own disk, for a training whose snapshots lie on a slow one."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ def local_copy(snapshot: Snapshot, numbers: Iterable[int], folder: Path) -> Iter
 
     Args:
         numbers: of the files that are copied; the others are not there.
-        folder: this reader's alone.
+        folder: this reader's alone; it goes with its last copy.
 
     Raises:
         SnapshotError: it cannot be copied, as on a full disk.
@@ -45,6 +44,6 @@ def local_copy(snapshot: Snapshot, numbers: Iterable[int], folder: Path) -> Iter
         yield copied
     finally:
         shutil.rmtree(copied.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # other copies are in it, or other ranks' folders beside it
-            shutil.rmtree(folder / ".leases", ignore_errors=True)
-            os.removedirs(folder)
+        with contextlib.suppress(OSError):  # not there, or the reader's other copy is still in it
+            if all(path.name == ".leases" for path in folder.iterdir()):
+                shutil.rmtree(folder)  # and nothing above it: the rest of the disk is not ours

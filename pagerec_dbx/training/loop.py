@@ -154,7 +154,7 @@ class _Training:
         numbers = self._shard.part_of(range(len(snapshot.paths)))
         with contextlib.ExitStack() as stack:
             if self._settings.cache is not None:
-                own = Path(self._settings.cache, Path(self._job.folder).name, rank_name(self._ranks.rank))
+                own = Path(self._settings.cache, f"{Path(self._job.folder).name} {rank_name(self._ranks.rank)}")
                 snapshot = stack.enter_context(local_copy(snapshot, numbers, own))
             require_undamaged(snapshot, numbers)
             yield snapshot

@@ -83,8 +83,8 @@ def test_training_without_petastorm_from_copies_on_a_local_disk_is_the_same(job,
     changed = with_settings(job, seed=3, reader="parquet", cache=str(tmp_path / "disk"))
     other = fit(dataclasses.replace(changed, folder=str(tmp_path / "other")), OneRank(), print)
     np.testing.assert_allclose(curve(other), curve(plain), rtol=1e-5)
-    assert {path.parents[3] for path in read} == {tmp_path / "disk" / "other"}  # FOLDER/RUN/RANK/SNAPSHOT/FILE
-    assert not (tmp_path / "disk").exists()  # copies do not outlive their training
+    assert {path.parents[2] for path in read} == {tmp_path / "disk" / "other rank 0"}  # with SNAPSHOT/ROW_GROUP/FILE
+    assert list((tmp_path / "disk").iterdir()) == []  # copies do not outlive their training
     third = fit(dataclasses.replace(with_settings(job, seed=4), folder=str(tmp_path / "third")), OneRank(), print)
     assert np.abs(np.array(curve(third)) / curve(plain) - 1).max() > 1e-4  # the control: other batches are noticed
 

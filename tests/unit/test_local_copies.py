@@ -29,12 +29,13 @@ def test_nothing_is_left_and_nothing_else_is_taken_away(snapshot, tmp_path):
     (tmp_path / "fast").mkdir()
     (tmp_path / "fast" / "another-program").touch()
     other = write_snapshot(tmp_path / "slow" / "validation-v1-0123456789abcdef", [3])
-    folder = tmp_path / "fast" / "run" / "rank-0"
+    folder = tmp_path / "fast" / "cache" / "run rank 0"
     with local_copy(snapshot, [0], folder) as first:
         with local_copy(other, [0], folder) as second, open_stream(second, Shard(0, 1), 3, 17) as batches:
             assert len(list(batches)) == 1
         assert first.paths[0].is_file() and not second.folder.exists()
-    assert [path.name for path in (tmp_path / "fast").iterdir()] == ["another-program"]
+    assert sorted(path.name for path in (tmp_path / "fast").iterdir()) == ["another-program", "cache"]
+    assert list((tmp_path / "fast" / "cache").iterdir()) == []  # somebody's folder, empty as it may be, is not ours
 
 
 def test_what_a_killed_reader_left_is_not_read(snapshot, tmp_path):
