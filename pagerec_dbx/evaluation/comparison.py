@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from pagerec_dbx.evaluation.baselines import POPULARITY
 from pagerec_dbx.evaluation.protocols import ALL, VOCABULARY
+from pagerec_dbx.figures import number, signed
 
 HERE, ELSEWHERE = "here", "elsewhere"
 LEGACY_IMPORTED = "legacy:imported"
@@ -26,7 +27,7 @@ class ComparisonRow:
     slice: str
     value_challenger: float
     value_baseline: float
-    difference: float | None  # None where the baseline was measured elsewhere: on other data there is no difference
+    difference: float | None  # None: measured elsewhere, on other data, or a slice too small to compare
     lower: float | None
     upper: float | None
     pages: int | None
@@ -81,7 +82,7 @@ def elsewhere_sentence(rows: Iterable[ComparisonRow]) -> str:
         legacy, popular = values.get((LEGACY_IMPORTED, metric)), values.get((POPULARITY_IMPORTED, metric))
         if legacy is not None and popular is not None:
             outcome = "beat" if legacy > popular else "lost to" if legacy < popular else "was as good as"
-            parts.append(f"{outcome} popularity in {metric} ({legacy:.4f} against {popular:.4f})")
+            parts.append(f"{outcome} popularity in {metric} ({number(legacy)} against {number(popular)})")
     return f"Measured elsewhere, on other data, the legacy {' and '.join(parts)}." if parts else ""
 
 
@@ -104,11 +105,17 @@ def _slice_lines(rows: Sequence[ComparisonRow], legacy: str | None) -> list[str]
         "of each slice alone; p by Holm over all of them)"
     )
     width = max(len(row.slice) for row in told)
-    return [head, *(f"  {row.slice:<{width}}  {_gain(row)}  p {row.p_adjusted:.3f}" for row in told)]
+    return [head, *(f"  {row.slice:<{width}}  {_slice_gain(row)}" for row in told)]
+
+
+def _slice_gain(row: ComparisonRow) -> str:
+    if row.difference is None:
+        return f"too small to compare: {_counts(row)}"
+    return f"{_gain(row)}  p {number(row.p_adjusted, 3)}"
 
 
 def _line(row: ComparisonRow, baseline: str) -> str:
-    figures = f"{row.value_challenger:.4f} against {row.value_baseline:.4f}"
+    figures = f"{number(row.value_challenger)} against {number(row.value_baseline)}"
     start = f"  {row.protocol:<13} {row.metric:<15} {baseline} {figures}"
     if row.measured == ELSEWHERE:
         return f"{start}  measured elsewhere, on other data"
@@ -116,5 +123,9 @@ def _line(row: ComparisonRow, baseline: str) -> str:
 
 
 def _gain(row: ComparisonRow) -> str:
-    interval = f"{row.difference:+.4f}  {row.lower:+.4f} to {row.upper:+.4f}"
-    return f"{interval}  {row.pages:,} page views of {row.viewers:,} viewers"
+    interval = f"{signed(row.difference)}  {signed(row.lower)} to {signed(row.upper)}"
+    return f"{interval}  {_counts(row)}"
+
+
+def _counts(row: ComparisonRow) -> str:
+    return f"{row.pages:,} page views of {row.viewers:,} viewers"

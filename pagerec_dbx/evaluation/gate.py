@@ -10,6 +10,7 @@ from pagerec_dbx.evaluation.grounds import Grounds
 from pagerec_dbx.evaluation.guarded import no_slice_lost
 from pagerec_dbx.evaluation.limit import Limit, counts_of, word
 from pagerec_dbx.evaluation.protocols import ALL, MENU
+from pagerec_dbx.figures import number, signed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,8 +161,8 @@ def _enough_gain(row: ComparisonRow, grounds: Grounds, minimum: float) -> Limit:
     compared = "lies above" if passed else "does not lie above"
     return Limit(
         passed,
-        f"{word(passed)}: {row.metric} gains {row.difference:+.4f} over {name}; the lower end of its 95 % interval, "
-        f"{row.lower:+.4f}, {compared} the minimum gain of {minimum:.4f} ({counts_of(row)}).",
+        f"{word(passed)}: {row.metric} gains {signed(row.difference)} over {name}; the lower end of its 95 % interval, "
+        f"{signed(row.lower)}, {compared} the minimum gain of {number(minimum)} ({counts_of(row)}).",
     )
 
 
@@ -170,9 +171,9 @@ def _floor_beaten(row: ComparisonRow) -> Limit:
     outcome = "is beaten" if passed else "is not beaten"
     return Limit(
         passed,
-        f"{word(passed)}: {row.baseline} {outcome}: {row.metric} {row.value_challenger:.4f} against "
-        f"{row.value_baseline:.4f}, difference {row.difference:+.4f}, 95 % interval {row.lower:+.4f} to "
-        f"{row.upper:+.4f} ({counts_of(row)}).",
+        f"{word(passed)}: {row.baseline} {outcome}: {row.metric} {number(row.value_challenger)} against "
+        f"{number(row.value_baseline)}, difference {signed(row.difference)}, 95 % interval {signed(row.lower)} to "
+        f"{signed(row.upper)} ({counts_of(row)}).",
     )
 
 
@@ -181,7 +182,7 @@ def _calibrated(facts: Facts, limit: float) -> Limit:
     compared = "within" if passed else "not within"
     return Limit(
         passed,
-        f"{word(passed)}: the expected calibration error is {facts.calibration_error:.4f} over "
+        f"{word(passed)}: the expected calibration error is {number(facts.calibration_error)} over "
         f"{facts.calibrated_pairs:,} pairs of page view and offered row, {compared} the limit of {limit:g}.",
     )
 

@@ -8,6 +8,7 @@ from pagerec_dbx.evaluation.limit import Limit
 from pagerec_dbx.evaluation.multiplicity import below, holm
 from pagerec_dbx.evaluation.power import normal_width
 from pagerec_dbx.evaluation.protocols import MENU, SPLIT
+from pagerec_dbx.figures import signed
 
 _FALSE = 0.05  # the chance of refusing for a slice that does not lose too much
 
@@ -18,20 +19,21 @@ def no_slice_lost(comparison: CompareResult, decisive: ComparisonRow, settings: 
     Args:
         decisive: the record, over all page views, of the baseline that decides.
     """
-    guarded = [
+    told = [
         row
         for row in comparison.rows
         if row.slice.partition(": ")[0] in settings.guarded_slices
         and (row.baseline, row.protocol, row.metric, row.measured) == (decisive.baseline, MENU, decisive.metric, HERE)
     ]
+    guarded = [row for row in told if row.difference is not None]
     lost = _lost(guarded, settings.max_slice_loss)
     names, allowed = ", ".join(settings.guarded_slices) or "none", f"{settings.max_slice_loss:g} {decisive.metric}"
     unseen = [name for name in settings.guarded_slices if name not in {row.slice.partition(": ")[0] for row in guarded}]
     if lost:
-        told = "; ".join(f"{row.slice} {row.difference:+.4f} ({_counts(row)})" for row in lost)
+        losses = "; ".join(f"{row.slice} {signed(row.difference)} ({_counts(row)})" for row in lost)
         return Limit(
             False,
-            f"Failed: loses more than {allowed} against {decisive.baseline} in {told}; {MENU} protocol, {SPLIT}.",
+            f"Failed: loses more than {allowed} against {decisive.baseline} in {losses}; {MENU} protocol, {SPLIT}.",
         )
     if unseen:
         return Limit(
@@ -40,6 +42,8 @@ def no_slice_lost(comparison: CompareResult, decisive: ComparisonRow, settings: 
             f"compared with {decisive.baseline}, so that no loss in them can be shown.",
         )
     smallest = f", the smallest of {_counts(min(guarded, key=lambda row: row.pages))}" if guarded else ""
+    if small := len(told) - len(guarded):
+        smallest += f"; {small} smaller {'one was' if small == 1 else 'ones were'} not compared"
     return Limit(
         True,
         f"Passed: in none of {len(guarded)} guarded slices ({names}) is a loss of more than {allowed} against "

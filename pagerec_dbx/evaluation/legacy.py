@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,15 @@ NAMES = (
     "loss", "binary_accuracy", "val_loss", "val_binary_accuracy", "pop_mrr", "val_mrr", "pop_ndcg", "val_ndcg",
     "mrr_diff", "mrr_rel_diff", "ndcg_diff", "ndcg_rel_diff",
 )  # fmt: skip
+# By a part of the name, the first that it holds: relative differences first, as they have no upper end.
+_RANGES = {
+    "_rel_diff": (-1.0, math.inf),
+    "_diff": (-1.0, 1.0),
+    "loss": (0.0, math.inf),
+    "accuracy": (0.0, 1.0),
+    "mrr": (0.0, 1.0),
+    "ndcg": (0.0, 1.0),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +37,8 @@ def read_legacy(file: Path) -> LegacyFigures:
     """The figures of a legacy results file.
 
     Raises:
-        LegacyFileError: the file is missing, is no JSON, or lacks a figure or has one that is no finite number.
+        LegacyFileError: the file is missing, is no JSON, or lacks a figure or has one that is no finite number or
+            that no such metric can have.
     """
     content = _parse(file)
     if not isinstance(content, dict) or not isinstance(figures := content.get(KEY), dict):
@@ -37,7 +48,7 @@ def read_legacy(file: Path) -> LegacyFigures:
             got=f"keys {sorted(content)}" if isinstance(content, dict) else type(content).__name__,
             fix="Give the JSON that the legacy run left",
         )
-    metrics = {name: _finite(file, name, figures) for name in NAMES}
+    metrics = {name: _plausible(file, name, _finite(file, name, figures)) for name in NAMES}
     unknown = {name: value for name, value in figures.items() if name not in NAMES}
     return LegacyFigures(metrics, {**unknown, **{name: value for name, value in content.items() if name != KEY}})
 
@@ -67,5 +78,17 @@ def _finite(file: Path, name: str, figures: Mapping[str, object]) -> float:
         f"legacy file {file}: `{KEY}.{name}` is {'missing' if name not in figures else 'no finite number'}",
         wanted="a finite number",
         got=repr(value) if name in figures else f"keys {sorted(figures)}",
+        fix="Repair the file, or leave out --legacy",
+    )
+
+
+def _plausible(file: Path, name: str, value: float) -> float:
+    low, high = next((ends for part, ends in _RANGES.items() if part in name), (-math.inf, math.inf))
+    if low <= value <= high:
+        return value
+    raise LegacyFileError(
+        f"legacy file {file}: `{KEY}.{name}` is no such metric",
+        wanted=f"{low:g} to {high:g}",
+        got=f"{value:g}",
         fix="Repair the file, or leave out --legacy",
     )

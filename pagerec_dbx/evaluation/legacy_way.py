@@ -18,6 +18,7 @@ from pagerec_dbx.evaluation import metrics
 from pagerec_dbx.evaluation.offline import Judged, Ranker, needed, parts
 from pagerec_dbx.evaluation.pages import pages_from_arrow
 from pagerec_dbx.evaluation.protocols import MENU, SPLIT, menu_lists, require_scores
+from pagerec_dbx.figures import number
 from pagerec_dbx.workers import OnceAProcess, once_a_process
 
 FIGURES = NDCG, MRR = ("ndcg", "mrr")  # the legacy's names
@@ -71,7 +72,8 @@ class LegacyWay:
         )
         heads = "".join(f"{name:>17}" for name in FIGURES)
         own = [
-            f"  {name if ':' in name else f'version {name}':<24}" + "".join(f"{one[key]:>17.4f}" for key in FIGURES)
+            f"  {name if ':' in name else f'version {name}':<24}"
+            + "".join(f"{number(one[key]):>17}" for key in FIGURES)
             for name, one in self.figures.items()
         ]
         return [head, f"  {'':<24}{heads}", *own]

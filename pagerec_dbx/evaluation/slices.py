@@ -19,6 +19,7 @@ from pagerec_dbx.evaluation.protocols import MENU
 _OF_SLICE = (
     "baseline", "slice", "value_challenger", "value_baseline", "difference", "pages", "viewers", "effective_viewers",
 )  # fmt: skip
+_TOO_SMALL = dict.fromkeys(("difference", "lower", "upper", "p_adjusted"))
 NEVER = "never shown before"
 _UNKNOWN = "not known"
 _MENU_ENDS, _HISTORY_ENDS, _POSITION_ENDS, _HOUR_ENDS = (10, 20, 30, 40), (0, 5, 10, 20), (0, 4, 9, 19), (5, 11, 17)
@@ -91,9 +92,7 @@ def _require_columns(examples: DataFrame, named: Sequence[str]) -> None:
             )
 
 
-def slice_differences(
-    evaluations: DataFrame, challenger: str, baselines: Sequence[str], metric: str, least: int
-) -> DataFrame:
+def slice_differences(evaluations: DataFrame, challenger: str, baselines: Sequence[str], metric: str) -> DataFrame:
     """What the challenger has more than each baseline inside each slice, with all that an interval needs.
 
     One record per baseline and slice: baseline, slice, value_challenger, value_baseline, pages, viewers,
@@ -102,7 +101,6 @@ def slice_differences(
 
     Args:
         evaluations: records of one holdout under one protocol, with their slices.
-        least: slices of fewer page views have no record.
     """
     sides = [challenger, *baselines]
     value = {side: F.max(F.when(F.col("version") == side, F.col(metric))) for side in sides}
@@ -130,8 +128,7 @@ def slice_differences(
     )  # fmt: skip
     difference = (F.col("own") - F.col("theirs")) / F.col("n")
     return (
-        sums.where(F.col("n") >= least)
-        .withColumn("difference", difference)
+        sums.withColumn("difference", difference)
         .select(
             "baseline", "slice", "difference", "viewers",
             (F.col("own") / F.col("n")).alias("value_challenger"),
@@ -147,34 +144,39 @@ def slice_differences(
     )  # fmt: skip
 
 
-def sliced_comparison(result: CompareResult, sliced: Sequence[Row], metric: str) -> CompareResult:
+def sliced_comparison(result: CompareResult, sliced: Sequence[Row], metric: str, least: int) -> CompareResult:
     """The comparison with its slices: one row per baseline and slice, menu protocol, the verdict's metric.
 
     The interval of a slice is normal, by the standard error of `evaluation.power`: there are dozens of slices, and
     their page views need not be resampled to know how much viewers vary. `p_adjusted` is by Holm over the slices of
-    one baseline.
+    one baseline that are compared.
 
     Args:
-        sliced: records of `slice_differences`; those of a slice with one viewer are left out, as they have no spread.
+        sliced: records of `slice_differences`.
+        least: slices of fewer page views, and those of one viewer, have a row without difference and interval.
     """
     common: dict = {"comparison_id": result.comparison_id, "holdout": result.holdout, "challenger": result.challenger}
     common |= {"protocol": MENU, "metric": metric, "measured": HERE, "compared_at": result.rows[0].compared_at}
     rows = []
     for baseline in dict.fromkeys(row.baseline for row in result.rows):
-        mine = sorted(
-            (one for one in sliced if one["baseline"] == baseline and one["viewers"] > 1),
-            key=lambda one: slice_order(one["slice"]),
-        )
-        errors = [standard_error(one["squares"], one["pages"], one["viewers"]) for one in mine]
-        adjusted = holm([two_sided(one["difference"], error) for one, error in zip(mine, errors, strict=True)])
+        mine = sorted((one for one in sliced if one["baseline"] == baseline), key=lambda one: slice_order(one["slice"]))
+        shown = _shown([one for one in mine if one["viewers"] > 1 and one["pages"] >= least])
         rows += [
-            ComparisonRow(
-                **common,
-                **{name: one[name] for name in _OF_SLICE},
-                lower=one["difference"] - normal_width(error),
-                upper=one["difference"] + normal_width(error),
-                p_adjusted=float(p),
-            )
-            for one, error, p in zip(mine, errors, adjusted, strict=True)
+            ComparisonRow(**common, **{name: one[name] for name in _OF_SLICE} | shown.get(one["slice"], _TOO_SMALL))
+            for one in mine
         ]
     return dataclasses.replace(result, rows=(*result.rows, *rows))
+
+
+def _shown(large: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Interval and p-value of each slice of one baseline."""
+    errors = [standard_error(one["squares"], one["pages"], one["viewers"]) for one in large]
+    adjusted = holm([two_sided(one["difference"], error) for one, error in zip(large, errors, strict=True)])
+    return {
+        one["slice"]: {
+            "lower": one["difference"] - normal_width(error),
+            "upper": one["difference"] + normal_width(error),
+            "p_adjusted": float(p),
+        }
+        for one, error, p in zip(large, errors, adjusted, strict=True)
+    }

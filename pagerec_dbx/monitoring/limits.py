@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from pagerec_dbx.config import MonitorSettings
+from pagerec_dbx.figures import number, signed
 from pagerec_dbx.monitoring.distributions import CLICK_SHARE, NEW_NAME, UNKNOWN, WITH_CLICK, Distribution
 from pagerec_dbx.monitoring.psi import shift
 from pagerec_dbx.monitoring.scored import FIGURES, GAIN, OF_POPULARITY, Figure
@@ -55,8 +56,8 @@ def psi_measure(name: str, distribution: Distribution, sample: Sample, limit: fl
     passed = not (past_limit and past_chance)
     compared = "within" if not past_limit else "past" if past_chance else "no further than chance, though past"
     reason = (
-        f"{_word(passed)}: {PSI}{name} {found.value:.4f} is {compared} the limit of {limit:g}; by chance it is about "
-        f"{found.expected_by_chance:.4f}, and above {found.chance_99:.4f} on one day in a hundred."
+        f"{_word(passed)}: {PSI}{name} {number(found.value)} is {compared} the limit of {limit:g}; by chance it is "
+        f"about {number(found.expected_by_chance)}, and above {number(found.chance_99)} on one day in a hundred."
     )
     counted = next((one for one in (NEW_NAME, WITH_CLICK, "unknown") if one in distribution.names), None)
     before, after = distribution.share(counted) if counted else (None, None)
@@ -92,8 +93,8 @@ def _gain_reason(figure: Figure, least_gain: float) -> str:
     passed = figure.upper >= least_gain
     compared = "is not shown to be below" if passed else "is below"
     return (
-        f"{_word(passed)}: {DECIDES} over {OF_POPULARITY.rstrip('_')} {figure.value:+.4f}, 95 % interval "
-        f"{figure.lower:+.4f} to {figure.upper:+.4f}, {compared} the limit of {least_gain:g} "
+        f"{_word(passed)}: {DECIDES} over {OF_POPULARITY.rstrip('_')} {signed(figure.value)}, 95 % interval "
+        f"{signed(figure.lower)} to {signed(figure.upper)}, {compared} the limit of {least_gain:g} "
         f"({figure.page_views:,} page views with a click of {figure.viewers:,} viewers)."
     )
 

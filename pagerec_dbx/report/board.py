@@ -3,19 +3,8 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from pagerec_dbx.report.content import (
-    METRICS,
-    MISSING,
-    PROTOCOLS,
-    ROLES,
-    SPLIT,
-    Difference,
-    Result,
-    number,
-    role_of,
-    signed,
-    spoken,
-)
+from pagerec_dbx.figures import MISSING, number, signed
+from pagerec_dbx.report.content import METRICS, PROTOCOLS, ROLES, SPLIT, Difference, Result, role_of, spoken
 
 
 @dataclasses.dataclass(frozen=True)

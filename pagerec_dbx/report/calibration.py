@@ -1,7 +1,8 @@
 """Whether the version's probabilities come true: the reliability curve and the clicks by position."""
 
+from pagerec_dbx.figures import number
 from pagerec_dbx.report.board import caption
-from pagerec_dbx.report.content import ReportContent, number
+from pagerec_dbx.report.content import ReportContent
 from pagerec_dbx.report.plots import line_chart
 
 _PERFECT = "perfectly calibrated"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pagerec_dbx.evaluation.baselines import POPULARITY
 from pagerec_dbx.evaluation.calibration import Reliability
+from pagerec_dbx.figures import number, signed
 
 METRICS = {"ndcg": "NDCG", "ndcg_at_10": "NDCG@10", "reciprocal_rank": "RR", "hit_at_1": "hit@1", "hit_at_5": "hit@5"}
 PROTOCOLS = {
@@ -15,17 +16,16 @@ PROTOCOLS = {
 }
 SPLIT = "holdout"
 MEASURED_HERE = "here"
-MISSING = "–"
 # In the order in which they are shown.
 ROLES = (
     "challenger",
     "champion",
     "legacy",
     "version",
-    "imported",
     "baseline",
     "floor",
     "ceiling",
+    "imported",
 )
 
 
@@ -52,8 +52,8 @@ class Difference:
     baseline: str
     protocol: str
     metric: str
-    difference: float
-    lower: float | None  # None: measured elsewhere, so not paired
+    difference: float | None  # None, and no interval: a slice too small to compare
+    lower: float | None
     upper: float | None
     pages: int | None = None
     viewers: int | None = None
@@ -242,19 +242,3 @@ def spoken(name: str) -> str:
     if kind in ("floor", "baseline"):
         return said
     return f"best order {said}" if kind == "ceiling" else f"{kind} {said}"
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """`.7123`, `-.0040`, `1.0000`; an en dash where there is none."""
-    if value is None or value != value:
-        return MISSING
-    text = f"{value:.{digits}f}"
-    if float(text) == 0:
-        text = text.lstrip("-")
-    return text.replace("0.", ".", 1) if digits and text.startswith(("0.", "-0.")) else text
-
-
-def signed(value: float | None, digits: int = 4) -> str:
-    """As `number`, with a plus where it is above 0."""
-    text = number(value, digits)
-    return text if value is None or value != value or text.startswith("-") or float(text) == 0 else f"+{text}"

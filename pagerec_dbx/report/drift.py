@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from pagerec_dbx.report.content import MISSING, Monitored, number, signed
+from pagerec_dbx.figures import MISSING, number, signed
+from pagerec_dbx.report.content import Monitored
 from pagerec_dbx.report.plots import line_chart
 
 HEAD = ("measure", "value", "95 % interval", "by chance", "limit", "training", "day", "page views", "viewers", "passed")

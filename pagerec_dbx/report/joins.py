@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from pagerec_dbx.figures import MISSING, number
 from pagerec_dbx.pipelines.crosscheck import CAUSES
-from pagerec_dbx.report.content import MISSING, Health, number
+from pagerec_dbx.report.content import Health
 from pagerec_dbx.report.plots import bars, line_chart
 
 _METHODS = ("keyed", "windowed")

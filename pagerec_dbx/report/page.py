@@ -8,11 +8,11 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pagerec_dbx.figures import MISSING, number, signed
 from pagerec_dbx.report.board import Board, boards, caption, protocol_order
 from pagerec_dbx.report.calibration import calibration_part
 from pagerec_dbx.report.content import (
     METRICS,
-    MISSING,
     PROTOCOLS,
     SPLIT,
     Difference,
@@ -22,8 +22,6 @@ from pagerec_dbx.report.content import (
     decisive,
     floors_sentence,
     headline,
-    number,
-    signed,
     spoken,
     spoken_side,
 )
@@ -190,7 +188,7 @@ def _slice_caption(content: ReportContent) -> str:
 
 def _slice_row(one: SliceGain) -> list[str]:
     gain = one.gain
-    interval = _minus(f"{signed(gain.lower)} to {signed(gain.upper)}")
+    interval = _minus(f"{signed(gain.lower)} to {signed(gain.upper)}") if gain.lower is not None else "too small"
     chance = number(one.p_adjusted, 3)
     return [one.slice, _minus(signed(gain.difference)), interval, chance, _count(gain.pages), _count(gain.viewers)]
 

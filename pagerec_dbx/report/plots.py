@@ -4,7 +4,8 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from pagerec_dbx.report.content import Difference, number, spoken
+from pagerec_dbx.figures import number
+from pagerec_dbx.report.content import Difference, spoken
 
 Points = Sequence[tuple[float, float]]
 

@@ -135,8 +135,8 @@ def _compared(
         result = compared(sums, challenger, baselines, holdout, legacy, settings, now)
         of_menu = evaluations.where(F.col("protocol") == MENU)
         metric, least = settings.verdict_metric, settings.least_slice_page_views
-        sliced = slice_differences(of_menu, challenger, baselines, metric, least).collect()  # some dozen a baseline
-    result = sliced_comparison(result, sliced, metric)
+        sliced = slice_differences(of_menu, challenger, baselines, metric).collect()  # some dozen a baseline
+    result = sliced_comparison(result, sliced, metric, least)
     return dataclasses.replace(result, simulated=is_simulated(tables.home), legacy=sides.legacy)
 
 

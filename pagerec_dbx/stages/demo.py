@@ -178,7 +178,8 @@ def fitting_batch(settings: TrainSettings, records: int, ranks: int) -> TrainSet
 
 def _table(content: ReportContent) -> str:
     shown = boards(content.results, content.differences, content.simulated, content.metric)
-    return "\n\n".join(terminal_table(board) for board in shown)
+    told = [content.elsewhere] if content.elsewhere else []
+    return "\n\n".join([*(terminal_table(board) for board in shown), *told])
 
 
 class _Clock:

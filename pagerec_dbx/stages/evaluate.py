@@ -20,6 +20,7 @@ from pagerec_dbx.evaluation.slices import with_slices
 from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.preparation import Preparation
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot
+from pagerec_dbx.figures import MISSING, number
 from pagerec_dbx.home import is_simulated, mark_simulated
 from pagerec_dbx.pipelines.cuts import at_or_after
 from pagerec_dbx.pipelines.order import OrderKey
@@ -70,8 +71,8 @@ class EvaluateResult:
         lines = _lines(self.menu, self.simulated)
         if ECE in self.menu.metrics:
             lines.append(
-                f"  version {self.menu.version}: expected calibration error {self.menu.metrics[ECE]:.4f} in {BINS} bins"
-                f" of {self.calibrated_pairs:,} pairs of page view and offered row"
+                f"  version {self.menu.version}: expected calibration error {number(self.menu.metrics[ECE])} in {BINS} "
+                f"bins of {self.calibrated_pairs:,} pairs of page view and offered row"
             )
         lines += [line for result in self.others for line in _lines(result, self.simulated)]
         if self.legacy_way is not None:
@@ -245,4 +246,4 @@ def _lines(result: ProtocolResult, simulated: bool) -> list[str]:
 
 
 def _line(name: str, figures: Mapping[str, float], names: tuple[str, ...]) -> str:
-    return f"  {name:<24}" + "".join(f"{figures[one]:>17.4f}" if one in figures else f"{'-':>17}" for one in names)
+    return f"  {name:<24}" + "".join(f"{number(figures.get(one)):>17}" for one in names).replace(MISSING, "-")

@@ -8,6 +8,7 @@ from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.evaluation.compare import require_evaluated, viewer_sums
 from pagerec_dbx.evaluation.power import POWER, Needed, Spread, measured_spread, needed
 from pagerec_dbx.evaluation.protocols import MENU, METRICS
+from pagerec_dbx.figures import number, signed
 from pagerec_dbx.home import is_simulated
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import EVALUATIONS
@@ -37,9 +38,9 @@ class PowerResult:
             f"To see a gain of {wanted.gain:g} in {self.metric}{above} in {self.power:.0%} of verdicts, a holdout "
             f"needs {wanted.page_views:,} page views with a click, of about {wanted.viewers:,} viewers.\n"
             f"Holdout {self.holdout} has {spread.pages:,} of {spread.viewers:,} viewers"
-            f"{', SIMULATED' if self.simulated else ''}: it shows gains from {wanted.smallest_gain:.4f} on. Measured "
-            f"on the difference of {self.challenger} and {self.baseline}, {self.protocol} protocol "
-            f"({spread.difference:+.4f}, standard error {spread.standard_error:.4f}).\n"
+            f"{', SIMULATED' if self.simulated else ''}: it shows gains from {number(wanted.smallest_gain)} on. "
+            f"Measured on the difference of {self.challenger} and {self.baseline}, {self.protocol} protocol "
+            f"({signed(spread.difference)}, standard error {number(spread.standard_error)}).\n"
             "Two that rank more differently vary more between viewers and need more; each side of a verdict has a need "
             "of its own (--against)."
         )

@@ -233,7 +233,7 @@ def test_promotion_needs_the_verdict_and_rollback_a_previous_version(demo):
     else:  # what the demo judged by no longer holds, and it is said what changed
         assert "verdict on version 1 is void and is made anew" in refused.err
         assert "setting minimum_gain was 0.0 and is 0.9" in refused.err
-        assert any("does not lie above the minimum gain of 0.9000" in reason for reason in failed)
+        assert any("does not lie above the minimum gain of .9000" in reason for reason in failed)
     rollback = demo.run("rollback")
     assert (rollback.code, rollback.out) == (1, "")
     assert "no previous champion" in rollback.err

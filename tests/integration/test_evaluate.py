@@ -29,6 +29,7 @@ from pagerec_dbx.evaluation.grounds import Grounds, limits_of
 from pagerec_dbx.evaluation.power import measured_spread, needed
 from pagerec_dbx.evaluation.slices import with_slices
 from pagerec_dbx.features.preparation import store_preparation
+from pagerec_dbx.figures import number
 from pagerec_dbx.home import open_home
 from pagerec_dbx.schemas import CALIBRATIONS, COMPARISONS, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, PAGE_VIEWS
 from pagerec_dbx.stages.baselines import baselines
@@ -315,7 +316,10 @@ def test_evaluate_tells_the_calibration_error_of_the_stored_pairs(bench, evaluat
     assert newer.menu.metrics["ece"] == pytest.approx(exact.error, abs=1e-12)
     assert newer.to_json()["metrics"]["ece"] == newer.menu.metrics["ece"]
     assert newer.to_json()["calibrated_pairs"] == 11
-    assert f"calibration error {exact.error:.4f} in 15 bins of 11 pairs of page view and offered row" in newer.to_text()
+    assert (
+        f"calibration error {number(exact.error)} in 15 bins of 11 pairs of page view and offered row"
+        in newer.to_text()
+    )
     assert not any(
         "ece" in figures for figures in (*newer.menu.floors.values(), *(one.metrics for one in newer.others))
     )
@@ -417,8 +421,8 @@ def test_compare_shows_imported_figures_without_a_difference(compared):
     beside = row_of(compared[0], POPULARITY_IMPORTED, metric="ndcg")
     assert (beside.value_baseline, beside.measured, beside.lower) == (0.7405, "elsewhere", None)
     assert (
-        "Measured elsewhere, on other data, the legacy lost to popularity in ndcg (0.7120 against 0.7405) and beat "
-        "popularity in reciprocal_rank (0.6322 against 0.2500)."
+        "Measured elsewhere, on other data, the legacy lost to popularity in ndcg (.7120 against .7405) and beat "
+        "popularity in reciprocal_rank (.6322 against .2500)."
     ) in compared[0].to_text()
     assert elsewhere_sentence(row for row in compared[0].rows if row.measured == "here") == ""
 
@@ -562,18 +566,28 @@ def test_slices_are_compared_like_the_whole_by_the_spread_between_viewers(bench,
     whole = rows["history: none"]
     assert whole.difference == pytest.approx(row_of(compared[0], "5", metric="ndcg").difference)
     assert whole.effective_viewers == pytest.approx(16 / 6)  # (2 + 1 + 1)^2 / (4 + 1 + 1)
-    assert "position: 1 to 4" not in rows  # one viewer has no spread
+    lone = rows.pop("position: 1 to 4")  # one viewer has no spread
+    assert (lone.pages, lone.viewers, lone.difference, lone.upper, lone.p_adjusted) == (1, 1, None, None, None)
     assert "\n  position: 0 " in compared[0].to_text()
+    assert "\n  position: 1 to 4                too small to compare: 1 page views of 1 viewers" in (
+        compared[0].to_text()
+    )
     # at most p times the number of slices; nothing is shown on four page views
-    assert all(row.p_adjusted == 1.0 for row in rows.values())
+    assert {row.p_adjusted for row in rows.values() if row.difference is not None} == {1.0}
 
 
-def test_slices_too_small_to_compare_are_left_out(bench, compared):
+def test_slices_too_small_to_compare_have_their_counts_and_no_difference(bench, compared):
     tables, preparation, _ = bench
     more = dataclasses.replace(SETTINGS, least_slice_page_views=4)
     result = compare(tables, Sides("7", "5"), preparation.holdout, None, more, NOW)
-    columns = {row.slice.partition(":")[0] for row in result.rows if row.slice != "all"}
-    assert columns == {"menu size", "history", "hour", "device", "location"}
+    sliced = [row for row in result.rows if row.slice != "all"]
+    shown = {row.slice.partition(":")[0] for row in sliced if row.difference is not None}
+    assert shown == {"menu size", "history", "hour", "device", "location"}
+    small = [row for row in sliced if row.difference is None]
+    assert {row.slice.partition(":")[0] for row in small} == {"popularity", "position"}
+    assert all(row.pages < 4 and row.value_challenger is not None for row in small)
+    again = stored_comparison(tables, Sides("7", "5"), preparation.holdout)
+    assert len([row for row in again.rows if row.slice != "all" and row.difference is None]) == len(small)
     compare(tables, Sides("7", "5"), preparation.holdout, None, SETTINGS, NOW)  # as the other tests know it
 
 

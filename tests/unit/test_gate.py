@@ -55,11 +55,11 @@ def test_verdict_promotes_when_every_limit_is_met():
     assert verdict == Verdict("7", True, verdict.reasons, "c1", "ndcg", GROUNDS)
     assert len(verdict.reasons) == 13 and failed(verdict) == []
     assert (
-        "Passed: ndcg gains +0.0200 over champion 5; the lower end of its 95 % interval, +0.0100, lies above the "
-        "minimum gain of 0.0020 (menu protocol, holdout: 851,002 page views of 1,234 viewers)."
+        "Passed: ndcg gains +.0200 over champion 5; the lower end of its 95 % interval, +.0100, lies above the "
+        "minimum gain of .0020 (menu protocol, holdout: 851,002 page views of 1,234 viewers)."
     ) in verdict.reasons
     assert (
-        "Passed: the expected calibration error is 0.0021 over 25,012 pairs of page view and offered row, within the "
+        "Passed: the expected calibration error is .0021 over 25,012 pairs of page view and offered row, within the "
         "limit of 0.03."
     ) in verdict.reasons
 
@@ -67,7 +67,7 @@ def test_verdict_promotes_when_every_limit_is_met():
 @pytest.mark.parametrize(
     ("changed", "facts", "reason"),
     [
-        ({"5": 0.002}, {}, "+0.0020, does not lie above the minimum gain of 0.0020"),
+        ({"5": 0.002}, {}, "+.0020, does not lie above the minimum gain of .0020"),
         ({RANDOM: 0.0}, {}, "floor:random is not beaten"),
         ({PAGE_ORDER: -0.001}, {}, "floor:page_order is not beaten"),
         ({POPULARITY: 0.0}, {}, "floor:popularity is not beaten"),
@@ -76,7 +76,7 @@ def test_verdict_promotes_when_every_limit_is_met():
         ({}, {"signature_unchanged": False}, "signature changed and the change was not declared"),
         ({}, {"holdout_age_days": 7.1}, "ends 7.1 days before the newest page view, not within the limit of 7 days"),
         ({}, {"holdout_age_days": math.nan}, "not within the limit"),
-        ({}, {"calibration_error": 0.0301}, "calibration error is 0.0301 over 25,012 pairs of page view and"),
+        ({}, {"calibration_error": 0.0301}, "calibration error is .0301 over 25,012 pairs of page view and"),
         (
             {},
             {"calibration_error": math.nan, "calibrated_pairs": 0},
@@ -170,7 +170,7 @@ def test_a_guarded_slice_that_loses_too_much_refuses(name, difference, error, pr
     assert verdict.promote == promoted
     if not promoted:
         assert failed(verdict) == [
-            "Failed: loses more than 0.01 ndcg against 5 in device: tv -0.0500 (851,002 page views of 1,234 viewers); "
+            "Failed: loses more than 0.01 ndcg against 5 in device: tv -.0500 (851,002 page views of 1,234 viewers); "
             "menu protocol, holdout."
         ]
 
@@ -192,6 +192,21 @@ def test_a_guarded_slice_that_was_not_compared_is_an_alarm():
     assert "of hour no slice of at least 100 page views was compared with 5" in alarm
     both = comparison(slice_row("device: tv", 0.01, 0.001), slice_row("hour: 0 to 5", 0.01, 0.001))
     assert not [reason for reason in judge(both, FACTS, guarded).reasons if reason.startswith("Alarm")]
+
+
+def too_small(name):
+    unknown = dict.fromkeys(("difference", "lower", "upper"))
+    return dataclasses.replace(row("5", slice=name, pages=41, viewers=12), **unknown)
+
+
+def test_guarded_slices_too_small_to_compare_refuse_nothing_and_are_counted():
+    guarded = dataclasses.replace(SETTINGS, guarded_slices=("device",))
+    verdict = judge(comparison(slice_row("device: tv", 0.01, 0.001), too_small("device: phone")), FACTS, guarded)
+    (told,) = [reason for reason in verdict.reasons if "guarded slices" in reason]
+    assert verdict.promote and told.startswith("Passed: in none of 1 guarded slices")
+    assert "; 1 smaller one was not compared" in told
+    alone = judge(comparison(too_small("device: phone")), FACTS, guarded)
+    assert any("of device no slice of at least 100 page views was compared" in reason for reason in alone.reasons)
 
 
 def test_few_effective_viewers_are_an_alarm_that_refuses_nothing():

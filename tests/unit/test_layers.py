@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "pagerec_dbx"
 # Lowest first. Modules of one line do not import each other.
 ORDER = [
     ("__init__",),
-    ("errors",),
+    ("errors", "figures"),
     ("config",),
     ("home",),
     ("lock",),

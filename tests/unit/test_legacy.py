@@ -58,6 +58,27 @@ def test_a_figure_that_is_no_finite_number_is_named(written, value):
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("val_ndcg", 7, "0 to 1"),
+        ("pop_mrr", -0.1, "0 to 1"),
+        ("val_binary_accuracy", 77.96, "0 to 1"),
+        ("ndcg_diff", -1.5, "-1 to 1"),
+        ("mrr_rel_diff", -1.5, "-1 to inf"),
+        ("val_loss", -0.1, "0 to inf"),
+    ],
+)
+def test_a_figure_that_no_such_metric_can_have_is_named(written, name, value, wanted):
+    with pytest.raises(LegacyFileError, match=rf"`training_metrics\.{name}` is no such metric: wanted {wanted}, got"):
+        read_legacy(written(**{name: value}))
+
+
+def test_ends_of_the_ranges_belong_to_them(written):
+    ends = {"val_ndcg": 1, "pop_ndcg": 0, "ndcg_diff": 1, "ndcg_rel_diff": 40.0, "loss": 11.0, "val_loss": 0}
+    assert read_legacy(written(**ends)).metrics["ndcg_rel_diff"] == 40.0
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{not json", "is no JSON"),

@@ -22,7 +22,7 @@ def test_a_psi_fails_only_past_its_limit():
     failed = measured((500, 500), (80, 20), limit=0.41)
     assert not failed.passed
     assert failed.reason == (
-        "Failed: psi_rows 0.4159 is past the limit of 0.41; by chance it is about 0.0110, and above 0.0724 on one day "
+        "Failed: psi_rows .4159 is past the limit of 0.41; by chance it is about .0110, and above .0724 on one day "
         "in a hundred. Most of it: `new`, 50.00% in training, 20.00% on the day."
     )
     assert (failed.training_share, failed.day_share) == (0.5, 0.2)
@@ -54,6 +54,6 @@ def test_a_version_fails_where_it_is_shown_to_be_below_popularity():
     measures = figure_measures(figures(-0.03, -0.01), 0.0)
     assert [one.measure for one in measures if not one.passed] == ["gain_ndcg"]
     assert measures[-1].reason == (
-        "Failed: gain_ndcg over popularity -0.0200, 95 % interval -0.0300 to -0.0100, is below the limit of 0 "
+        "Failed: gain_ndcg over popularity -.0200, 95 % interval -.0300 to -.0100, is below the limit of 0 "
         "(40 page views with a click of 30 viewers)."
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pagerec_dbx.evaluation.calibration import Reliability
+from pagerec_dbx.figures import number, signed
 from pagerec_dbx.report.board import boards, results_from_rows, terminal_table
 from pagerec_dbx.report.content import (
     Decision,
@@ -22,8 +23,6 @@ from pagerec_dbx.report.content import (
     SliceGain,
     floors_sentence,
     headline,
-    number,
-    signed,
     spoken,
 )
 from pagerec_dbx.report.drift import drift_part
@@ -95,6 +94,7 @@ FULL = ReportContent(
     slices=(
         SliceGain("device: tv", gain(), 0.012),
         SliceGain("history: none", gain(difference=-0.01, lower=-0.02, upper=0.001), 1.0),
+        SliceGain("history: 0 to 5", gain(difference=None, lower=None, upper=None, pages=41), None),
     ),
     decision=Decision(NOW, "3", None, True, ("Passed: it is better.", "Failed: it is slow.", "Something else.")),
     curves=tuple({"epoch": epoch, "loss": 3 / epoch, "validation_loss": 3.1 / epoch} for epoch in range(1, 6)),
@@ -197,11 +197,11 @@ def test_terminal_table_is_aligned_and_says_what_it_was_measured_on():
         "Protocol menu, ranking the rows offered on the page; "
         "split holdout; 7,002 page views; 3,120 viewers; simulated.",
         "version 3 (challenger)                .6300    .5000  .4000  .3000  .8000     .6400",
-        "legacy imported (measured elsewhere)  .7120        -  .6322      -      -         -",
         "popularity (floor)                    .6000    .5000  .4000  .3000  .8000     .6000  +.0123     "
         "+.0101 to +.0144",
         "best order with position (ceiling)        -        -      -      -      -     .7000          "
         "on 7,002 page views",
+        "legacy imported (measured elsewhere)  .7120        -  .6322      -      -         -",
     ]
     assert len(lines[1]) == len(lines[2]) == max(len(line) for line in lines[1:])
 
@@ -472,7 +472,7 @@ def test_page_tells_the_metric_that_decides_everywhere():
 
 
 def test_page_says_who_won_where_the_legacy_was_measured():
-    sentence = "Measured elsewhere, on other data, the legacy lost to popularity in ndcg (0.7120 against 0.7405)."
+    sentence = "Measured elsewhere, on other data, the legacy lost to popularity in ndcg (.7120 against .7405)."
     assert sentence in told(elsewhere=sentence) and "lost to" not in told()
 
 
