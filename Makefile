@@ -53,12 +53,14 @@ bench-data: setup  ## raw lines to snapshots at several sizes, as one table; hou
 bench-verdict: setup  ## how often intervals and verdicts are right, on samples whose truth is known
 	@$(BIN)/python -m benchmarks.verdict $(ARGS)
 
-bench-train: setup  ## how fast training is, as ratios; an hour (HOME_DIR=a home that is prepared, 200,000 records or more)
+bench-train: setup  ## how fast training is, as ratios, and the study's experiment; two hours (HOME_DIR=a home that is prepared, 200,000 records or more)
 	@test -n "$(HOME_DIR)" || { echo "bench-train needs HOME_DIR=folder of a home in which pagerec prepare has run" >&2; exit 1; }
 	@$(BIN)/python -m benchmarks.train "$(HOME_DIR)" $(ARGS)
 	@$(BIN)/python -m benchmarks.ranks "$(HOME_DIR)"
+	@$(BIN)/python -m benchmarks.reduction
 	@$(BIN)/python -m benchmarks.vocabulary
 	@$(BIN)/python -m benchmarks.memory "$(HOME_DIR)"
+	@$(BIN)/python -m benchmarks.experiment "$(HOME_DIR)"
 
 bench-baselines: setup  ## all floors and baselines on real pages, with intervals (EVENTS=file)
 	@test -n "$(EVENTS)" || { echo "bench-baselines needs EVENTS=file of Metarank-format events" >&2; exit 1; }

@@ -8,11 +8,12 @@ import argparse
 import os
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
-from benchmarks.train import BATCH, config_of, first_records, newest
+from benchmarks.train import BATCH, config_of, first_records, machine, newest
 from pagerec_dbx.config import TrainSettings
 from pagerec_dbx.features.snapshot import MANIFEST, Snapshot
 from pagerec_dbx.features.stream import Shard, open_stream
@@ -21,6 +22,7 @@ from pagerec_dbx.spark import spark_session
 from pagerec_dbx.training.distributed import run_on_ranks
 from pagerec_dbx.training.job import TrainingJob
 from pagerec_dbx.training.loop import fit
+from pagerec_dbx.training.reduction import mean_over_ranks
 
 RANKS = (1, 2, 4)
 EPOCHS = 3  # the first builds the graph and is not counted
@@ -31,24 +33,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ranks", description=__doc__.splitlines()[0])
     parser.add_argument("home", type=Path, help="a home in which `pagerec prepare` has run")
     parser.add_argument("--times", type=int, default=5, help="rounds")
-    parser.add_argument("--records", type=int, default=100_000, help="about")
+    parser.add_argument("--records", type=int, default=100_000, help="a rank, or somewhat more")
     options = parser.parse_args()
     spark = spark_session(f"local-cluster[{max(RANKS)},1,1024]", Path(tempfile.mkdtemp(), "spark.log"))
     speeds: dict[int, list[float]] = {ranks: [] for ranks in RANKS}
     with tempfile.TemporaryDirectory() as scratch:
-        train = linked(first_records(newest(options.home, "train"), options.records), Path(scratch, "train"))
-        validation = newest(options.home, "validation")
+        whole, validation = (newest(options.home, part) for part in ("train", "validation"))
+        parts = {ranks: _part(whole, options.records, ranks, Path(scratch, f"train-{ranks}")) for ranks in RANKS}
         for number in range(options.times):
             for ranks in RANKS:
-                job = _job(train, validation, Path(scratch, f"run-{number}-{ranks}"))
+                job = _job(parts[ranks], validation, Path(scratch, f"run-{number}-{ranks}"))
                 speeds[ranks].append(_speed(job, ranks, Path(scratch, "ranks.log")))
-        print(table(train, speeds), flush=True)
+        print(f"{machine()}\n{table(parts, speeds)}", flush=True)
     spark.stop()
 
 
-def linked(part: Snapshot, folder: Path) -> Snapshot:
-    """A part of a snapshot as a snapshot of its own, without copying its files."""
-    for file, path in zip(part.manifest.files, part.paths, strict=True):
+def _part(train: Snapshot, records: int, ranks: int, folder: Path) -> Snapshot:
+    """So many records a rank, or somewhat more: what an epoch costs once weighs alike on any number of ranks."""
+    return linked(first_records(train, min(records * ranks, train.manifest.records), ranks), folder)
+
+
+def linked(part: Snapshot, folder: Path, paths: Sequence[Path] | None = None) -> Snapshot:
+    """A part of a snapshot as a snapshot of its own, without copying its files.
+
+    Args:
+        paths: where the files are, if not under their names.
+    """
+    for file, path in zip(part.manifest.files, paths or part.paths, strict=True):
         (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
         os.symlink(path.absolute(), folder / file.name)
     (folder / MANIFEST).write_text(part.manifest.to_json(), encoding="utf-8")
@@ -66,37 +77,50 @@ def _speed(job: TrainingJob, ranks: int, log: Path) -> float:
     return statistics.mean(report.examples_per_second for report in results[0].reports[1:])
 
 
-def table(train: Snapshot, speeds: dict[int, list[float]]) -> str:
+def table(parts: dict[int, Snapshot], speeds: dict[int, list[float]]) -> str:
     """Medians, the ratio round by round, and what one rank sends in a step."""
     rows = [
-        f"{train.manifest.records:,} records, batch {BATCH:,} a rank, one thread a rank, {os.cpu_count()} processors, "
-        f"medians of {len(speeds[1])} rounds.",
+        f"Batch {BATCH:,} a rank, one thread a rank, medians of {len(speeds[1])} rounds.",
         "",
-        "| ranks | records a second | so many times one rank | bytes a rank gives to the reduction in a step |",
-        "|---|---|---|---|",
+        "| ranks | records | records a second | of so many times one rank | bytes a rank gives in a step |",
+        "|---|---|---|---|---|",
     ]
-    dense, sparse = reduced_bytes(train)
+    whole, gathered = reduced_bytes(parts[1])
     for ranks, measured in speeds.items():
         ratio = statistics.median(a / (ranks * b) for a, b in zip(measured, speeds[1], strict=True))
-        given = f"{dense + sparse:,} ({dense:,} dense, {sparse:,} of embeddings)" if ranks > 1 else "0"
-        rows.append(f"| {ranks} | {statistics.median(measured):,.0f} | {ratio:.2f} | {given} |")
+        given = f"{whole:,} added up, {gathered:,} gathered" if ranks > 1 else "0"
+        records = parts[ranks].manifest.records
+        rows.append(f"| {ranks} | {records:,} | {statistics.median(measured):,.0f} | {ratio:.2f} | {given} |")
     return "\n".join(rows)
 
 
 def reduced_bytes(train: Snapshot) -> tuple[int, int]:
-    """Bytes of a step's gradients: of dense weights, and of the embeddings' rows that a batch has, with their ids."""
+    """Bytes of a step's gradients as they are reduced: what is added up whole, and what is gathered row by row.
+
+    Dense weights and small tables of embeddings are added up; of large tables the rows that a batch has are gathered,
+    with their ids.
+    """
     model = build(config_of(train), 1)
     with open_stream(train, Shard(0, 1), BATCH, 1, drop_remainder=True) as batches:
         batch = next(iter(batches))
     with tf.GradientTape() as tape:
         loss = model.compute_loss(batch, training=True)
-    dense = sparse = 0
-    for gradient in tape.gradient(loss, model.trainable_variables):
+    whole, gathered = [], []
+
+    def counted(gradient):
         if isinstance(gradient, tf.IndexedSlices):
-            sparse += sum(int(tf.size(part)) * part.dtype.size for part in (gradient.values, gradient.indices))
+            gathered.extend((gradient.values, gradient.indices))
         else:
-            dense += int(tf.size(gradient)) * gradient.dtype.size
-    return dense, sparse
+            whole.append(gradient)
+        return gradient
+
+    variables = model.trainable_variables
+    mean_over_ranks(tape.gradient(loss, variables), variables, TrainSettings().whole_table_rows, counted)
+    return _bytes(whole), _bytes(gathered)
+
+
+def _bytes(tensors: Sequence[tf.Tensor]) -> int:
+    return sum(int(tf.size(tensor)) * tensor.dtype.size for tensor in tensors)
 
 
 if __name__ == "__main__":

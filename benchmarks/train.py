@@ -6,6 +6,7 @@ records or more, and prints one line a question: what the two ways are, medians,
 
 import argparse
 import dataclasses
+import os
 import platform
 import statistics
 import tempfile
@@ -99,7 +100,7 @@ class Trainer:
 
     def __init__(self, model, settings: TrainSettings, steps: int):
         self.model, self._steps = model, steps
-        self._run = Steps(model, optimizer_of(settings, 1, steps), lambda tape: tape).run
+        self._run = Steps(model, optimizer_of(settings, 1, steps), lambda gradients, _: gradients).run
 
     def epoch(self, batches: tf.data.Dataset) -> float:
         """Mean loss of an epoch."""
@@ -142,7 +143,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5, help="pairs of each question")
     options = parser.parse_args()
     train, validation = (newest(options.home, part) for part in ("train", "validation"))
-    print(_machine(train), flush=True)
+    print(f"{_sizes(train)} {machine()}\n", flush=True)
     print(
         "| first / second | first, s | second, s | times as fast | goal | note |\n|---|---|---|---|---|---|", flush=True
     )
@@ -166,7 +167,7 @@ def step_against_keras(train: Snapshot, validation: Snapshot, times: int) -> Pai
     """This package's step against the same model in plain Keras, and what both come to on the validation part."""
     steps = train.manifest.records // BATCH
     ours = Trainer(build(config_of(train), 1), TrainSettings(), steps)
-    plain = Trainer(PlainTwoTower(config_of(train), seed=1), TrainSettings(optimizer="adam", steps_at_once=1), steps)
+    plain = Trainer(PlainTwoTower(config_of(train), seed=1), TrainSettings(optimizer="adam"), steps)
     epoch = in_memory(train)
     pair = measured("an epoch of our step / of plain Keras", lambda: epoch(ours), lambda: epoch(plain), times, ">= 1.5")
     figures = [_ndcg(one.model, validation) for one in (ours, plain)]
@@ -192,10 +193,11 @@ def whole_against_study(train: Snapshot, folder: Path, times: int) -> Pair:
     return measured("two epochs of 200,000 / the study's way", ours, study, times, ">= 5")
 
 
-def first_records(train: Snapshot, wanted: int) -> Snapshot:
-    """As many whole files as it takes."""
+def first_records(train: Snapshot, wanted: int, ranks: int = 1) -> Snapshot:
+    """As many whole files as it takes, and more until so many ranks can share them."""
     manifest = train.manifest
     count = int(np.searchsorted(np.cumsum(manifest.row_groups), wanted) + 1)
+    count = -(-count // ranks) * ranks
     groups = manifest.row_groups[:count]
     changed = dataclasses.replace(manifest, files=manifest.files[:count], row_groups=groups, records=sum(groups))
     return Snapshot(train.folder, changed)
@@ -221,15 +223,17 @@ def newest(home: Path, part: str) -> Snapshot:
     return open_snapshot(folders[-1])
 
 
-def _machine(train: Snapshot) -> str:
-    versions = ", ".join(
-        f"{name} {metadata.version(name)}" for name in ("tensorflow", "petastorm", "pyarrow", "horovod")
-    )
-    threads = tf.config.threading.get_intra_op_parallelism_threads() or "all"
-    return (
-        f"{train.manifest.records:,} records, {train.manifest.title_count:,} titles, {train.manifest.row_count} rows; "
-        f"{len(tf.config.list_physical_devices('GPU'))} GPUs, {threads} threads of {platform.machine()}; {versions}.\n"
-    )
+def _sizes(train: Snapshot) -> str:
+    manifest = train.manifest
+    return f"{manifest.records:,} records, {manifest.title_count:,} titles, {manifest.row_count} rows."
+
+
+def machine() -> str:
+    """What figures were measured on, as a sentence."""
+    names = ("tensorflow", "horovod", "petastorm", "pyarrow", "pyspark")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    return f"{os.cpu_count()} processors ({platform.machine()}), {gpus} GPUs; {versions}."
 
 
 if __name__ == "__main__":

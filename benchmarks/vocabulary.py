@@ -16,6 +16,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.train import machine
 from pagerec_dbx.config import TrainSettings
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.config import ModelConfig
@@ -56,13 +57,13 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.vocabulary", "--case", name]
             said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
             found[name].append(Case(**json.loads(said.splitlines()[-1])))
-    print(table(found), flush=True)
+    print(f"{machine()}\n{table(found)}", flush=True)
 
 
 def measure(model_name: str, titles: int, buckets: int | None, optimizer: str) -> Case:
     """Steps on batches that repeat after 20, the first 20 unmeasured."""
     model = build(ModelConfig(model_name, titles, ROWS, title_buckets=buckets), 1)
-    run = Steps(model, optimizer_of(TrainSettings(optimizer=optimizer), 1, 100), lambda tape: tape).run
+    run = Steps(model, optimizer_of(TrainSettings(optimizer=optimizer), 1, 100), lambda gradients, _: gradients).run
     batches = _batches(titles)
     distinct = len(np.unique(batches["history"][0]))
     iterator = iter(tf.data.Dataset.from_tensor_slices(batches).repeat().prefetch(2))

@@ -83,6 +83,18 @@ class Versions(Runs):
         client.set_registered_model_alias(self.model_name, alias, made.version)
         return str(made.version)
 
+    def version_of(self, run_id: str) -> str | None:
+        """The version that a run was registered as; None if it was not."""
+        if not self._exists():
+            return None
+        token = None
+        while True:  # Unity Catalog filters by name alone, and answers page by page
+            found = self._client().search_model_versions(f"name = '{self.model_name}'", page_token=token)
+            mine = [str(one.version) for one in found if one.run_id == run_id]
+            if mine or not found.token:
+                return mine[0] if mine else None
+            token = found.token
+
     def legacy(self) -> str | None:
         """The legacy's architecture as it was last trained here; None if it never was."""
         return self.alias(LEGACY)

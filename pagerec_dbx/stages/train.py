@@ -97,7 +97,8 @@ def resume(tables: Tables, registry: Registry, run_id: str, settings: Settings) 
             leaves checkpoints (`_FREE`) is as now.
 
     Raises:
-        TrainingError: no training of that name was stopped here, or its preparation is gone; else as `train`.
+        TrainingError: no training of that name was stopped here, it was registered already, or its preparation is gone;
+            else as `train`.
         SettingError: a setting of model or training is given that the run did not begin with.
     """
     from pagerec_dbx.training.distributed import require_ranks
@@ -113,6 +114,13 @@ def resume(tables: Tables, registry: Registry, run_id: str, settings: Settings) 
             got=type(error).__name__,
             fix="Train anew without --resume",
         ) from error
+    version = registry.version_of(run_id)
+    if version is not None:  # it was stopped between registering it and saying so
+        registry.end_run(run_id, succeeded=True)
+        shutil.rmtree(_run_folder(registry, run_id))
+        raise TrainingError(
+            f"run {run_id} is version {version} already", fix=f"Go on with `pagerec compare --challenger {version}`"
+        )
     _require_same(settings, job)
     free = {name: getattr(settings.train, name) for name in _FREE}
     job = dataclasses.replace(job, settings=dataclasses.replace(job.settings, **free))
@@ -157,11 +165,12 @@ def _run(tables: Tables, registry: Registry, job, ranks: int, run_id: str, prepa
     from pagerec_dbx.training.distributed import train_on_ranks
 
     say(f"  run {run_id}; if it is stopped, go on with: pagerec train --resume {run_id}")
-    slots = tables.spark.sparkContext.defaultParallelism
+    context = tables.spark.sparkContext
     try:
         log_file = _log_folder(registry) / "ranks.log"
         with reading(Path(job.train_snapshot)), reading(Path(job.validation_snapshot)):  # between epochs too
-            result = train_on_ranks(job, ranks, registry.epoch_logger(run_id), slots, log_file)
+            logger, slots = registry.epoch_logger(run_id), context.defaultParallelism
+            result = train_on_ranks(job, ranks, logger, slots, log_file, context.cancelAllJobs)
         say(f"  trained in {result.seconds:,.0f} s; best epoch {result.best_epoch} of {result.epochs}; exporting")
         if job.profile is not None and Path(job.profile).exists():
             say(f"  where the time went: {job.profile}/summary.md")
@@ -169,7 +178,10 @@ def _run(tables: Tables, registry: Registry, job, ranks: int, run_id: str, prepa
             say("  no profile: the training had one call of steps; lower steps_at_once to have two")
         version = export(tables, registry, job, run_id, preparation, result)
     except BaseException:
-        registry.end_run(run_id, succeeded=False)
+        try:
+            registry.end_run(run_id, succeeded=False)
+        except Exception as error:  # what ended the training is what must be told
+            say(f"  run {run_id} cannot be marked as failed: {type(error).__name__}")
         raise
     registry.end_run(run_id, succeeded=True)
     shutil.rmtree(job.folder)

@@ -1,5 +1,6 @@
 """Whether all ranks hold and read the same: where they do not, training would go on and mean nothing."""
 
+import json
 import zlib
 from collections.abc import Iterable, Sequence
 
@@ -8,28 +9,33 @@ import tensorflow as tf
 
 from pagerec_dbx.errors import TrainingError
 from pagerec_dbx.features.snapshot import Snapshot
+from pagerec_dbx.training.checkpoints import Checkpoint
 from pagerec_dbx.training.job import Position, Ranks
 
 _TOLERANCE = 1e-3  # of a variable's length, where sums are added in another order each time
 
 
-def require_same_start(ranks: Ranks, snapshots: Iterable[Snapshot], step: int | None) -> None:
+def require_same_start(ranks: Ranks, snapshots: Iterable[Snapshot], found: Checkpoint | None) -> None:
     """All ranks read the same snapshots, of which each takes another part, and begin at the same checkpoint.
 
     Args:
-        step: of the checkpoint that this rank found; None without one.
+        found: the checkpoint that this rank would go on from; None without one.
 
     Raises:
         TrainingError: they do not; on all ranks alike.
     """
     manifests = "".join(snapshot.manifest.to_json() for snapshot in snapshots)
-    found = ranks.gather(np.array([zlib.crc32(manifests.encode("utf-8")), -1 if step is None else step]))  # [ranks, 2]
-    if np.any(found != found[0]):
+    # An epoch's last step and its end are two checkpoints of one step: what they say tells them apart.
+    state = json.dumps(found.state, sort_keys=True) if found else ""
+    own = [zlib.crc32(manifests.encode("utf-8")), found.step if found else -1, zlib.crc32(state.encode("utf-8"))]
+    of_ranks = ranks.gather(np.array(own))  # [ranks, 3]
+    if np.any(of_ranks != of_ranks[0]):
         raise TrainingError(
             "the ranks read different files",
             wanted="the same manifests and the same newest checkpoint on every worker",
             got="; ".join(
-                f"rank {rank}: manifests {int(one[0]):08x}, step {int(one[1])}" for rank, one in enumerate(found)
+                f"rank {rank}: manifests {int(one[0]):08x}, step {int(one[1])}, state {int(one[2]):08x}"
+                for rank, one in enumerate(of_ranks)
             ),
             fix="Put the home on a path that all workers see alike, then go on with --resume",
         )

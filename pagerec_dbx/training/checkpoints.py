@@ -50,6 +50,7 @@ class Checkpoints:
         Raises:
             TrainingError: it cannot be written, as on a full disk.
         """
+        self._remove_all_but_the_last()  # what a killed one left takes room that this one needs
         marker = self._marker(checkpoint.step)
         aside = marker.with_name(f".{marker.stem}.{os.getpid()}")
         try:
@@ -65,7 +66,8 @@ class Checkpoints:
             facts = {"step": checkpoint.step, "state": checkpoint.state, "arrays": data.name, "sha256": digest}
             write_atomically(marker, json.dumps(facts))
         except OSError as error:
-            aside.unlink(missing_ok=True)  # half a checkpoint takes the room that is lacking
+            aside.unlink(missing_ok=True)
+            self._remove_all_but_the_last()  # one without its marker takes the room that is lacking
             raise TrainingError(
                 f"the checkpoint of step {checkpoint.step:,} cannot be written",
                 wanted=f"room for it in {self._folder} and in the folder for temporary files",
@@ -79,7 +81,8 @@ class Checkpoints:
         kept = set()
         for marker in [self._marker(step) for step in self._steps()[: self._keep]]:
             kept |= {marker.name, _facts(marker).get("arrays")}
-        others = [path for path in self._folder.glob("checkpoint-*") if path.name not in kept]
+        here = [*self._folder.glob("checkpoint-*"), *self._folder.glob(".checkpoint-*")]
+        others = [path for path in here if path.name not in kept]
         for path in sorted(others, key=lambda path: path.suffix != ".json"):  # markers first: nobody reads half of one
             path.unlink(missing_ok=True)
 

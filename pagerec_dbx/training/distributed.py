@@ -16,9 +16,10 @@ from pagerec_dbx.errors import DeadRankError, PagerecError, TrainingError
 from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.features.stream import Shard, shard_records
 from pagerec_dbx.progress import say
-from pagerec_dbx.training.heartbeats import DRIVER, beating, clear, who_just_ended, who_was_missed
+from pagerec_dbx.training.heartbeats import DRIVER, beating, clear, rank_name, who_just_ended, who_was_missed
 from pagerec_dbx.training.job import OnEpoch, OneRank, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.loop import fit, require_steps
+from pagerec_dbx.training.reduction import REDUCTION, mean_over_ranks
 
 T = TypeVar("T")
 
@@ -37,9 +38,14 @@ class HorovodRanks:
         lacking = _take_one_gpu(hvd.local_rank(), hvd.local_size())
         require_gpus(self.gather(np.array([lacking]))[:, 0])
 
-    def reduced(self, tape):
-        """A tape whose gradients are the mean over all ranks."""
-        return self._hvd.DistributedGradientTape(tape)
+    def mean(self, gradients, variables, whole_table_rows):
+        """The gradients' means over all ranks."""
+        if self.size == 1:
+            return gradients
+        import tensorflow as tf
+
+        with tf.name_scope(REDUCTION):
+            return mean_over_ranks(gradients, variables, whole_table_rows, self._hvd.allreduce)
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         """Every rank's [k] values as [ranks, k]."""
@@ -52,12 +58,15 @@ class HorovodRanks:
         self._hvd.broadcast_variables(variables, root_rank=0)
 
 
-def train_on_ranks(job: TrainingJob, ranks: int, on_epoch: OnEpoch, slots: int, log_file: Path) -> TrainingResult:
+def train_on_ranks(
+    job: TrainingJob, ranks: int, on_epoch: OnEpoch, slots: int, log_file: Path, cancel: Callable[[], None]
+) -> TrainingResult:
     """Train on one rank in this process, or on several through Spark; the same loop either way.
 
     Args:
         slots: tasks that Spark can run at once.
         log_file: where the ranks' own chatter goes.
+        cancel: has Spark end its jobs, and so the ranks, those on machines that cannot be reached too.
 
     Raises:
         TrainingError: fewer slots than ranks.
@@ -66,7 +75,9 @@ def train_on_ranks(job: TrainingJob, ranks: int, on_epoch: OnEpoch, slots: int, 
     if ranks == 1:
         return fit(job, OneRank(), on_epoch)
     clear(job.beats)
-    with beating(job.beats, DRIVER, (), lambda: "launching the ranks", job.settings.silence_seconds):
+    heard = [rank_name(rank) for rank in range(ranks)]
+    silence = job.settings.silence_seconds
+    with beating(job.beats, DRIVER, heard, lambda: "launching the ranks", silence, on_missed=cancel):
         try:
             results = run_on_ranks(lambda group: fit(job, group, on_epoch), ranks, slots, log_file)
         except DeadRankError as error:

@@ -42,18 +42,30 @@ def rank_name(rank: int) -> str:
     return f"rank {rank}"
 
 
+def end_this_process() -> None:
+    """What a rank does whose main thread is inside a reduction that will never end."""
+    os._exit(_GONE)
+
+
 @contextlib.contextmanager
 def beating(
-    folder: Path, who: str, heard: Sequence[str], where: Callable[[], str], silence_seconds: float
+    folder: Path,
+    who: str,
+    heard: Sequence[str],
+    where: Callable[[], str],
+    silence_seconds: float,
+    on_missed: Callable[[], None] = end_this_process,
 ) -> Iterator[None]:
-    """Tell the others that this process lives, and end it when one of those `heard` falls silent.
+    """Tell the others that this process lives, and give up when one of those `heard` falls silent.
 
     Args:
         folder: seen by all; `clear` empties it before the first of them starts.
         where: what this process is at.
-        silence_seconds: how long without a change counts as silent; whoever never spoke is not missed.
+        silence_seconds: how long without a change counts as silent; whoever never spoke is not missed, nor is anybody
+            while this process cannot write a sign of life itself, as on a full disk: then the others cannot either.
+        on_missed: called once somebody was missed and that was written down; this process is not heard of after it.
     """
-    heart = _Heart(folder, who, heard, where, silence_seconds)
+    heart = _Heart(folder, who, heard, where, silence_seconds, on_missed)
     heart.beat()  # known to the others before anything can happen to it
     heart.start()
     end = ""
@@ -87,20 +99,23 @@ def who_just_ended(folder: Path) -> str | None:
 
 
 class _Heart(threading.Thread):
-    def __init__(self, folder, who, heard, where, silence_seconds) -> None:
+    def __init__(self, folder, who, heard, where, silence_seconds, on_missed) -> None:
         super().__init__(daemon=True, name=f"heart of {who}")
         self._folder, self._who, self._heard, self._where = folder, who, heard, where
-        self._silence = silence_seconds
+        self._silence, self._on_missed = silence_seconds, on_missed
         self._stopped = threading.Event()
         self._count = 0
-        self._changes: dict[str, tuple[int, float]] = {}  # who -> last count, when it was first seen
+        self._changes: dict[str, tuple[Beat, float]] = {}  # who -> last beat, when it was first seen
 
     def run(self) -> None:
         while True:
-            self.beat()
-            missed = self._missed()
-            if missed is not None:
-                self._give_up(missed)
+            if self.beat():
+                missed = self._missed()
+                if missed is not None:
+                    self._give_up(missed)
+                    return
+            else:
+                self._changes.clear()
             if self._stopped.wait(self._silence / 8):
                 return
 
@@ -109,21 +124,25 @@ class _Heart(threading.Thread):
         self.join()
         self.beat(end)
 
-    def beat(self, end: str | None = None) -> None:
-        """Write where this process is, or how it ended."""
+    def beat(self, end: str | None = None) -> bool:
+        """Write where this process is, or how it ended; whether that could be written."""
         self._count += 1
         beat = Beat(self._who, socket.gethostname(), os.getpid(), self._count, self._where(), end)
-        with contextlib.suppress(OSError):  # a full disk is told by whoever has to write
+        try:
             write_atomically(self._folder / f"{self._who}.json", json.dumps(dataclasses.asdict(beat)))
+        except OSError:  # a full disk is told by whoever has to write
+            return False
+        return True
 
     def _give_up(self, missed: Beat) -> None:
-        """Say who was missed, and end this process, whose main thread is inside a reduction that will never end."""
-        with contextlib.suppress(OSError):
-            write_atomically(self._folder / _SILENT, json.dumps(dataclasses.asdict(missed)))
+        """Say who was missed, if nobody did, and end the one that is stopped on this machine."""
+        if not (self._folder / _SILENT).exists():  # those who give up fall silent themselves
+            with contextlib.suppress(OSError):
+                write_atomically(self._folder / _SILENT, json.dumps(dataclasses.asdict(missed)))
         if missed.who != DRIVER and missed.host == socket.gethostname():
             with contextlib.suppress(OSError):  # a stopped process does not heed the launcher, who would wait for it
                 os.kill(missed.process, signal.SIGKILL)
-        os._exit(_GONE)
+        self._on_missed()
 
     def _missed(self) -> Beat | None:
         now = time.monotonic()
@@ -131,10 +150,12 @@ class _Heart(threading.Thread):
             beat = _read(self._folder / f"{who}.json")
             if beat is None or beat.end is not None:
                 continue
-            if self._changes.get(who, (0, now))[0] != beat.count:
-                self._changes[who] = beat.count, now
-            elif now - self._changes[who][1] > self._silence:
+            last, since = self._changes.get(who, (beat, now))
+            if (last.host, last.process) != (beat.host, beat.process):
+                end_this_process()  # the training was begun anew without this process: it has no business here
+            if last == beat and now - since > self._silence:
                 return beat
+            self._changes[who] = beat, (since if last == beat else now)
         return None
 
 

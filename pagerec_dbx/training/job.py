@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from pagerec_dbx.config import TrainSettings
 from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.training.reduction import Gradient
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +82,8 @@ class Ranks(Protocol):
     rank: int
     size: int
 
-    def reduced(self, tape: tf.GradientTape) -> tf.GradientTape:
-        """A tape whose gradients are the mean over all ranks."""
+    def mean(self, gradients: list[Gradient], variables: list[tf.Variable], whole_table_rows: int) -> list[Gradient]:
+        """The gradients' means over all ranks, as `mean_over_ranks`."""
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         """Every rank's [k] values as [ranks, k]."""
@@ -96,8 +97,8 @@ class OneRank:
 
     rank, size = 0, 1
 
-    def reduced(self, tape: tf.GradientTape) -> tf.GradientTape:
-        return tape
+    def mean(self, gradients: list[Gradient], variables: list[tf.Variable], whole_table_rows: int) -> list[Gradient]:
+        return gradients
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         return np.asarray(values)[None, :]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -43,12 +44,14 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         stack.enter_context(compiled_by_xla(job.settings.xla))
-        training = _Training(job, ranks, stack)
-        if ranks.size > 1:
+        training: _Training | None = None
+        if ranks.size > 1:  # from before the first wait for another rank
             others = [rank_name(rank) for rank in range(ranks.size) if rank != ranks.rank]
             silence = job.settings.silence_seconds
             own = rank_name(ranks.rank)
-            stack.enter_context(beating(job.beats, own, [DRIVER, *others], training.where, silence))
+            where = lambda: training.where() if training else "starting"  # noqa: E731
+            stack.enter_context(beating(job.beats, own, [DRIVER, *others], where, silence))
+        training = _Training(job, ranks, stack)
         training.restore()
         while not training.is_over:
             report = training.run_epoch()
@@ -73,7 +76,8 @@ class _Training:
         self._model.randomness.seed = self._settings.seed + ranks.rank  # each rank draws its own dropout and negatives
         self._optimizer = optimizer_of(self._settings, ranks.size, self._steps)
         traces = Path(job.profile) if job.profile and ranks.rank == 0 else None
-        self._run = Profiled(Steps(self._model, self._optimizer, ranks.reduced).run, traces)
+        mean = functools.partial(ranks.mean, whole_table_rows=self._settings.whole_table_rows)
+        self._run = Profiled(Steps(self._model, self._optimizer, mean).run, traces)
         self._measure = Validation(self._model)
         self._checkpoints = Checkpoints(
             Path(job.folder), self._settings.checkpoints_kept, self._settings.checkpoint_minutes
@@ -90,7 +94,7 @@ class _Training:
     def restore(self) -> None:
         """Stand where the last checkpoint was written, or at the beginning, with equal weights on every rank."""
         found = self._checkpoints.newest()
-        require_same_start(self._ranks, (self._train, self._validation), found.step if found else None)
+        require_same_start(self._ranks, (self._train, self._validation), found)
         self._ranks.broadcast(self._model.variables)
         if found is None:
             return

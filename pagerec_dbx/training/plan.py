@@ -47,7 +47,7 @@ def measure(job: TrainingJob) -> StepCosts:
     with compiled_by_xla(settings.xla):
         model = build(job.config, settings.seed, settings.precision)
         optimizer = optimizer_of(settings, 1, steps)
-        run = Steps(model, optimizer, lambda tape: tape).run
+        run = Steps(model, optimizer, lambda gradients, _: gradients).run
         for _ in range(2):  # the first time builds the graph
             with _batches(train, settings, drop_remainder=True) as batches:
                 iterator = iter(batches)

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import tensorflow as tf
 
+from pagerec_dbx.training.reduction import REDUCTION
+
 T = TypeVar("T")
 Run = Callable[[Iterator, int], tuple[float, float]]
 
@@ -32,7 +34,7 @@ class Operation:
         """The part of a step that it belongs to."""
         if not self.name.startswith("while/"):
             return "reading"  # the steps are the body of a loop, the stream's own operations are not
-        if "orovod" in self.name or "orovod" in self.kind:
+        if f"/{REDUCTION}/" in self.name or "orovod" in self.kind:
             return "reduction over ranks"
         if "gradient_tape" in self.name:
             return "backward"

@@ -12,9 +12,9 @@ class Steps:
     before and after a batch is asked for.
     """
 
-    def __init__(self, model, optimizer, reduced):
-        """`reduced` makes a tape whose gradients are the mean over all ranks."""
-        self._model, self._optimizer, self._reduced = model, optimizer, reduced
+    def __init__(self, model, optimizer, mean):
+        """`mean` takes gradients and their variables, and gives the gradients' means over all ranks."""
+        self._model, self._optimizer, self._mean = model, optimizer, mean
         # Nothing here branches on a tensor in Python; AutoGraph would rewrite all of Keras for it, 20 s on each rank.
         self._run = tf.function(self._several, reduce_retracing=True, autograph=False)
 
@@ -56,6 +56,6 @@ class Steps:
             loss = self._model.compute_loss(batch, training=True)
             total = loss + tf.add_n(self._model.losses) if self._model.losses else loss
         variables = self._model.trainable_variables
-        gradients = self._reduced(tape).gradient(total, variables)
+        gradients = self._mean(tape.gradient(total, variables), variables)
         self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss

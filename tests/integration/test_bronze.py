@@ -322,6 +322,15 @@ def test_tidy_pages_are_read_as_all_others_are(spark, reading, monkeypatch):
         b"9" * 20, b"true", b"[1703000000000]", b'{"a": 1}', b"1704067200000", b"4102444800000",
     )  # fmt: skip
     chosen = [json.dumps(service()).encode()[:-1] + b", " + history % time + b"}" for time in times]
+    entry = b'"watch_history": [{"title_id": %s, "watched_at": 1703000000000}]'
+    titles = (
+        b"7", b"1.10", b"1e400", b"-0", b"1e5", b'"a\\ud800b"', b'"a\\u0000b"', b'"a\\"b"', b'"a?b"', b'"a\\nb"',
+        b'"\\ud83c\\udfac"', b'"a", "title_id": "b"', b'"a", "more": {"x": [1]}', b'"a", "more": ]',
+        b"123456789012345678901234567890",
+    )  # fmt: skip
+    chosen += [json.dumps(service()).encode()[:-1] + b", " + entry % title + b"}" for title in titles]
+    others = b"""null|[]|{}|""|"t"|[null]|[[]]|["t"]|[{}]|[[{"title_id": "t"}]]|[1, {}]""".split(b"|")
+    chosen += [json.dumps(service()).encode()[:-1] + b', "watch_history": ' + other + b"}" for other in others]
     lines = tidy + chosen + list(spliced(tidy, 3_000, np.random.default_rng(5)))
 
     read = lambda: _read(spark, lambda given: service_log_lines(given, reading), lines)  # noqa: E731

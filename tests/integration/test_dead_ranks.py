@@ -26,11 +26,15 @@ from tests.training_jobs import training_job, with_settings
 STEPS = 30  # of an epoch on two ranks: 960 records each, 32 at once
 
 
-def harmed(signal_number):
-    """Training whose second rank sends itself a signal half a second after its first steps."""
+def on_two_ranks(spark, job, log):
+    return train_on_ranks(job, 2, lambda report: None, 2, log, spark.sparkContext.cancelAllJobs)
+
+
+def harmed(signal_number, who=(1,)):
+    """Training whose second rank, or those that are named, get a signal half a second after their first steps."""
 
     def train_and_suffer(job, ranks, on_epoch):
-        if ranks.rank == 1:
+        if ranks.rank in who:
             real = Steps.run
 
             def run(self, batches, number):
@@ -64,17 +68,20 @@ def killed_in_checkpoint(number):
     return train_and_die
 
 
-def test_a_kill_in_the_middle_of_a_checkpoint_leaves_the_one_before(prepared, tmp_path, monkeypatch):
+def test_a_kill_in_the_middle_of_a_checkpoint_leaves_the_one_before(spark, prepared, tmp_path, monkeypatch):
     endless = {"epochs": 400, "patience": 400, "checkpoint_minutes": 0.0, "steps_at_once": 10, "silence_seconds": 15.0}
     job, log = with_settings(training_job(prepared, tmp_path / "run"), **endless), tmp_path / "ranks.log"
     with monkeypatch.context() as patched:
         patched.setattr(distributed, "fit", killed_in_checkpoint(3))
         with pytest.raises(DeadRankError, match="rank 0 .*ended without a word"):
-            train_on_ranks(job, 2, print, 2, log)
+            on_two_ranks(spark, job, log)
     assert [path.name for path in (tmp_path / "run").glob(".checkpoint-*")]  # half of one is there
     assert Checkpoints(Path(job.folder), 2, 0).newest().step == 20  # of 10, 20 and half of 30
-    resumed = train_on_ranks(with_settings(job, epochs=1), 2, lambda report: None, 2, log)
+    resumed = train_on_ranks(
+        with_settings(job, epochs=1), 2, lambda report: None, 2, log, spark.sparkContext.cancelAllJobs
+    )
     assert resumed.epochs == 1 and resumed.digests[0] == resumed.digests[1]
+    assert not list((tmp_path / "run").glob(".checkpoint-*"))
 
 
 def processes_with(mark: str) -> dict[int, str]:
@@ -127,7 +134,7 @@ def test_a_driver_that_is_killed_leaves_no_process_and_a_run_to_go_on_with(prepa
     ("signal_number", "said"), [(signal.SIGKILL, "ended without a word"), (signal.SIGSTOP, "was silent")]
 )
 def test_a_rank_that_dies_or_hangs_is_named_and_the_training_goes_on(
-    prepared, tmp_path, monkeypatch, signal_number, said
+    spark, prepared, tmp_path, monkeypatch, signal_number, said
 ):
     endless = {"epochs": 400, "patience": 400, "checkpoint_minutes": 0.0, "silence_seconds": 15.0}
     job, log = with_settings(training_job(prepared, tmp_path / "run"), **endless), tmp_path / "ranks.log"
@@ -136,8 +143,19 @@ def test_a_rank_that_dies_or_hangs_is_named_and_the_training_goes_on(
         # the first rank may have been ended by the launcher before it could say a word, and is then named too
         named = rf"a training rank died: got .*rank 1 \(process \d+ on .*{said}.*--resume run"
         with pytest.raises(DeadRankError, match=named):
-            train_on_ranks(job, 2, print, 2, log)
+            on_two_ranks(spark, job, log)
     stood = Checkpoints(Path(job.folder), 2, 0).newest().step
     wanted = stood // STEPS + 1
-    resumed = train_on_ranks(with_settings(job, epochs=wanted), 2, lambda report: None, 2, log)
+    resumed = train_on_ranks(
+        with_settings(job, epochs=wanted), 2, lambda report: None, 2, log, spark.sparkContext.cancelAllJobs
+    )
     assert stood > 0 and resumed.epochs == wanted and resumed.digests[0] == resumed.digests[1]
+
+
+@pytest.mark.slow
+def test_ranks_that_all_hang_are_missed_by_the_driver(spark, prepared, tmp_path, monkeypatch):
+    endless = {"epochs": 400, "patience": 400, "checkpoint_minutes": 0.0, "silence_seconds": 15.0}
+    job, log = with_settings(training_job(prepared, tmp_path / "run"), **endless), tmp_path / "ranks.log"
+    monkeypatch.setattr(distributed, "fit", harmed(signal.SIGSTOP, who=(0, 1)))
+    with pytest.raises(DeadRankError, match=r"got .*rank [01] \(process \d+ on .*was silent.*--resume run"):
+        on_two_ranks(spark, job, log)

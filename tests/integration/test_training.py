@@ -271,9 +271,14 @@ def trained_weights(job):
 
 
 def test_two_ranks_equal_one_rank_with_twice_the_batch(job, prepared, tmp_path, monkeypatch):
-    two, one, half = (full_batch(job, tmp_path / name, size) for name, size in
-                      (("two", 960), ("one", 1_920), ("half", 960)))  # fmt: skip
-    run_on_ranks(lambda ranks: fit(two, ranks, lambda report: None), 2, slots=2, log_file=tmp_path / "ranks.log")
+    two, gathered, one, half = (full_batch(job, tmp_path / name, size) for name, size in
+                                (("two", 960), ("gathered", 960), ("one", 1_920), ("half", 960)))  # fmt: skip
+    gathered = with_settings(gathered, whole_table_rows=0)  # gradients of embeddings row by row
+
+    def both_ways(ranks):
+        return [fit(job, ranks, lambda report: None) for job in (two, gathered)]
+
+    run_on_ranks(both_ways, 2, slots=2, log_file=tmp_path / "ranks.log")
 
     # the rate rises with the ranks: the single rank is given that of two, .5 in the first step and 1 after it
     def rate_of_two(settings, _, steps):
@@ -281,8 +286,9 @@ def test_two_ranks_equal_one_rank_with_twice_the_batch(job, prepared, tmp_path, 
 
     monkeypatch.setattr("pagerec_dbx.training.loop.optimizer_of", rate_of_two)
     fit(one, OneRank(), lambda report: None)
-    for of_two, of_one in zip(trained_weights(two), trained_weights(one), strict=True):
-        np.testing.assert_allclose(of_two, of_one, atol=1e-5)
+    for whole, rows, of_one in zip(*map(trained_weights, (two, gathered, one)), strict=True):
+        np.testing.assert_allclose(whole, of_one, atol=1e-5)
+        np.testing.assert_allclose(rows, of_one, atol=1e-5)
     fit(half, OneRank(), lambda report: None)  # the control: half the records in twice as many steps
     apart = [np.abs(a - b).max() for a, b in zip(trained_weights(two), trained_weights(half), strict=True)]
     assert max(apart) > 1e-3
@@ -295,8 +301,8 @@ def test_two_ranks_drift_apart_without_the_reduction_and_that_is_noticed(job, pr
         class Unreduced:  # exchanges figures only: what training would be with the reduction taken out
             rank, size, gather, broadcast = ranks.rank, ranks.size, ranks.gather, ranks.broadcast
 
-            def reduced(self, tape):
-                return tape
+            def mean(self, gradients, variables, whole_table_rows):
+                return gradients
 
         return fit(job, Unreduced(), lambda report: None)
 
@@ -468,6 +474,24 @@ def test_a_profile_is_left_beside_the_run(prepared):
     folder = prepared.home.folder / "profiles" / trained.run_id
     assert "# Where 16 steps spent their time" in (folder / "summary.md").read_text()
     assert list(folder.glob("plugins/profile/*/*.xplane.pb"))
+
+
+def test_a_run_that_was_killed_once_it_was_registered_is_not_registered_twice(prepared, monkeypatch):
+    registry = Registry(prepared.home)
+    settings = load_settings(overrides=["epochs=1", "batch_size=64", "embedding_size=8"])
+
+    def killed(*_, succeeded):
+        raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, "end_run", killed)
+        with pytest.raises(Stopped):
+            train(prepared.tables, registry, "two_tower_softmax", 1, settings)
+    (run_id,) = stopped_runs(registry)
+    version = registry.resolve("challenger")
+    with pytest.raises(TrainingError, match=f"run {run_id} is version {version} already"):
+        resume(prepared.tables, registry, run_id, load_settings())
+    assert registry.resolve("challenger") == version and stopped_runs(registry) == []
 
 
 def test_a_stopped_run_is_gone_on_with_and_registered(prepared, monkeypatch):

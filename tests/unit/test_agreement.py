@@ -9,6 +9,7 @@ from pagerec_dbx.errors import TrainingError
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.training.agreement import are_alike, digest, require_same_start, require_same_weights
+from pagerec_dbx.training.checkpoints import Checkpoint
 from pagerec_dbx.training.job import OneRank, Position
 from pagerec_dbx.training.optimizer import optimizer_of
 from tests.model_records import a_record
@@ -70,11 +71,15 @@ class TwoRanks(OneRank):
 
 def test_ranks_that_read_other_files_or_start_elsewhere_are_refused(tmp_path):
     snapshot = write_snapshot(tmp_path / "train-v1-0123456789abcdef", [3])
-    require_same_start(TwoRanks([0]), [snapshot], 20)
-    with pytest.raises(TrainingError, match=r"read different files.*rank 0: manifests \w+, step 20; rank 1: .*step 20"):
-        require_same_start(TwoRanks([1, 0]), [snapshot], 20)
-    with pytest.raises(TrainingError, match="step -1; rank 1: .*step 9"):
-        require_same_start(TwoRanks([0, 10]), [snapshot], None)
+    found = Checkpoint(20, {"epoch": 1}, {})
+    require_same_start(TwoRanks([0]), [snapshot], found)
+    told = r"read different files.*rank 0: manifests \w+, step 20, state \w+; rank 1: .*step 20, "
+    with pytest.raises(TrainingError, match=told):
+        require_same_start(TwoRanks([1, 0, 0]), [snapshot], found)
+    with pytest.raises(TrainingError, match=told):  # an epoch's last step and its end
+        require_same_start(TwoRanks([0, 0, 1]), [snapshot], found)
+    with pytest.raises(TrainingError, match="step -1, .*; rank 1: .*step 9"):
+        require_same_start(TwoRanks([0, 10, 0]), [snapshot], None)
 
 
 def test_ranks_at_another_step_or_with_other_weights_are_refused():

@@ -88,6 +88,30 @@ def test_a_full_disk_is_told_and_leaves_the_one_before(kept, tmp_path, monkeypat
     assert len(list((tmp_path / "run").iterdir())) == 2  # what was half written does not keep the disk full
 
 
+def test_halves_that_a_killed_one_left_are_removed_before_the_next_is_written(kept, tmp_path, monkeypatch):
+    kept.save(checkpoint(1))
+    for name in (".checkpoint-000000002.4711", "checkpoint-000000002-0badcafe.npz"):
+        (tmp_path / "run" / name).write_bytes(b"half of it")
+    before = []
+    real = np.savez
+    monkeypatch.setattr(np, "savez", lambda *a, **k: (before.extend((tmp_path / "run").iterdir()), real(*a, **k)))
+    kept.save(checkpoint(3))
+    assert sorted(path.suffix for path in before) == [".json", ".npz"]  # room was made first
+
+
+def test_arrays_whose_marker_finds_no_room_do_not_stay(kept, tmp_path, monkeypatch):
+    kept.save(checkpoint(1))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pagerec_dbx.training.checkpoints.write_atomically", full)
+        with pytest.raises(TrainingError, match="No space left"):
+            kept.save(checkpoint(2))
+    assert len(list((tmp_path / "run").iterdir())) == 2 and kept.newest().step == 1
+
+
 def test_the_next_one_is_due_after_the_minutes_given(tmp_path):
     assert Checkpoints(tmp_path, 1, every_minutes=0).is_due
     assert not Checkpoints(tmp_path, 1, every_minutes=60).is_due

@@ -4,14 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from pagerec_dbx.training.heartbeats import beating, clear, rank_name, who_just_ended, who_was_missed
+from pagerec_dbx.training.heartbeats import DRIVER, beating, clear, rank_name, who_just_ended, who_was_missed
 
 RANK = """
 import sys, time, pathlib
+from pagerec_dbx.training import heartbeats
 from pagerec_dbx.training.heartbeats import beating
 who, heard, end = sys.argv[2], sys.argv[3].split(","), sys.argv[4]
 with beating(pathlib.Path(sys.argv[1]), who, heard, lambda: "epoch 2, step 40 of 60", silence_seconds=4):
@@ -19,6 +21,11 @@ with beating(pathlib.Path(sys.argv[1]), who, heard, lambda: "epoch 2, step 40 of
     time.sleep(1 if end else 60)
     if end == "error":
         raise ZeroDivisionError
+    if end == "full disk":
+        def full(*_):
+            raise OSError(28, "No space left on device")
+        heartbeats.write_atomically = full
+        time.sleep(60)
 """
 
 
@@ -55,6 +62,40 @@ def test_ranks_that_live_are_not_missed(start):
     ranks = [start("rank 0", "rank 1"), start("rank 1", "rank 0")]
     time.sleep(10)  # the control: more than twice the silence
     assert [rank.poll() for rank in ranks] == [None, None]
+
+
+def test_nobody_is_missed_while_nobody_can_write(start, tmp_path):
+    """A disk that is full silences all; whoever must write something says so. The control is a rank that is stopped."""
+    ranks = [start("rank 0", "rank 1", "full disk"), start("rank 1", "rank 0", "full disk")]
+    time.sleep(11)
+    assert [rank.poll() for rank in ranks] == [None, None] and who_was_missed(tmp_path / "beats") is None
+
+
+def test_a_rank_of_an_earlier_attempt_ends_itself(start, tmp_path):
+    earlier, driver = start("rank 0", "driver"), start("driver", "nobody")
+    time.sleep(1)
+    driver.kill()
+    start("driver", "nobody")  # another process under the same name, within the silence
+    assert earlier.wait(timeout=8) == 71
+    assert who_was_missed(tmp_path / "beats") is None  # nobody fell silent in the new attempt
+
+
+def test_a_driver_is_told_and_the_first_who_was_missed_stays_named(start, tmp_path):
+    folder, missed = tmp_path / "beats", threading.Event()
+    with beating(folder, DRIVER, ["rank 0"], lambda: "launching", silence_seconds=2, on_missed=missed.set):
+        rank = start("rank 0", "nobody")
+        time.sleep(1)
+        rank.send_signal(signal.SIGSTOP)
+        assert missed.wait(20)
+    assert rank.wait(timeout=10) == -signal.SIGKILL
+    named = who_was_missed(folder)
+    assert named.startswith(f"rank 0 (process {rank.pid}")
+    with beating(folder, DRIVER, ["rank 1"], lambda: "launching", silence_seconds=2, on_missed=missed.clear):
+        other = start("rank 1", "nobody")
+        time.sleep(1)
+        other.send_signal(signal.SIGSTOP)
+        assert other.wait(timeout=20) == -signal.SIGKILL
+    assert who_was_missed(folder) == named
 
 
 @pytest.mark.parametrize("end", ["well", "error"])

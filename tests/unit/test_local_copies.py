@@ -1,11 +1,16 @@
 """Copies of snapshots on a machine's own disk."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from pagerec_dbx.errors import SnapshotError
 from pagerec_dbx.features.local_copies import local_copy
 from pagerec_dbx.features.snapshot import require_undamaged
 from pagerec_dbx.features.stream import Shard, open_stream
+from pagerec_dbx.lock import this_process
 from tests.page_views import write_snapshot
 
 
@@ -46,6 +51,20 @@ def test_what_a_killed_reader_left_is_not_read(snapshot, tmp_path):
     with local_copy(snapshot, [0], tmp_path / "fast") as copied:
         require_undamaged(copied, [0])
         assert not (left / "another.parquet").exists()
+
+
+def test_copies_of_a_process_that_is_dead_go_when_another_copies_beside_them(snapshot, tmp_path):
+    cache = tmp_path / "fast"
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    facts = this_process() | {"pid": dead.pid}
+    dead.wait()
+    for name, owner in (("killed", facts), ("elsewhere", facts | {"host": "another"}), ("alive", this_process())):
+        (cache / name).mkdir(parents=True)
+        (cache / name / "owner.json").write_text(json.dumps(owner))
+    (cache / "a stranger's").mkdir()
+    with local_copy(snapshot, [0], cache / "own"):
+        assert sorted(path.name for path in cache.iterdir()) == ["a stranger's", "alive", "elsewhere", "own"]
+    assert sorted(path.name for path in cache.iterdir()) == ["a stranger's", "alive", "elsewhere"]
 
 
 def test_a_cache_that_cannot_be_written_is_told(snapshot, tmp_path):

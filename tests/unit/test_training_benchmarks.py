@@ -1,7 +1,8 @@
 """What the benchmarks of training count, on records that can be counted by hand."""
 
-from benchmarks import ranks, train, vocabulary
+from benchmarks import experiment, ranks, reduction, train, vocabulary
 from benchmarks.train import Pair
+from pagerec_dbx.config import TrainSettings
 from pagerec_dbx.features.snapshot import open_snapshot, require_undamaged
 from tests.page_views import write_snapshot
 
@@ -18,15 +19,26 @@ def test_a_part_of_a_snapshot_is_a_snapshot_of_whole_files(tmp_path):
     again = open_snapshot(linked.folder)
     assert (again.manifest.records, again.manifest.row_groups) == (10, (5, 5))
     require_undamaged(again, range(2))
+    assert train.first_records(whole, 11, ranks=2).manifest.row_groups == (5, 5, 4, 4)  # three would not be shared
+
+
+def test_a_snapshot_s_files_are_linked_again_until_there_are_records_enough(tmp_path):
+    whole = write_snapshot(tmp_path / "train-v1-0123456789abcdef", [5, 4])
+    for wanted, groups in ((3, (5,)), (9, (5, 4)), (10, (5, 4, 5)), (19, (5, 4, 5, 4, 5))):
+        more = open_snapshot(experiment.with_records(whole, wanted, tmp_path / str(wanted)).folder)
+        assert more.manifest.row_groups == groups and more.manifest.records == sum(groups)
+        require_undamaged(more, range(len(groups)))
 
 
 def test_the_bytes_of_a_step_are_those_of_weights_and_of_rows_touched(tmp_path, monkeypatch):
     monkeypatch.setattr(ranks, "BATCH", 3)
     snapshot = write_snapshot(tmp_path / "train-v1-0123456789abcdef", [3])
     # titles and rows: 5 each, embeddings of 64; each of the 3 records has one title and one row, another for each:
-    # 2 x 3 rows of 64 x 4 bytes, and their ids: titles' of 8 bytes, rows' too
+    # 2 x 3 rows of 64 x 4 bytes, and their ids: titles' of 8 bytes, rows' too; whole tables are 5 x (64 + 1) x 4 bytes
     # dense: 128 x 256 + 256, 256 x 128 + 128, 128 x 64 + 64, 64 x 5 + 5 weights of 4 bytes
     dense = 4 * (33_024 + 32_896 + 8_256 + 325)
+    assert ranks.reduced_bytes(snapshot) == (dense + 2 * 5 * 65 * 4, 0)
+    monkeypatch.setattr(ranks, "TrainSettings", lambda: TrainSettings(whole_table_rows=4))
     assert ranks.reduced_bytes(snapshot) == (dense, 2 * 3 * (64 * 4 + 8))
 
 
@@ -34,3 +46,16 @@ def test_the_vocabulary_s_table_compares_with_its_first_case():
     cases = {"few": [vocabulary.Case(ms, 10**9, 5) for ms in (40, 50, 60)], "many": [vocabulary.Case(75, 4 * 10**9, 9)]}
     lines = vocabulary.table(cases).splitlines()
     assert lines[-2:] == ["| few | 5 | 50 | 1.00 | 1.0 |", "| many | 9 | 75 | 1.50 | 4.0 |"]
+
+
+def test_the_reduction_s_table_has_the_median_ratio_of_its_rounds():
+    # 2 / 4, 6 / 4, 4 / 4: .5, 1.5 and 1
+    measured = {500: (480, [0.002, 0.006, 0.004], [0.004, 0.004, 0.004])}
+    assert reduction.table(measured).splitlines()[-1] == "| 500 | 480 | 4.0 | 4.0 | 1.00 |"
+
+
+def test_ranks_draw_other_titles_and_popular_ones_most():
+    first, second = (reduction.drawn(1_000, seed) for seed in (0, 1))
+    assert len(first) == 2_048 * 20 and (first != second).any()
+    # 1 / sum of 1 / k for k to 1,000, which is 7.4855: the first title is .1336 of all
+    assert abs((first == 0).mean() - 0.1336) < 0.008  # 5 standard errors of .0017
