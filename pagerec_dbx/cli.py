@@ -15,6 +15,7 @@ import click
 from pagerec_dbx import __version__
 from pagerec_dbx.config import flat, load_settings
 from pagerec_dbx.errors import PagerecError, UsageError, full_disk
+from pagerec_dbx.figures import number
 from pagerec_dbx.home import Home, open_home, require_layout
 from pagerec_dbx.lock import locked
 from pagerec_dbx.models.names import MODEL_NAMES, MODEL_SETTINGS
@@ -147,12 +148,12 @@ def ingest(bench: Workbench, logs: str, mapping: str | None, new_checkpoints: bo
     forms = read_mapping(Path(mapping)) if mapping else Mapping()
     if dry_run:
         return _dry_run(bench, Path(logs), forms)
-    from pagerec_dbx.pipelines.files import list_log_files
+    from pagerec_dbx.pipelines.files import require_logs
     from pagerec_dbx.stages.demo_home import require_no_demo
     from pagerec_dbx.stages.ingest import ingest as stage
 
     require_no_demo(bench.home, Path(logs))
-    list_log_files(Path(logs))  # a mistyped folder is refused before a key is made and Spark started
+    require_logs(Path(logs))  # a mistyped folder is refused before a key is made and Spark started
     result = stage(bench.tables, Path(logs), _key(bench), bench.settings.ingest, bench.now(), forms, new_checkpoints)
     return Outcome(_plain(result), f"Ingested {logs}: {_counts(_plain(result))}")
 
@@ -434,8 +435,8 @@ def _path(text: str | None) -> Path | None:
 
 
 def _counts(values: dict) -> str:
-    parts = (f"{name.replace('_', ' ')} {value:,}" for name, value in values.items() if isinstance(value, int | float))
-    return ", ".join(parts)
+    told = {name.replace("_", " "): value for name, value in values.items() if isinstance(value, int | float)}
+    return ", ".join(f"{name} {number(v) if isinstance(v, float) else f'{v:,}'}" for name, v in told.items())
 
 
 def run_command(arguments: Sequence[str]) -> int:

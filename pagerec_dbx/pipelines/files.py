@@ -38,7 +38,18 @@ def list_log_files(logs: Path) -> list[LogFile]:
     """The files of the known folders, in order of source and path. Names that begin with a dot are still being written.
 
     Raises:
-        LogsError: no such folder, none of the known folders in it, or a name that Spark would pass over in silence.
+        LogsError: no such folder, none of the known folders in it, or a name that Spark cannot read or would pass over
+            in silence.
+    """
+    folders = require_logs(logs)
+    return [_described(source, path) for source, folder in folders for path in _log_paths(folder)]
+
+
+def require_logs(logs: Path) -> list[tuple[str, Path]]:
+    """The folders of logs that are there, with their sources.
+
+    Raises:
+        LogsError: no such folder, or none of the known folders in it.
     """
     folders = [(source, plain_path(logs) / source) for source in SOURCES]
     if not any(folder.is_dir() for _, folder in folders):
@@ -47,7 +58,7 @@ def list_log_files(logs: Path) -> list[LogFile]:
             wanted="a folder with one or more of " + ", ".join(f"{source}/" for source in SOURCES),
             fix="Check --logs",
         )
-    return [_described(source, path) for source, folder in folders if folder.is_dir() for path in _log_paths(folder)]
+    return [(source, folder) for source, folder in folders if folder.is_dir()]
 
 
 def _log_paths(folder: Path) -> list[Path]:
@@ -58,6 +69,9 @@ def _log_paths(folder: Path) -> list[Path]:
             f"{len(there) - len(paths)} names in {folder}, such as {next(p.name for p in there if p not in paths)},"
         )
         say(f"  {others} end in neither {' nor '.join(ENDINGS)} and are left alone")
+    with_colon = [path for path in paths if ":" in path.name]
+    if with_colon:
+        raise LogsError(f"{with_colon[0]} has a colon in its name, and Spark cannot read such a file", fix="Rename it")
     hidden = [path for path in paths if path.name.startswith("_")]
     if hidden:
         raise LogsError(f"{hidden[0]} begins with an underscore, and Spark reads no such file", fix="Rename it")

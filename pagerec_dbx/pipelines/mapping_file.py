@@ -12,6 +12,8 @@ from pagerec_dbx.pipelines.forms import EVENTS, FORMS, LISTS, Field
 from pagerec_dbx.pipelines.mapping import UNITS, Form, Mapping, Place
 
 _NAME = re.compile(r'[^\s"`\\:,<>\x00-\x1f](?:[^"`\\:,<>\x00-\x1f]{0,58}[^\s"`\\:,<>\x00-\x1f])?')
+_WHOLE = (-(2**31), 2**31 - 1)
+_BOUNDS = {"utc_offset_minutes": (-14 * 60, 14 * 60), "row_position": (0, 2**31 - 1), "position": (0, 2**31 - 1)}
 _DEEPEST = 12  # keys of a path
 _CONSTANT: dict[str, type[str] | type[int]] = {"text": str, "whole": int, "flag": bool}
 
@@ -120,7 +122,8 @@ def _path(where: str, value: object) -> tuple[str, ...]:
             f"{where} has a malformed path",
             wanted="keys joined by dots, as ctx.user.id, or a list of them",
             got=repr(value),
-            fix="Begin at the line, or at the element of the list; no $, no [0], nothing left empty",
+            fix="Begin at the line, or at the element of the list; no $, no [0], nothing left empty, no key of more "
+            'than 60 letters or with one of " ` \\ : , < >',
         )
     return tuple(keys)
 
@@ -134,6 +137,9 @@ def _constant(where: str, field: Field, value: dict) -> Place:
     if set(value) != {"constant"} or not isinstance(constant, kind) or (isinstance(constant, bool) and kind is int):
         wanted = {str: "a text", int: "a whole number", bool: "true or false"}[kind]
         raise SettingError(f"{where} has a wrong constant", wanted=f"{wanted}, and no path", got=repr(value))
+    low, high = _BOUNDS.get(field.name, _WHOLE)
+    if isinstance(constant, int) and not low <= constant <= high:
+        raise SettingError(f"{where} has a wrong constant", wanted=f"{low:,} to {high:,}", got=repr(constant))
     if field.name == "event" and constant not in EVENTS:
         raise SettingError(f"{where} has a wrong constant", wanted="one of " + ", ".join(EVENTS), got=repr(constant))
     return Place(constant=constant)

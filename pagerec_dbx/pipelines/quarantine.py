@@ -20,6 +20,7 @@ _IDENTIFIED = "struct<raw:string,user_hash:string>"
 _WORD_START = r"(?:(?<!\w)|(?<=\\[nrtbf])|(?<=\\u[0-9a-f]{4}))"
 _LOOSE_VALUE = re.compile(r"[^,}\]\\\"']+")  # may hold spaces; too much hidden is better than too little
 _QUOTED_VALUE = {quote: re.compile(f"[^{quote}]+") for quote in "\"'"}  # to the next quote of the kind, or the end
+_NO_ID = re.compile(r"null(?=[\s,}\]]|$)")
 _BARE_VALUE = re.compile(r"[^\s,}\]]*")
 _OPEN_STRING = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)', re.DOTALL)
 _LONG_TOKEN = re.compile(r"[^\W_][\w-]{7,}")
@@ -167,11 +168,14 @@ def _as_java_has_it(text: str) -> str:
 def _without_loose_ids(text: str, secret: bytes, known: set[str], loose_key: re.Pattern) -> str:
     parts, end = [], 0
     while match := loose_key.search(text, end):
+        if _NO_ID.match(text, match.end()) and not match[0].endswith(tuple(_QUOTED_VALUE)):
+            parts.append(text[end : match.end()])
+            end = match.end()
+            continue
         quotes = [letter for letter in match[0] if letter in _QUOTED_VALUE]
         value = (_QUOTED_VALUE[quotes[-1]] if quotes else _LOOSE_VALUE).match(text, match.end())
         told = value[0].rstrip("\\ \r\n\t")  # without what escapes the closing quote
-        kept = told in known or told == "null"
-        parts += [text[end : match.end()], told if kept else user_hash(secret, told)]
+        parts += [text[end : match.end()], told if told in known else user_hash(secret, told)]
         end = match.end() + len(told)
     return "".join([*parts, text[end:]])
 

@@ -9,20 +9,22 @@ from pagerec_dbx.errors import IdsFileError, RekeyError
 from pagerec_dbx.hashing import user_hash
 from pagerec_dbx.pipelines.quarantine import HASH
 
+_LONGEST_ID = 1 << 24  # letters
 _OLD, _NEW = ("old_id", "old_hash"), ("new_id", "new_hash")
 _FORMS = "`old_id,new_id`, `user_id` alone where the ids stay, or hashes under `old_hash` or `new_hash`"
 _FIX = "Give a UTF-8 file with a header and one viewer a line (docs/forgetting.md)"
 
 
 def read_user_ids(file: Path) -> list[str]:
-    """The ids of a file, one a line, each once, to the letter, as `ingest` takes them; blank lines do not count.
+    """The ids of a file, one a line, each once, to the letter, as `ingest` takes them; empty lines do not count.
 
     Raises:
         IdsFileError: it cannot be read, is no UTF-8, or has no id.
     """
     lines = _text(file).split("\n")  # not splitlines(), for which an id may hold the end of a line
-    ids = list(dict.fromkeys(line.removesuffix("\r") for line in lines if line.strip()))
-    if not ids:
+    ids = list(dict.fromkeys(line.removesuffix("\r") for line in lines))
+    ids = [user_id for user_id in ids if user_id]
+    if not any(map(str.strip, ids)):
         raise IdsFileError(
             f"{file} names no viewer", wanted="one user id a line", got="nothing but blank lines", fix="Check the file"
         )
@@ -77,23 +79,25 @@ def _contradiction(file: Path, number: int, what: str) -> RekeyError:
 
 
 def _pairs(file: Path, old_key: bytes, new_key: bytes) -> Iterator[tuple[int, str, str]]:
-    """Number of the line, old hash, new hash."""
-    reader = csv.reader(_text(file).splitlines(keepends=True), strict=True)
+    """Number of the line, old hash, new hash; ids to the letter."""
+    # As `read_user_ids`: an id may hold what Python takes for the end of a line, and may be as long as a line of a log.
+    csv.field_size_limit(_LONGEST_ID)
+    reader = csv.reader((f"{line}\n" for line in _text(file).removesuffix("\n").split("\n")), strict=True)
     try:
         header = tuple(name.strip() for name in next(reader, ()))
         old, new = _columns(file, header)
         for values in reader:
-            if not any(value.strip() for value in values):
+            if not any(values):
                 continue
-            if len(values) != len(header) or not all(value.strip() for value in values):
-                got = f"{len(values)} values, {sum(not value.strip() for value in values)} of them blank"
+            if len(values) != len(header) or not all(values):
+                got = f"{len(values)} values, {sum(not value for value in values)} of them empty"
                 where = f"line {reader.line_num} of {file} is malformed"
                 raise IdsFileError(where, wanted=f"{len(header)} values", got=got, fix=_FIX)
             where = f"line {reader.line_num} of {file}"
             yield (
                 reader.line_num,
-                _hash(where, header[old], values[old].strip(), old_key),
-                _hash(where, header[new], values[new].strip(), new_key),
+                _hash(where, header[old], values[old], old_key),
+                _hash(where, header[new], values[new], new_key),
             )
     except csv.Error as error:
         raise IdsFileError(f"line {reader.line_num} of {file} is malformed", got=str(error), fix=_FIX) from error
@@ -114,6 +118,7 @@ def _hash(where: str, column: str, value: str, key: bytes) -> str:
     """The hash that a line gives or that its id has; what calls itself a hash and is none could be a raw id."""
     if not column.endswith("_hash"):
         return user_hash(key, value)
+    value = value.strip()
     if not re.fullmatch(HASH, value):
         raise IdsFileError(
             f"{where} has no hash under `{column}`",

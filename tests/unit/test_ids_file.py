@@ -21,6 +21,11 @@ def test_user_ids_are_read_one_a_line_each_once_and_to_the_letter(file):
     assert read_user_ids(file) == ["ann", "  bob ", "zoë,\u2028the\f2nd"]
 
 
+def test_an_id_of_spaces_is_one(file):
+    file.write_text("ann\n \n\n")
+    assert read_user_ids(file) == ["ann", " "]
+
+
 @pytest.mark.parametrize(
     ("octets", "said"),
     [(b"", "names no viewer"), (b" \n\r\n", "names no viewer"), (b"\xff\xfe", "cannot be read: wanted a UTF-8")],
@@ -44,6 +49,12 @@ def test_user_ids_file_that_is_missing_is_refused(file):
         (f"new_id,old_hash\na1,{H}\n", {H: user_hash(NEW, "a1")}),
         (f"old_hash,new_hash\n{H},{N}\n{H},{N}\n", {H: N}),
         ('old_id,new_id\n"ann, the 1st",a1\n', {user_hash(OLD, "ann, the 1st"): user_hash(NEW, "a1")}),
+        # To the letter, as `ingest` takes an id: spaces, what else ends a line for Python, any length.
+        ("old_id,new_id\n ann,a1 \n", {user_hash(OLD, " ann"): user_hash(NEW, "a1 ")}),
+        ("user_id\n \n", {user_hash(OLD, " "): user_hash(NEW, " ")}),
+        ("user_id\nu\u2028x\nu\x85y\n", {user_hash(OLD, one): user_hash(NEW, one) for one in ("u\u2028x", "u\x85y")}),
+        (f"user_id\n{'u' * 200_000}\n", {user_hash(OLD, "u" * 200_000): user_hash(NEW, "u" * 200_000)}),
+        (f"old_hash,new_id\r\n {H} ,a1\r\n", {H: user_hash(NEW, "a1")}),
     ],
 )  # fmt: skip
 def test_new_hashes_come_from_ids_or_hashes(file, text, wanted):
@@ -58,7 +69,7 @@ def test_new_hashes_come_from_ids_or_hashes(file, text, wanted):
         ("secret-id,other\n", IdsFileError, "has another header"),
         ("old_id,new_id\n", IdsFileError, "names no viewer"),
         ("old_id,new_id\nsecret-id\n", IdsFileError, "line 2 of .* is malformed: wanted 2 values, got 1 values"),
-        ("old_id,new_id\nsecret-id,\n", IdsFileError, "line 2 .* 1 of them blank"),
+        ("old_id,new_id\nsecret-id,\n", IdsFileError, "line 2 .* 1 of them empty"),
         ('user_id\n"secret-id\n', IdsFileError, "line 2 .* is malformed: got unexpected end of data"),
         (f"old_hash,new_hash\n{H},secret-id\n", IdsFileError, "line 2 of .* has no hash under `new_hash`"),
         (f"old_hash,new_id\n{H.upper()},secret-id\n", IdsFileError, "no hash under `old_hash`: .* got 64 other"),

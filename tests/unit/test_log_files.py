@@ -36,6 +36,12 @@ def test_list_log_files_refuses_a_name_that_spark_would_pass_over(tmp_path):
         list_log_files(tmp_path)
 
 
+def test_list_log_files_refuses_a_name_that_spark_cannot_read(tmp_path):
+    write(tmp_path, "rows", ["{}"], "2024-01-01T10:00:00.jsonl")
+    with pytest.raises(LogsError, match="2024-01-01T10:00:00.jsonl has a colon in its name.*Rename it"):
+        list_log_files(tmp_path)
+
+
 def test_list_log_files_refuses_a_folder_in_place_of_a_file(tmp_path):
     (tmp_path / "rows" / "folder.jsonl").mkdir(parents=True)
     with pytest.raises(LogsError, match="folder.jsonl cannot be read: wanted a file"):

@@ -32,6 +32,11 @@ ANN = _hash("ann@tv")
         ("{'user_id': 'ann@tv'}", f"{{'user_id': '{ANN}'}}"),
         ('{"text": "{\\"user_id\\": \\"ann@tv\\"}"}', f'{{"text": "{{\\"user_id\\": \\"{ANN}\\"}}"}}'),
         ("user_id=ann@tv;", f"user_id={_hash('ann@tv;')}"),
+        ('{"user_id": null, "candidates": [1]}', '{"user_id": null, "candidates": [1]}'),
+        ('{"candidates": [1], "user_id":null}', '{"candidates": [1], "user_id":null}'),
+        ('{"user_id": null', '{"user_id": null'),
+        ('{"user_id": nullable, "a": 1}', f'{{"user_id": {_hash("nullable,")} "a": 1}}'),
+        ('{"user_id": "null", "a": 1}', f'{{"user_id": "{_hash("null")}", "a": 1}}'),
     ],
 )
 def test_mask_line_puts_hashes_in_place_of_ids(line, kept):
