@@ -55,7 +55,12 @@ class Given:
     values: dict
 
     def record(self, table: Table) -> tuple:
-        return tuple(self._value(field.name, field.dataType) for field in spark_schema(table).fields)
+        return tuple(self._of_field(field) for field in spark_schema(table).fields)
+
+    def _of_field(self, field: T.StructField):
+        """A column that must not be null has a value also where the values say null."""
+        value = self._value(field.name, field.dataType)
+        return self._simple(field.name, field.dataType) if value is None and not field.nullable else value
 
     def _value(self, name: str, kind: T.DataType):
         if name in self.values:
