@@ -110,7 +110,7 @@ def _slice_lines(rows: Sequence[ComparisonRow], legacy: str | None) -> list[str]
 
 def _slice_gain(row: ComparisonRow) -> str:
     if row.difference is None:
-        return f"too small to compare: {_counts(row)}"
+        return f"too small to compare: {counts(row)}"
     return f"{_gain(row)}  p {number(row.p_adjusted, 3)}"
 
 
@@ -124,8 +124,9 @@ def _line(row: ComparisonRow, baseline: str) -> str:
 
 def _gain(row: ComparisonRow) -> str:
     interval = f"{signed(row.difference)}  {signed(row.lower)} to {signed(row.upper)}"
-    return f"{interval}  {_counts(row)}"
+    return f"{interval}  {counts(row)}"
 
 
-def _counts(row: ComparisonRow) -> str:
+def counts(row: ComparisonRow) -> str:
+    """On how much a row stands."""
     return f"{row.pages:,} page views of {row.viewers:,} viewers"

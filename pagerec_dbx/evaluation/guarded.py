@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pagerec_dbx.config import JudgeSettings
-from pagerec_dbx.evaluation.comparison import HERE, CompareResult, ComparisonRow
+from pagerec_dbx.evaluation.comparison import HERE, CompareResult, ComparisonRow, counts
 from pagerec_dbx.evaluation.limit import Limit
 from pagerec_dbx.evaluation.multiplicity import below, holm
 from pagerec_dbx.evaluation.power import normal_width
@@ -30,7 +30,7 @@ def no_slice_lost(comparison: CompareResult, decisive: ComparisonRow, settings: 
     names, allowed = ", ".join(settings.guarded_slices) or "none", f"{settings.max_slice_loss:g} {decisive.metric}"
     unseen = [name for name in settings.guarded_slices if name not in {row.slice.partition(": ")[0] for row in guarded}]
     if lost:
-        losses = "; ".join(f"{row.slice} {signed(row.difference)} ({_counts(row)})" for row in lost)
+        losses = "; ".join(f"{row.slice} {signed(row.difference)} ({counts(row)})" for row in lost)
         return Limit(
             False,
             f"Failed: loses more than {allowed} against {decisive.baseline} in {losses}; {MENU} protocol, {SPLIT}.",
@@ -41,7 +41,7 @@ def no_slice_lost(comparison: CompareResult, decisive: ComparisonRow, settings: 
             f"Alarm: of {' and '.join(unseen)} no slice of at least {settings.least_slice_page_views:,} page views was "
             f"compared with {decisive.baseline}, so that no loss in them can be shown.",
         )
-    smallest = f", the smallest of {_counts(min(guarded, key=lambda row: row.pages))}" if guarded else ""
+    smallest = f", the smallest of {counts(min(guarded, key=lambda row: row.pages))}" if guarded else ""
     if small := len(told) - len(guarded):
         smallest += f"; {small} smaller {'one was' if small == 1 else 'ones were'} not compared"
     return Limit(
@@ -57,7 +57,3 @@ def _lost(guarded: Sequence[ComparisonRow], allowed: float) -> list[ComparisonRo
     beyond = [row.difference + allowed for row in guarded]
     chances = holm([below(loss, error) for loss, error in zip(beyond, errors, strict=True)])
     return [row for row, chance in zip(guarded, chances, strict=True) if chance < _FALSE]
-
-
-def _counts(row: ComparisonRow) -> str:
-    return f"{row.pages:,} page views of {row.viewers:,} viewers"

@@ -151,8 +151,8 @@ class _Heart(threading.Thread):
             if beat is None or beat.end is not None:
                 continue
             last, since = self._changes.get(who, (beat, now))
-            if (last.host, last.process) != (beat.host, beat.process):
-                end_this_process()  # the training was begun anew without this process: it has no business here
+            if who == DRIVER and (last.host, last.process) != (beat.host, beat.process):
+                end_this_process()  # the training was begun anew without this rank: it has no business here
             if last == beat and now - since > self._silence:
                 return beat
             self._changes[who] = beat, (since if last == beat else now)

@@ -80,6 +80,15 @@ def test_a_rank_of_an_earlier_attempt_ends_itself(start, tmp_path):
     assert who_was_missed(tmp_path / "beats") is None  # nobody fell silent in the new attempt
 
 
+def test_a_rank_of_an_earlier_attempt_ends_nobody_else(start):
+    """It still beats in the new attempt's folder: whoever hears a rank of another process goes on."""
+    hearing, earlier = start("rank 0", "rank 1"), start("rank 1", "nobody")
+    time.sleep(1)
+    start("rank 1", "nobody")
+    time.sleep(3)
+    assert hearing.poll() is None and earlier.poll() is None
+
+
 def test_a_driver_is_told_and_the_first_who_was_missed_stays_named(start, tmp_path):
     folder, missed = tmp_path / "beats", threading.Event()
     with beating(folder, DRIVER, ["rank 0"], lambda: "launching", silence_seconds=2, on_missed=missed.set):
