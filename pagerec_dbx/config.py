@@ -21,6 +21,13 @@ def _require(condition: bool, name: str, wanted: str, got: object) -> None:
         raise SettingError(f"setting `{name}` is out of range", wanted=wanted, got=repr(got), fix=f"Change {name}")
 
 
+def _require_one_of(name: str, names: tuple[str, ...], got: str) -> None:
+    if got not in names:
+        close = difflib.get_close_matches(got, names, n=1)
+        fix = f"Write {name}={close[0]}, perhaps" if close else f"Change {name}"
+        raise SettingError(f"setting `{name}` is unknown", wanted="one of " + ", ".join(names), got=repr(got), fix=fix)
+
+
 def parse_time(name: str, text: object) -> dt.datetime:
     """An ISO 8601 time as a UTC datetime; without an offset it is UTC.
 
@@ -132,7 +139,8 @@ class TrainSettings:
     checkpoint_minutes: float = 5.0  # between two checkpoints of a training, from which --resume goes on
     checkpoints_kept: int = 2
     silence_seconds: float = 40.0  # without a sign of life from a rank or the driver before a training is given up
-    patience: int = 3  # epochs without a better validation loss before stopping
+    best_by: str = "ndcg"  # of the menu on the validation part, or loss: which epoch's weights are kept
+    patience: int = 3  # epochs without a better one before stopping
     seed: int = 17  # initial weights, shuffling; each rank derives its own
 
     def __post_init__(self):
@@ -149,25 +157,55 @@ class TrainSettings:
         _require(1 <= self.steps_at_once <= 1_000, "steps_at_once", "1 to 1,000", self.steps_at_once)
         _require(self.whole_table_rows >= 0, "whole_table_rows", "at least 0", self.whole_table_rows)
         _require(0 < self.learning_rate < 10, "learning_rate", "between 0 and 10", self.learning_rate)
+        _require_one_of("best_by", ("ndcg", "loss"), self.best_by)
         _require(self.patience >= 1, "patience", "at least 1", self.patience)
         _require(0 <= self.seed < 2_000_000_000, "seed", "0 to 1,999,999,999", self.seed)  # ranks add their numbers
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
-    """Settings of the network; its vocabularies' sizes come from the data."""
+    """Settings of the network and its loss; its vocabularies' sizes come from the data."""
 
     embedding_size: int = 64
     hidden_sizes: tuple[int, ...] = (256, 128, 64)
     dropout: float = 0.0  # share of each hidden layer's outputs that training sets to zero
+    l2: float = 0.0  # times the sum of squares of the hidden layers' weights, added to the loss
     title_buckets: int | None = None  # titles share so many embeddings, two each, by hashing; None: each has its own
+    loss: str = "full_softmax"  # or sampled_softmax, in_batch_softmax, menu_softmax, binary
+    label_smoothing: float = 0.0  # share of the target that is spread over all rows that compete
+    sampled_rows: int = 100  # that compete with the clicked ones in each step of sampled_softmax
+    sampling: str = "uniform"  # chances of rows drawn as not clicked: or log_uniform, clicks; binary also menu
+    history_encoder: str = "mean"  # or recency (weighted by order and age), gru, attention
+    context: tuple[str, ...] = ()  # of hour, weekday, device, location, menu_size, last_watched (time since)
+    cross_layers: int = 0  # products of all features with each other, so many times over, before the hidden layers
+    cross_rank: int | None = None  # of their weights; None: full
+    factorisation: bool = False  # adds the products of the row with history and circumstances to its score
+    position_bias: str | None = None  # additive or examination: learnt beside the score, set aside in ranking
 
     def __post_init__(self):
         buckets = self.title_buckets
+        losses = ("full_softmax", "sampled_softmax", "in_batch_softmax", "menu_softmax", "binary")
+        samplings = ("uniform", "log_uniform", "clicks", "menu")
+        encoders = ("mean", "recency", "gru", "attention")
+        contexts = ("hour", "weekday", "device", "location", "menu_size", "last_watched")
         _require(buckets is None or 2 <= buckets < 2**31, "title_buckets", "at least 2, or none", buckets)
         _require(0 <= self.dropout < 1, "dropout", "at least 0, below 1", self.dropout)
+        _require(0 <= self.l2 <= 1, "l2", "0 to 1", self.l2)
         _require(self.embedding_size >= 1, "embedding_size", "at least 1", self.embedding_size)
-        _require(all(size >= 1 for size in self.hidden_sizes), "hidden_sizes", "sizes of at least 1", self.hidden_sizes)
+        sound = bool(self.hidden_sizes) and all(size >= 1 for size in self.hidden_sizes)
+        _require(sound, "hidden_sizes", "one size or more of at least 1", self.hidden_sizes)
+        _require_one_of("loss", losses, self.loss)
+        _require(0 <= self.label_smoothing < 1, "label_smoothing", "at least 0, below 1", self.label_smoothing)
+        _require(self.sampled_rows >= 1, "sampled_rows", "at least 1", self.sampled_rows)
+        _require_one_of("sampling", samplings, self.sampling)
+        _require_one_of("history_encoder", encoders, self.history_encoder)
+        for name in self.context:
+            _require_one_of("context", contexts, name)
+        _require(len(set(self.context)) == len(self.context), "context", "each name once", self.context)
+        _require(0 <= self.cross_layers <= 10, "cross_layers", "0 to 10", self.cross_layers)
+        _require(self.cross_rank is None or self.cross_rank >= 1, "cross_rank", "at least 1, or none", self.cross_rank)
+        if self.position_bias is not None:
+            _require_one_of("position_bias", ("additive", "examination"), self.position_bias)
 
 
 STANDARD_SLICES = ("menu size", "history", "popularity", "position", "hour", "device", "location")

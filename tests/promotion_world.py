@@ -74,12 +74,12 @@ def with_settings(bench: Workbench, **changes) -> Workbench:
 def register(registry: Registry, folder, order: str, is_legacy: bool = False) -> None:
     """A version that ranks every menu in one order, trained until just before the holdout."""
     model = build(CONFIG, seed=1)
-    kernel, bias = model._logits.get_weights()
+    vectors, bias = model._logits.get_weights()
     ranked = order.split()
     for row, number in world.IDS.items():
         bias[number] = -ranked.index(row) if ranked else 0
     bias[1] = -9 if ranked else 0
-    model._logits.set_weights([np.zeros_like(kernel), bias])
+    model._logits.set_weights([np.zeros_like(vectors), bias])
     save_ranker(model, CONFIG, VOCABULARIES, folder)
     tags = {"trained_until": json.dumps(world.key_of(20).as_json())} | ({"role": "legacy"} if is_legacy else {})
     run_id = registry.start_run("by hand", {}, {}, {})

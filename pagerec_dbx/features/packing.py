@@ -7,7 +7,7 @@ moving whole rows, and is cut into fields by TensorFlow. Only training and valid
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -102,11 +102,13 @@ def pack(packing: Packing, columns: Mapping[str, np.ndarray]) -> np.ndarray:
     return rows
 
 
-def unpack(packing: Packing, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The arrays that `pack` was given, each in its field's own type."""
+def unpack(packing: Packing, rows: np.ndarray, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays that `pack` was given, each in its field's own type; with `names` only theirs."""
     as_bytes = rows.view(np.uint8)
     columns = {}
     for field in packing.fields:
+        if names is not None and field.name not in names:
+            continue
         start = packing.starts[field.name] * WORD
         part = np.ascontiguousarray(as_bytes[:, start : start + field.count * field.dtype.itemsize])
         values = part.view(field.dtype)

@@ -201,13 +201,34 @@ def _plain_batches(snapshot: Snapshot, batch_size: int) -> Iterator[dict[str, np
 def _packed_batches(snapshot: Snapshot, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
     packing = packing_from_schema(snapshot.manifest.schema)
     for path in snapshot.paths:
-        with pq.ParquetFile(path) as file:
-            blocks = file.read(columns=[IDS, ROWS]).to_pylist()
-        ids = np.concatenate([block_ids(one[IDS]) for one in blocks])
-        rows = np.concatenate([block_rows(one[ROWS], packing.words) for one in blocks])
+        ids, rows = _packed_file(path, packing.words)
         for start in range(0, len(ids), batch_size):
             chosen = slice(start, start + batch_size)
             yield {IDS: ids[chosen], **unpack(packing, rows[chosen])}
+
+
+def _packed_file(path: Path, words: int) -> tuple[np.ndarray, np.ndarray]:
+    """[records] int64 ids and [records, words] int32 rows of a file."""
+    with pq.ParquetFile(path) as file:
+        blocks = file.read(columns=[IDS, ROWS]).to_pylist()
+    ids = np.concatenate([block_ids(one[IDS]) for one in blocks])
+    return ids, np.concatenate([block_rows(one[ROWS], words) for one in blocks])
+
+
+def click_counts(snapshot: Snapshot, numbers: Iterable[int]) -> np.ndarray:
+    """[row_count] int64: how often each row was clicked in some files of a packed snapshot.
+
+    Args:
+        numbers: of the files.
+    """
+    packing = packing_from_schema(snapshot.manifest.schema)
+    counts = np.zeros(snapshot.manifest.row_count, np.int64)
+    with reading(snapshot.folder):
+        for number in numbers:
+            _, rows = _packed_file(snapshot.paths[number], packing.words)
+            fields = unpack(packing, rows, ("menu", "clicked"))
+            counts += np.bincount(fields["menu"][fields["clicked"] > 0], minlength=len(counts))
+    return counts
 
 
 def _array(column: pa.Array) -> np.ndarray:

@@ -8,17 +8,21 @@ import tf_keras
 
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.inputs import require_legacy_keras
-from pagerec_dbx.models.legacy_binary import LegacyBinary
-from pagerec_dbx.models.names import require_model_name
+from pagerec_dbx.models.names import LEGACY_BINARY, require_model_name
+from pagerec_dbx.models.row_ranker import RowRanker
+from pagerec_dbx.models.single_tower_softmax import SingleTowerSoftmax
+from pagerec_dbx.models.two_tower_binary import TwoTowerBinary
 from pagerec_dbx.models.two_tower_softmax import TwoTowerSoftmax
 
-_MODELS: dict[str, Callable[[ModelConfig], tf_keras.Model]] = {
+_MODELS: dict[str, Callable[[ModelConfig], RowRanker]] = {
     "two_tower_softmax": TwoTowerSoftmax,
-    "legacy_binary": LegacyBinary,
+    "single_tower_softmax": SingleTowerSoftmax,
+    "two_tower_binary": TwoTowerBinary,
+    LEGACY_BINARY: TwoTowerBinary,
 }
 
 
-def build(config: ModelConfig, seed: int, precision: str = "float32"):
+def build(config: ModelConfig, seed: int, precision: str = "float32") -> RowRanker:
     """A model with seeded initial weights; the same seed gives the same weights in every process.
 
     Args:

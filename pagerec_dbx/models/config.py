@@ -1,11 +1,20 @@
 """What a model is built from; it travels with the exported model, so it is plain data."""
 
 import dataclasses
+from collections.abc import Mapping
+
+from pagerec_dbx.config import ModelSettings
+from pagerec_dbx.errors import SettingError
+from pagerec_dbx.models.names import BINARY, FULL_SOFTMAX, IN_BATCH_SOFTMAX, MENU_SOFTMAX, SAMPLED_SOFTMAX
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Name and sizes of a model; the counts include padding (0) and unknown (1)."""
+    """Name and sizes of a model, and the settings it was asked with; the counts include padding (0) and unknown (1).
+
+    Raises:
+        SettingError: settings that contradict each other or the data.
+    """
 
     name: str
     title_count: int
@@ -15,5 +24,66 @@ class ModelConfig:
     history_length: int = 20
     embedding_size: int = 64
     hidden_sizes: tuple[int, ...] = (256, 128, 64)
-    dropout: float = 0.0  # share of each hidden layer's outputs that training sets to zero
-    title_buckets: int | None = None  # titles share so many embeddings, chosen by hashing; None: each has its own
+    dropout: float = 0.0
+    l2: float = 0.0
+    title_buckets: int | None = None
+    loss: str = FULL_SOFTMAX
+    label_smoothing: float = 0.0
+    sampled_rows: int = 100
+    sampling: str = "uniform"
+    history_encoder: str = "mean"
+    context: tuple[str, ...] = ()
+    cross_layers: int = 0
+    cross_rank: int | None = None
+    factorisation: bool = False
+    position_bias: str | None = None
+
+    def __post_init__(self):
+        if self.loss == SAMPLED_SOFTMAX and self.sampled_rows >= self.row_count:
+            raise SettingError(
+                "setting `sampled_rows` is more than there are rows",
+                wanted=f"1 to {self.row_count - 1:,}, the row vocabulary of this preparation",
+                got=f"{self.sampled_rows:,}",
+                fix="Lower sampled_rows, or train with loss=full_softmax",
+            )
+        if self.sampling == "menu" and self.loss != BINARY:
+            raise SettingError(
+                f"setting `sampling` does not go with loss={self.loss}",
+                wanted="uniform, log_uniform or clicks",
+                got="menu",
+                fix="Use loss=menu_softmax, in which the rows offered compete, or loss=binary",
+            )
+        if self.position_bias and self.loss != MENU_SOFTMAX:
+            raise SettingError(
+                f"setting `position_bias` does not go with loss={self.loss}",
+                wanted="a loss whose rows all stand at a place of the page",
+                got=self.position_bias,
+                fix="Train with loss=menu_softmax",
+            )
+        if self.label_smoothing and self.loss in (SAMPLED_SOFTMAX, IN_BATCH_SOFTMAX):
+            raise SettingError(
+                f"setting `label_smoothing` does not go with loss={self.loss}",
+                wanted="0: the rows that a target would be spread over are not all scored",
+                got=str(self.label_smoothing),
+                fix="Train with loss=full_softmax, menu_softmax or binary",
+            )
+
+    @property
+    def needs_click_counts(self) -> bool:
+        """Whether the loss asks how often each row was clicked in training."""
+        return self.loss == IN_BATCH_SOFTMAX or (self.sampling == "clicks" and self.loss in (SAMPLED_SOFTMAX, BINARY))
+
+
+def model_config(name: str, settings: ModelSettings, **sizes: int) -> ModelConfig:
+    """A model's configuration: every setting of `ModelSettings`, and the sizes of the data."""
+    return ModelConfig(name, **sizes, **dataclasses.asdict(settings))
+
+
+def config_from_values(values: Mapping[str, object]) -> ModelConfig:
+    """What `dataclasses.asdict` and JSON made of a configuration, as one again.
+
+    Raises:
+        KeyError, TypeError: it is none.
+    """
+    lists = {name: tuple(values[name]) for name in ("hidden_sizes", "context")}
+    return ModelConfig(**{**values, **lists})

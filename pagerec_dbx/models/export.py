@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from pagerec_dbx.errors import RegistryError
-from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.config import ModelConfig, config_from_values
 from pagerec_dbx.models.inputs import record_specs
 
 FORMAT = 1  # raised whenever a folder written before can no longer be loaded
@@ -147,8 +147,8 @@ def load_ranker(folder: Path, version: str) -> Ranker:
         raise RegistryError(f"{folder} holds no ranker", wanted="ranker.json", got=type(error).__name__) from error
     if found != FORMAT:
         raise RegistryError("ranker of another format", wanted=str(FORMAT), got=str(found), fix="Train it again")
-    values = {**description["config"], "hidden_sizes": tuple(description["config"]["hidden_sizes"])}
-    return Ranker(version, ModelConfig(**values), tf.saved_model.load(str(folder / "saved_model")))
+    config = config_from_values(description["config"])
+    return Ranker(version, config, tf.saved_model.load(str(folder / "saved_model")))
 
 
 def pack_ranker(folder: Path) -> bytes:

@@ -1,57 +1,152 @@
-"""Encoders of a sequence of ids."""
+"""Encoders of what was watched: ids and ages of titles, oldest first, to one vector a page view; chosen by name.
+
+Ages are seconds before the page view, 0 where they are not known; padding (0) stands at the end.
+"""
+
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 import tf_keras
 
-from pagerec_dbx.models.inputs import known_ids
+from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.embeddings import Embeddings
+from pagerec_dbx.models.names import ATTENTION, GRU, MEAN, RECENCY
 
-_PRIME = 2**31 - 1
-# Factors and terms of the hash functions, drawn once; they belong to the meaning of trained weights and never change.
-_HASHES = ((1_580_030_173, 59_260_789), (1_164_413_355, 1_025_466_571))
-
-
-class MeanEmbedding(tf_keras.layers.Layer):
-    """The mean of the embeddings of the ids that are not padding; zeros where all are padding.
-
-    With `buckets` an id has no embedding of its own: it is the sum of one row for each hash function of a table of so
-    many rows (Svenstrup et al. 2017, without their weights). Two ids are taken for each other only where all their
-    rows are the same.
-    """
-
-    def __init__(self, size: int, dimension: int, name: str, buckets: int | None = None):
-        super().__init__(name=name)
-        self._size, self._buckets = size, buckets
-        self._table = self.add_weight("embeddings", shape=[buckets or size, dimension], initializer="uniform")
-
-    def call(self, ids: tf.Tensor) -> tf.Tensor:
-        """[batch, length] int32 -> [batch, dimension] float32.
-
-        Each distinct id of the batch is looked up once and summed where it stands, so that neither the lookup nor its
-        gradient ever takes [batch, length, dimension], and the gradient names each row of the table once.
-        """
-        real = tf.where(ids > 0)  # [tokens, 2]: record, place
-        distinct, places = tf.unique(tf.gather_nd(known_ids(ids, self._size), real))  # [distinct], [tokens]
-        records = tf.cast(real[:, 0], tf.int32)  # [tokens], rising
-        looked_up = self._looked_up(distinct)  # [distinct, dimension]
-        total = tf.sparse.segment_sum(looked_up, places, records, num_segments=tf.shape(ids)[0])  # [batch, dimension]
-        count = tf.reduce_sum(tf.cast(ids > 0, total.dtype), axis=1, keepdims=True)  # [batch, 1]
-        return total / tf.maximum(count, 1.0)
-
-    def _looked_up(self, distinct: tf.Tensor) -> tf.Tensor:
-        """[distinct] ids -> [distinct, dimension]."""
-        if self._buckets is None:
-            # Wider ids keep TensorFlow's graph optimizer from taking lookup and sum for one operation: that reads the
-            # whole table in every step, 1.3 GB for 5 million titles.
-            return tf.gather(self._table, tf.cast(distinct, tf.int64))
-        return tf.add_n([tf.gather(self._table, rows) for rows in hashed_rows(distinct, self._buckets)])
+DAY = 86_400.0  # seconds
+_UNKNOWN_GAP, _FARTHEST = 16, 19  # bucket of a gap that is not known; distance from which on all are alike
+_ONE_DAY_S_LOGARITHM = 11.4  # of its seconds: ages are seen as logarithms of about 1
 
 
-def hashed_rows(ids: tf.Tensor, buckets: int) -> list[tf.Tensor]:
-    """The rows of a table that ids share, one tensor for each hash function (Carter and Wegman 1979).
+class HistoryEncoder(tf_keras.layers.Layer):
+    """Titles' vectors, and one vector of them all."""
 
-    Args:
-        ids: int32 of any shape, at least 0.
-        buckets: rows of the table.
-    """
-    wide = tf.cast(ids, tf.int64)
-    return [tf.cast((wide * factor + term) % _PRIME % buckets, tf.int32) for factor, term in _HASHES]
+    def __init__(self, config: ModelConfig):
+        super().__init__(name="history")
+        self.titles = Embeddings(
+            config.title_count, config.embedding_size, name="titles", buckets=config.title_buckets
+        )
+
+    def call(self, ids: tf.Tensor, ages: tf.Tensor) -> tf.Tensor:
+        """[batch, length] int32 twice -> [batch, embedding]; zeros where nothing was watched."""
+        raise NotImplementedError
+
+
+class Mean(HistoryEncoder):
+    """All titles alike."""
+
+    def call(self, ids, ages):
+        return self.titles.mean(ids)
+
+
+class RecencyMean(HistoryEncoder):
+    """Titles weigh less the more titles came after them and the longer ago they were watched; how much less is learnt."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(config)
+        self.recency = Recency()
+
+    def call(self, ids, ages):
+        return self.titles.mean(ids, tf.nn.softmax(self.recency(ids, ages), axis=1) * tf.cast(ids > 0, tf.float32))
+
+
+class Recency(tf_keras.layers.Layer):
+    """The logarithm of what a title weighs for its order and age: three numbers that are learnt."""
+
+    def __init__(self):
+        super().__init__(name="recency")
+        start = tf_keras.initializers.Constant(-2.0)  # softplus: .13 less with each title after it, and with each day
+        self._by_order = self.add_weight("by_order", shape=[], initializer=start)
+        self._by_day = self.add_weight("by_day", shape=[], initializer=start)
+        self._without_age = self.add_weight("without_age", shape=[], initializer="zeros")
+
+    def call(self, ids: tf.Tensor, ages: tf.Tensor) -> tf.Tensor:
+        """[batch, length] int32 twice -> [batch, length] float32; very low where there is padding."""
+        real = tf.cast(ids > 0, tf.float32)
+        after = tf.cumsum(real, axis=1, reverse=True, exclusive=True)
+        days = tf.cast(ages, tf.float32) / DAY
+        by_age = tf.where(ages > 0, -tf.nn.softplus(self._by_day) * days, self._without_age)
+        return tf.where(ids > 0, by_age - tf.nn.softplus(self._by_order) * after, -1e9)
+
+
+class Recurrent(HistoryEncoder):
+    """A gated recurrent unit over titles and the time to the next one (Hidasi et al. 2016); its last state."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(config)
+        self._unit = tf_keras.layers.GRU(config.embedding_size, return_sequences=True)
+
+    def call(self, ids, ages):
+        return last_state(self.states(ids, ages), ids)
+
+    def states(self, ids, ages):
+        """[batch, length, embedding]: after each title; those of padding mean nothing."""
+        later = tf.concat([ages[:, 1:], tf.zeros_like(ages[:, :1])], axis=1)  # of the page view itself at the end
+        known = tf.logical_and(ages > 0, tf.logical_or(later > 0, tf.roll(ids, -1, axis=1) == 0))
+        since = tf.where(known, tf.math.log1p(tf.cast(tf.maximum(ages - later, 0), tf.float32)), 0.0)
+        times = tf.stack([since / _ONE_DAY_S_LOGARITHM, tf.cast(known, tf.float32)], axis=2)
+        before = tf.concat([tf.zeros_like(times[:, :1]), times[:, :-1]], axis=1)  # a state knows nothing of what follows
+        vectors = self.titles(ids)
+        return self._unit(tf.concat([vectors, tf.cast(before, vectors.dtype)], axis=2), mask=ids > 0)
+
+
+class SelfAttention(HistoryEncoder):
+    """One block of causal self-attention (Kang and McAuley 2018) that sees how far apart two titles are in order and
+    time (Li et al. 2020); its last state."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(config)
+        size = config.embedding_size
+        self._query, self._key, self._value, self._inner, self._outer = (
+            tf_keras.layers.Dense(size, name=name, activation="relu" if name == "inner" else None)
+            for name in ("query", "key", "value", "inner", "outer")
+        )
+        self._norms = [tf_keras.layers.LayerNormalization() for _ in range(2)]
+        self._by_distance = self.add_weight("by_distance", shape=[_FARTHEST + 1], initializer="zeros")
+        self._by_gap = self.add_weight("by_gap", shape=[_UNKNOWN_GAP + 1], initializer="zeros")
+        self._scale = size**-0.5
+
+    def call(self, ids, ages):
+        return last_state(self.states(ids, ages), ids)
+
+    def states(self, ids, ages):
+        """[batch, length, embedding]: after each title; those of padding mean nothing."""
+        vectors = self.titles(ids)  # [batch, length, embedding]
+        scores = tf.matmul(self._query(vectors), self._key(vectors), transpose_b=True) * self._scale
+        scores = tf.cast(scores, tf.float32) + self._bias(ages)  # [batch, to, from]
+        places = tf.range(tf.shape(ids)[1])
+        seen = tf.logical_and((places[None, :] <= places[:, None])[None], (ids > 0)[:, None, :])
+        weights = tf.nn.softmax(tf.where(seen, scores, -1e9), axis=2)
+        mixed = tf.matmul(tf.cast(weights, vectors.dtype), self._value(vectors))
+        states = self._norms[0](vectors + mixed)
+        return self._norms[1](states + self._outer(self._inner(states)))
+
+    def _bias(self, ages: tf.Tensor) -> tf.Tensor:
+        """[batch, to, from] of order and time between two titles."""
+        places = tf.range(tf.shape(ages)[1])
+        distance = tf.clip_by_value(places[:, None] - places[None, :], 0, _FARTHEST)
+        gaps = tf.maximum(ages[:, None, :] - ages[:, :, None], 0)  # seconds from the earlier title to the later one
+        bucket = tf.math.log1p(tf.cast(gaps, tf.float32) / 60.0) / tf.math.log(2.0)  # doublings of a minute
+        bucket = tf.minimum(tf.cast(bucket, tf.int32), _UNKNOWN_GAP - 1)
+        known = tf.logical_and(ages[:, None, :] > 0, ages[:, :, None] > 0)
+        bucket = tf.where(known, bucket, _UNKNOWN_GAP)
+        return tf.gather(self._by_distance, distance)[None] + tf.gather(self._by_gap, bucket)
+
+
+def last_state(states: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+    """[batch, length, size] -> [batch, size]: of the last title that is not padding; zeros where all is."""
+    count = tf.reduce_sum(tf.cast(ids > 0, tf.int32), axis=1)
+    last = tf.gather(states, tf.maximum(count - 1, 0), batch_dims=1)
+    return tf.where((count > 0)[:, None], last, tf.zeros_like(last))
+
+
+_ENCODERS: Mapping[str, Callable[[ModelConfig], HistoryEncoder]] = {
+    MEAN: Mean,
+    RECENCY: RecencyMean,
+    GRU: Recurrent,
+    ATTENTION: SelfAttention,
+}
+
+
+def history_encoder(config: ModelConfig) -> HistoryEncoder:
+    """The encoder that a configuration names."""
+    return _ENCODERS[config.history_encoder](config)

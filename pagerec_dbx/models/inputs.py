@@ -32,6 +32,8 @@ import tensorflow as tf  # noqa: E402
 
 tf.get_logger().setLevel("ERROR")  # Keras warns about every subclassed model it saves
 
+UNKNOWN = 1  # the id of every token that a vocabulary lacks; 0 is padding
+
 
 def known_ids(ids: tf.Tensor, size: int) -> tf.Tensor:
     """Ids at or past a vocabulary's size read as 1 (unknown), so that an older model can read a newer vocabulary's ids.
@@ -40,7 +42,7 @@ def known_ids(ids: tf.Tensor, size: int) -> tf.Tensor:
         ids: int32 of any shape.
         size: entries of the vocabulary that the model was trained with, padding and unknown included.
     """
-    return tf.where(ids < size, ids, tf.ones_like(ids))
+    return tf.where(ids < size, ids, UNKNOWN * tf.ones_like(ids))
 
 
 def record_specs(history_length: int | None, menu_length: int | None) -> dict[str, tf.TensorSpec]:

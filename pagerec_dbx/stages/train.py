@@ -213,21 +213,12 @@ def _log_folder(registry: Registry) -> Path:
 
 
 def _job(registry: Registry, preparation: Preparation, model_name: str, settings: Settings):
-    from pagerec_dbx.models.config import ModelConfig
+    from pagerec_dbx.models.config import model_config
     from pagerec_dbx.training.job import TrainingJob
 
-    config = ModelConfig(
-        name=model_name,
-        title_count=preparation.title_count,
-        row_count=preparation.row_count,
-        device_count=preparation.device_count,
-        location_count=preparation.location_count,
-        history_length=preparation.history_length,
-        embedding_size=settings.model.embedding_size,
-        hidden_sizes=settings.model.hidden_sizes,
-        dropout=settings.model.dropout,
-        title_buckets=settings.model.title_buckets,
-    )
+    counts = ("title_count", "row_count", "device_count", "location_count", "history_length")
+    sizes = {name: getattr(preparation, name) for name in counts}
+    config = model_config(model_name, settings.model, **sizes)
     return TrainingJob(
         config=config,
         train_snapshot=str(preparation.folder(registry.home, "train")),

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pagerec_dbx.config import TrainSettings
-from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.config import ModelConfig, config_from_values
 from pagerec_dbx.training.reduction import Gradient
 
 
@@ -122,6 +122,5 @@ def job_from_json(text: str) -> TrainingJob:
         ValueError, KeyError, TypeError: it is none.
     """
     values = json.loads(text)
-    config = values.pop("config")
-    config["hidden_sizes"] = tuple(config["hidden_sizes"])
-    return TrainingJob(config=ModelConfig(**config), settings=TrainSettings(**values.pop("settings")), **values)
+    config = config_from_values(values.pop("config"))
+    return TrainingJob(config=config, settings=TrainSettings(**values.pop("settings")), **values)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime as dt
 import functools
 import math
 import time
@@ -13,7 +14,7 @@ import tensorflow as tf
 
 from pagerec_dbx.errors import NoExamplesError, TrainingError
 from pagerec_dbx.features.local_copies import local_copy
-from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, require_undamaged
+from pagerec_dbx.features.snapshot import Snapshot, click_counts, open_snapshot, require_undamaged
 from pagerec_dbx.features.stream import Shard, open_stream, steps_per_epoch
 from pagerec_dbx.models.build import build, parameter_count
 from pagerec_dbx.progress import Progress
@@ -23,13 +24,15 @@ from pagerec_dbx.training.heartbeats import DRIVER, beating, rank_name
 from pagerec_dbx.training.job import EpochReport, OnEpoch, Position, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.optimizer import optimizer_of
 from pagerec_dbx.training.profiling import Profiled
-from pagerec_dbx.training.steps import Steps
+from pagerec_dbx.training.steps import Steps, Taken
 from pagerec_dbx.training.validation import Validation
 from pagerec_dbx.training.weights import Best, save_weights
 
+_EPOCH_DAY = dt.date(1970, 1, 1)
+
 
 def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
-    """Train until the validation loss stops falling; the best epoch's weights go to `job.weights_file`.
+    """Train until the validation part is ranked no better; the best epoch's weights go to `job.weights_file`.
 
     Where the job's folder holds a checkpoint, training goes on from it.
 
@@ -74,6 +77,9 @@ class _Training:
         self._steps = require_steps(self._train, ranks.size, self._settings.batch_size)
         self._model = build(job.config, self._settings.seed, self._settings.precision)
         self._model.randomness.seed = self._settings.seed + ranks.rank  # each rank draws its own dropout and negatives
+        if self._model.needs_click_counts:
+            own = click_counts(self._train, self._shard.part_of(range(len(self._train.paths))))
+            self._model.learn_click_counts(ranks.gather(own).sum(axis=0))
         self._optimizer = optimizer_of(self._settings, ranks.size, self._steps)
         traces = Path(job.profile) if job.profile and ranks.rank == 0 else None
         mean = functools.partial(ranks.mean, whole_table_rows=self._settings.whole_table_rows)
@@ -128,7 +134,8 @@ class _Training:
         _require_finite("validation loss", report.validation_loss, report.epoch)
         self._require_same_weights()
         self._reports.append(report)
-        patience_ended = self._best.is_over(report.epoch, report.validation_loss, self._model)
+        standing = -report.validation_ndcg if self._settings.best_by == "ndcg" else report.validation_loss
+        patience_ended = self._best.is_over(report.epoch, standing, self._model)
         self.is_over = patience_ended or report.epoch == self._settings.epochs
         self._position = Position(epoch=report.epoch + 1)
         return report
@@ -180,12 +187,12 @@ class _Training:
             iterator = iter(batches)
             while position.step < self._steps:
                 number = min(settings.steps_at_once, self._steps - position.step)
-                loss, waited = self._run(iterator, number)
-                all_waited += waited
+                taken = self._run(iterator, number)
+                all_waited += taken.waited
+                self._require_no_loss_lost(taken)  # before it is saved: the last good checkpoint stays the last one
                 # The mean over ranks: what stands in a checkpoint is every rank's.
-                position.loss += float(self._ranks.gather(np.array([loss])).mean())
+                position.loss += float(self._ranks.gather(np.array([taken.loss])).mean())
                 position.step += number
-                _require_finite("loss", position.loss, position.epoch)  # the last good checkpoint stays the last one
                 if position.step // settings.check_steps > (position.step - number) // settings.check_steps:
                     self._require_same_weights()
                 self.save()
@@ -194,6 +201,28 @@ class _Training:
         if progress:
             progress.close()
         return all_waited
+
+    def _require_no_loss_lost(self, taken: Taken) -> None:
+        """Refuse to go on where the loss of a step is no number, on all ranks alike.
+
+        Raises:
+            TrainingError: it names the first such step of any rank and the days of its batch.
+        """
+        lost = self._ranks.gather(np.array([taken.lost, *taken.days], np.float64))  # [ranks, 3]
+        lost = lost[lost[:, 0] >= 0]
+        if not len(lost):
+            return
+        step, first, last = lost[lost[:, 0].argmin()].astype(int)
+        position, found = self._position, self._checkpoints.newest()
+        of_training = (position.epoch - 1) * self._steps + position.step + step + 1
+        days = " to ".join(str(_EPOCH_DAY + dt.timedelta(days=int(day))) for day in sorted({first, last}))
+        fix = "Lower learning_rate"
+        if found is not None:
+            fix += f"; the last good checkpoint is that of step {found.step:,} in {self._job.folder}"
+        raise TrainingError(
+            f"the loss of step {of_training:,} (epoch {position.epoch}, step {position.step + step + 1:,}) is no number",
+            got=f"a batch of page views of {days}", fix=fix,
+        )  # fmt: skip
 
     def save(self, at_once: bool = False) -> None:
         """Leave a checkpoint if it is time for one; all ranks stand alike, so the first one's word is enough."""

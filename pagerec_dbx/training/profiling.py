@@ -10,9 +10,10 @@ from typing import TypeVar
 import tensorflow as tf
 
 from pagerec_dbx.training.reduction import REDUCTION
+from pagerec_dbx.training.steps import Taken
 
 T = TypeVar("T")
-Run = Callable[[Iterator, int], tuple[float, float]]
+Run = Callable[[Iterator, int], Taken]
 
 _CALL = 2  # that is traced: the first one is spent on building the graph
 _TOP = 15  # operations that the page names
@@ -49,7 +50,7 @@ class Profiled:
         self._run, self._folder = run, folder
         self._calls = 0
 
-    def __call__(self, batches: Iterator, number: int) -> tuple[float, float]:
+    def __call__(self, batches: Iterator, number: int) -> Taken:
         """As `Steps.run`."""
         self._calls += 1
         if self._folder is None or self._calls != _CALL:

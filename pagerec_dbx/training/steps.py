@@ -1,8 +1,19 @@
 """Training steps: one after another inside one call of the graph, and the time that they wait for data."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from pagerec_dbx.errors import TrainingError
+
+
+class Taken(NamedTuple):
+    """What some steps came to."""
+
+    loss: float  # their sum
+    waited: float  # seconds without a batch to work on
+    lost: int = -1  # the first of them, from 0, whose loss is no number; -1: none
+    days: tuple[int, int] = (0, 0)  # first and last day of the page views in its batch, since 1970-01-01
 
 
 class Steps:
@@ -18,8 +29,8 @@ class Steps:
         # Nothing here branches on a tensor in Python; AutoGraph would rewrite all of Keras for it, 20 s on each rank.
         self._run = tf.function(self._several, reduce_retracing=True, autograph=False)
 
-    def run(self, batches, number: int) -> tuple[float, float]:
-        """Take so many steps; the sum of their losses, and the seconds they waited for data.
+    def run(self, batches, number: int) -> Taken:
+        """Take so many steps.
 
         Args:
             batches: the iterator of a stream of dicts with static shapes.
@@ -28,7 +39,7 @@ class Steps:
             TrainingError: the stream ended before.
         """
         try:
-            loss, waited = self._run(batches, tf.constant(number))
+            loss, waited, lost, days = self._run(batches, tf.constant(number))
         except tf.errors.OutOfRangeError as error:
             raise TrainingError(
                 "a rank ran out of examples",
@@ -36,20 +47,23 @@ class Steps:
                 got="the end of its part of the snapshot",
                 fix="Run `pagerec prepare` again; if it comes again, report this",
             ) from error
-        return float(loss), float(waited)
+        return Taken(float(loss), float(waited), int(lost), tuple(days.numpy().tolist()))
 
     def _several(self, batches, number):
-        def body(done, loss, waited):
+        def body(done, loss, waited, lost, days):
             asked = tf.timestamp()
             with tf.control_dependencies([asked]):
                 batch = batches.get_next()
             with tf.control_dependencies(tf.nest.flatten(batch)):
                 waited += tf.timestamp() - asked
-            return done + 1, loss + self._step(batch), waited
+            of_step = self._step(batch)
+            is_first = tf.logical_and(lost < 0, tf.logical_not(tf.math.is_finite(of_step)))
+            lost = tf.where(is_first, done, lost)
+            days = tf.where(is_first, tf.stack([tf.reduce_min(batch["day"]), tf.reduce_max(batch["day"])]), days)
+            return done + 1, loss + of_step, waited, lost, days
 
-        start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0, tf.float64))
-        _, loss, waited = tf.while_loop(lambda done, *_: done < number, body, start, parallel_iterations=1)
-        return loss, waited
+        start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0, tf.float64), tf.constant(-1), tf.zeros([2], tf.int32))
+        return tf.while_loop(lambda done, *_: done < number, body, start, parallel_iterations=1)[1:]
 
     def _step(self, batch):
         with tf.GradientTape() as tape:

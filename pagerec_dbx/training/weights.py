@@ -25,19 +25,19 @@ def save_weights(model, file: Path) -> None:
 
 
 class Best:
-    """The weights of the epoch with the lowest validation loss, and when to stop waiting for a better one."""
+    """The weights of the epoch with the lowest figure, and when to stop waiting for a better one."""
 
     def __init__(self, patience: int):
         self._patience = patience
-        self._loss = math.inf
+        self._figure = math.inf
         self.weights: list[np.ndarray] = []  # of that epoch
         self._waited = 0
         self.epoch = 0
 
-    def is_over(self, epoch: int, validation_loss: float, model) -> bool:
+    def is_over(self, epoch: int, figure: float, model) -> bool:
         """Take note of an epoch; True when patience is at its end."""
-        if validation_loss < self._loss:
-            self._loss, self.weights, self._waited = validation_loss, model.get_weights(), 0
+        if figure < self._figure:
+            self._figure, self.weights, self._waited = figure, model.get_weights(), 0
             self.epoch = epoch
             return False
         self._waited += 1
@@ -45,12 +45,12 @@ class Best:
 
     def state(self) -> dict[str, float | int | None]:
         """All but the weights, as JSON takes it."""
-        return {"epoch": self.epoch, "waited": self._waited, "loss": self._loss if self.epoch else None}
+        return {"epoch": self.epoch, "waited": self._waited, "figure": self._figure if self.epoch else None}
 
-    def resume(self, epoch: int, waited: int, loss: float | None, weights: list[np.ndarray]) -> None:
+    def resume(self, epoch: int, waited: int, figure: float | None, weights: list[np.ndarray]) -> None:
         """Stand where `state` and `weights` were taken."""
         self.epoch, self._waited, self.weights = epoch, waited, weights
-        self._loss = math.inf if loss is None else loss
+        self._figure = math.inf if figure is None else figure
 
     def restore(self, model) -> None:
         """Put the best epoch's weights back."""

@@ -42,6 +42,14 @@ def job(prepared, tmp_path) -> TrainingJob:
     return training_job(prepared, tmp_path / "run")
 
 
+LEARNERS = [
+    ("two_tower_softmax", "full_softmax"),
+    ("two_tower_binary", "binary"),
+    ("single_tower_softmax", "sampled_softmax"),
+    ("single_tower_softmax", "in_batch_softmax"),
+]
+
+
 def test_one_rank_learns_and_keeps_the_best_epoch(job):
     reports: list[EpochReport] = []
     result = fit(job, OneRank(), reports.append)
@@ -50,7 +58,7 @@ def test_one_rank_learns_and_keeps_the_best_epoch(job):
     # ten rows, one clicked: in any order the NDCG is .454, and three epochs learn something
     random = sum(1 / math.log2(place + 1) for place in range(1, 11)) / 10
     assert random < reports[-1].validation_ndcg <= 1
-    assert result.validation_loss_of_best == min(report.validation_loss for report in reports)
+    assert result.best_epoch == 1 + max(range(3), key=lambda number: reports[number].validation_ndcg)
     # 3,000 page views: 2,400 before the holdout, 1,920 of them for training: 60 steps of 32
     assert (result.steps_per_epoch, result.left_out_per_epoch) == (60, 0)
     model = build(job.config, seed=99)
@@ -89,9 +97,9 @@ def test_training_without_petastorm_from_copies_on_a_local_disk_is_the_same(job,
     assert np.abs(np.array(curve(third)) / curve(plain) - 1).max() > 1e-4  # the control: other batches are noticed
 
 
-@pytest.mark.parametrize("name", ["two_tower_softmax", "legacy_binary"])
-def test_training_in_bfloat16_learns_nearly_the_same_and_keeps_float32_weights(job, tmp_path, name):
-    job = dataclasses.replace(job, config=dataclasses.replace(job.config, name=name))
+@pytest.mark.parametrize(("name", "loss"), LEARNERS[:2])
+def test_training_in_bfloat16_learns_nearly_the_same_and_keeps_float32_weights(job, tmp_path, name, loss):
+    job = dataclasses.replace(job, config=dataclasses.replace(job.config, name=name, loss=loss))
     plain = fit(job, OneRank(), print)
     coarse = dataclasses.replace(with_settings(job, precision="bfloat16", xla=True), folder=str(tmp_path / "coarse"))
     compiled = []
@@ -124,11 +132,12 @@ def curve(result):
     return [(report.loss, report.validation_loss, report.validation_ndcg) for report in result.reports]
 
 
-@pytest.mark.parametrize("name", ["two_tower_softmax", "legacy_binary"])
+@pytest.mark.parametrize(("name", "loss"), LEARNERS)
 @pytest.mark.parametrize("calls", [1, 9, 17])  # of 18: three epochs of 60 steps, ten at a time
-def test_a_training_that_was_stopped_goes_on_as_if_it_never_had(job, tmp_path, monkeypatch, name, calls):
+def test_a_training_that_was_stopped_goes_on_as_if_it_never_had(job, tmp_path, monkeypatch, name, loss, calls):
     job = with_settings(job, steps_at_once=10, checkpoint_minutes=0.0)
-    job = dataclasses.replace(job, config=dataclasses.replace(job.config, name=name, dropout=0.3))
+    config = dataclasses.replace(job.config, name=name, loss=loss, sampling="clicks", sampled_rows=3, dropout=0.3)
+    job = dataclasses.replace(job, config=config)
     undisturbed = fit(dataclasses.replace(job, folder=str(tmp_path / "undisturbed")), OneRank(), print)
     stopped_after(monkeypatch, calls)
     with pytest.raises(Stopped):
@@ -164,15 +173,16 @@ def test_an_epoch_that_was_not_told_is_told_when_the_training_goes_on(job):
 @given(
     data=st.data(),
     at_once=st.integers(1, 25),
-    name=st.sampled_from(["two_tower_softmax", "legacy_binary"]),
+    learner=st.sampled_from(LEARNERS),
     optimizer=st.sampled_from(["lazy_adam", "adam", "sgd"]),
 )
-def test_a_training_can_be_stopped_at_any_step(job, tmp_path_factory, data, at_once, name, optimizer):
+def test_a_training_can_be_stopped_at_any_step(job, tmp_path_factory, data, at_once, learner, optimizer):
     folder = tmp_path_factory.mktemp("any-step")
     calls = data.draw(st.integers(0, 2 * math.ceil(60 / at_once) - 1), label="calls before it is stopped")
     changes = {"steps_at_once": at_once, "checkpoint_minutes": 0.0, "epochs": 2, "optimizer": optimizer}
     job = dataclasses.replace(with_settings(job, **changes), folder=str(folder / "stopped"))
-    job = dataclasses.replace(job, config=dataclasses.replace(job.config, name=name, dropout=0.3))
+    name, loss = learner
+    job = dataclasses.replace(job, config=dataclasses.replace(job.config, name=name, loss=loss, dropout=0.3))
     undisturbed = fit(dataclasses.replace(job, folder=str(folder / "undisturbed")), OneRank(), print)
     with pytest.MonkeyPatch.context() as patched:
         stopped_after(patched, calls)
@@ -377,11 +387,13 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(job, monkeypat
 
     def run(self, batches, number):
         calls.append(number)
-        loss, waited = real(self, batches, number)
-        return (math.nan if len(calls) > 3 else loss), waited
+        taken = real(self, batches, number)
+        return taken._replace(loss=math.nan, lost=4, days=(19_723, 19_724)) if len(calls) > 3 else taken
 
     monkeypatch.setattr(Steps, "run", run)
-    with pytest.raises(TrainingError, match="the loss of epoch 1 is nan"):
+    # the fifth step of the fourth call of ten
+    words = r"the loss of step 35 \(epoch 1, step 35\) is no number: got a batch of page views of 2024-01-01 to 2024-01-02"
+    with pytest.raises(TrainingError, match=words + ".*the last good checkpoint is that of step 30"):
         fit(job, OneRank(), print)
     assert Checkpoints(Path(job.folder), 2, 0).newest().step == 30  # of 60 steps, the first 30 were sound
 
@@ -410,6 +422,36 @@ class Weights:
 
     def set_weights(self, value):
         self.value = value
+
+
+def test_the_first_step_whose_loss_is_no_number_is_told_with_the_days_of_its_batch():
+    class Lossy(tf.Module):
+        """A loss that is lost once it has seen a record of another kind."""
+
+        def __init__(self):
+            self.weight, self.losses = tf.Variable(1.0), []
+            self.trainable_variables = [self.weight]
+
+        def compute_loss(self, batch, training):
+            return self.weight * tf.reduce_sum(batch["value"])
+
+    values, days = [1.0, 1.0, math.nan, 1.0], [[7, 5], [6, 6], [9, 3], [8, 8]]
+    batches = tf.data.Dataset.from_tensor_slices({"value": values, "day": tf.constant(days)})
+    run = Steps(Lossy(), tf.keras.optimizers.legacy.SGD(0.1), lambda gradients, _: gradients).run
+    taken = run(iter(batches), 4)
+    assert (taken.lost, taken.days) == (2, (3, 9)) and math.isnan(taken.loss)
+    assert run(iter(batches.take(2)), 2).lost == 0  # the weight is lost too by now
+    sound = Steps(Lossy(), tf.keras.optimizers.legacy.SGD(0.1), lambda gradients, _: gradients).run
+    assert sound(iter(batches.take(2)), 2).lost == -1
+
+
+def test_the_epoch_to_keep_is_the_one_that_was_asked_for(job, tmp_path):
+    by_loss = dataclasses.replace(with_settings(job, best_by="loss"), folder=str(tmp_path / "by loss"))
+    for wanted, one in (("validation_ndcg", job), ("validation_loss", by_loss)):
+        result = fit(one, OneRank(), print)
+        figures = [getattr(report, wanted) for report in result.reports]
+        best = max(figures) if wanted == "validation_ndcg" else min(figures)
+        assert figures[result.best_epoch - 1] == best
 
 
 def test_early_stopping_waits_patiently_and_goes_back():

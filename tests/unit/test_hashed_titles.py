@@ -10,7 +10,7 @@ from pagerec_dbx.config import ModelSettings, TrainSettings
 from pagerec_dbx.errors import SettingError
 from pagerec_dbx.models.build import build, parameter_count
 from pagerec_dbx.models.config import ModelConfig
-from pagerec_dbx.models.history import MeanEmbedding, hashed_rows
+from pagerec_dbx.models.embeddings import Embeddings, hashed_rows
 from pagerec_dbx.training.optimizer import optimizer_of
 from tests.model_records import a_record
 
@@ -38,13 +38,12 @@ def test_each_row_has_about_as_many_titles():
 
 
 def test_a_title_is_the_sum_of_its_rows():
-    layer = MeanEmbedding(size=50, dimension=2, name="tower", buckets=4)
-    layer(tf.constant([[1]]))
+    layer = Embeddings(size=50, dimension=2, name="tower", buckets=4)
     table = np.array([[1.0, 0.0], [10.0, 0.0], [0.0, 100.0], [0.0, 1000.0]])
     layer.set_weights([table])
     first, second = (rows.numpy() for rows in hashed_rows(tf.constant([7, 9, 1]), 4))
     seven, nine, unknown = table[first] + table[second]
-    pooled = layer(tf.constant([[7, 9, 0], [7, 7, 7], [60, 0, 0], [0, 0, 0]]))  # 60 is past the size: unknown
+    pooled = layer.mean(tf.constant([[7, 9, 0], [7, 7, 7], [60, 0, 0], [0, 0, 0]]))  # 60 is past the size: unknown
     np.testing.assert_allclose(pooled, [(seven + nine) / 2, seven, unknown, [0, 0]])
 
 

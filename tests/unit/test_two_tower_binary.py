@@ -1,4 +1,4 @@
-"""The legacy's architecture: its size, its pairs, its negatives, worked out by hand."""
+"""The study's binary model and the legacy's: their sizes, their pairs, worked out by hand."""
 
 import numpy as np
 import pytest
@@ -6,22 +6,31 @@ import tensorflow as tf
 
 from pagerec_dbx.config import load_settings
 from pagerec_dbx.models.build import build, parameter_count
-from pagerec_dbx.models.config import ModelConfig
-from pagerec_dbx.models.losses import drawn_rows
+from pagerec_dbx.models.config import ModelConfig, model_config
 from pagerec_dbx.models.names import MODEL_SETTINGS
 from tests.model_records import a_record
 
-SMALL = ModelConfig("legacy_binary", title_count=7, row_count=5, embedding_size=4, hidden_sizes=(8, 6), dropout=0.2)
+SMALL = ModelConfig(
+    "legacy_binary", title_count=7, row_count=5, embedding_size=4, hidden_sizes=(8, 6), dropout=0.2, loss="binary"
+)
 
 
-def test_the_study_s_vocabularies_give_the_parameters_of_the_architecture():
+def parameters_at_the_study_s_sizes(name):
+    """10,000 titles and 475 rows, with what the model was designed with."""
+    settings = load_settings(designed=MODEL_SETTINGS[name]).model
+    return parameter_count(build(model_config(name, settings, title_count=10_000, row_count=475), seed=1))
+
+
+def test_study_sizes_give_the_study_s_parameters():
+    # history 10,000 x 64 = 640,000; rows 475 x 64 = 30,400; dense 128 x 128 + 128 = 16,512, 128 x 64 + 64 = 8,256,
+    # 64 + 1 = 65: 24,833; together 695,233
+    assert parameters_at_the_study_s_sizes("two_tower_binary") == 640_000 + 30_400 + 24_833 == 695_233
+
+
+def test_the_study_s_vocabularies_give_the_parameters_of_the_legacy():
     # history 10,000 x 100 = 1,000,000; rows 475 x 100 = 47,500; dense 200 x 128 + 128 = 25,728, 128 x 64 + 64 = 8,256,
     # 64 + 1 = 65; together 1,081,549
-    model = load_settings(designed=MODEL_SETTINGS["legacy_binary"]).model
-    config = ModelConfig(
-        "legacy_binary", 10_000, 475, embedding_size=model.embedding_size, hidden_sizes=model.hidden_sizes
-    )
-    assert parameter_count(build(config, seed=1)) == 1_000_000 + 47_500 + 25_728 + 8_256 + 65 == 1_081_549
+    assert parameters_at_the_study_s_sizes("legacy_binary") == 1_000_000 + 47_500 + 25_728 + 8_256 + 65 == 1_081_549
 
 
 def test_what_the_model_was_designed_with_gives_way_to_what_is_set():
@@ -56,7 +65,7 @@ def test_without_a_row_to_draw_only_the_clicks_count():
     model = build(SMALL, seed=3)
     record = a_record(clicked=[[1, 1, 1, 0]])
     clicked = np.log1p(np.exp(-model.menu_scores(record).numpy()[0, :3]))
-    # Keras divides by the pairs, the three of weight 0 included
+    # a pair that lacks its other half counts for half a pair
     assert float(model.compute_loss(record)) == pytest.approx(clicked.sum() / 6, abs=1e-6)
 
 
@@ -65,21 +74,9 @@ def test_a_clicked_row_that_the_vocabulary_lacks_is_left_out():
     record = a_record(menu=[[1, 3, 0, 0], [2, 3, 0, 0]], history=[[2, 3, 0]] * 2, clicked=[[1, 0, 0, 0], [0, 1, 0, 0]])
     with tf.GradientTape() as tape:
         loss = model.compute_loss(record)
-    gradient = tf.convert_to_tensor(tape.gradient(loss, model._row.embeddings)).numpy()
+    gradient = tf.convert_to_tensor(tape.gradient(loss, model._candidate_tower.embeddings)).numpy()
     assert not gradient[:2].any()  # of padding and unknown
     assert gradient[3].any()  # the control: of the known row that was clicked
-
-
-def test_drawn_rows_are_those_not_clicked_and_alike_likely():
-    taken = tf.constant([[3, 0, 5]] * 6_000)
-    drawn = drawn_rows(taken, 8, seed=(1, 2)).numpy()
-    counts = np.bincount(drawn, minlength=8)
-    assert set(np.flatnonzero(counts)) == {2, 4, 6, 7}
-    # each of four has the chance 1/4: 1,500 of 6,000, standard deviation sqrt(6,000 * 1/4 * 3/4) = 33.5
-    assert np.abs(counts[[2, 4, 6, 7]] - 1_500).max() < 5 * 33.5
-    np.testing.assert_array_equal(drawn, drawn_rows(taken, 8, seed=(1, 2)))
-    assert not np.array_equal(drawn, drawn_rows(taken, 8, seed=(1, 3)))
-    assert int(drawn_rows(tf.constant([[2, 3]]), 4, seed=(1, 2))[0]) == 0  # none is left
 
 
 def test_dropout_is_for_training_alone():

@@ -1,0 +1,62 @@
+"""What is known of a page view before any row is looked at: the history and, if wished, its circumstances."""
+
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+import tf_keras
+
+from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.embeddings import Embeddings
+from pagerec_dbx.models.history import history_encoder
+
+_MENU_SIZES = 500  # a larger menu counts as this large
+
+
+def _of_clock(name: str) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
+    return lambda record: record[name] + 1  # -1 is unknown
+
+
+def _menu_size(record: dict[str, tf.Tensor]) -> tf.Tensor:
+    return tf.minimum(tf.reduce_sum(tf.cast(record["menu"] > 0, tf.int32), axis=1), _MENU_SIZES)
+
+
+def _last_watched(record: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Doublings of a minute since the last title; 0 where it is not known, or nothing was watched."""
+    count = tf.reduce_sum(tf.cast(record["history"] > 0, tf.int32), axis=1)
+    seconds = tf.gather(record["history_age"], tf.maximum(count - 1, 0), batch_dims=1)
+    doublings = tf.math.log1p(tf.cast(seconds, tf.float32) / 60.0) / tf.math.log(2.0)
+    return tf.where(seconds > 0, 1 + tf.minimum(tf.cast(doublings, tf.int32), _DOUBLINGS), 0)
+
+
+_DOUBLINGS = 20  # of a minute: two years
+_IDS: Mapping[str, Callable[[dict[str, tf.Tensor]], tf.Tensor]] = {
+    "hour": _of_clock("hour"),
+    "weekday": _of_clock("weekday"),
+    "device": lambda record: record["device"],
+    "location": lambda record: record["location"],
+    "menu_size": _menu_size,
+    "last_watched": _last_watched,
+}
+
+
+def _sizes(config: ModelConfig) -> Mapping[str, int]:
+    return {
+        "hour": 25, "weekday": 8, "device": config.device_count, "location": config.location_count,
+        "menu_size": _MENU_SIZES + 1, "last_watched": _DOUBLINGS + 2,
+    }  # fmt: skip
+
+
+class Page(tf_keras.layers.Layer):
+    """The fields of a page view as vectors of the embedding's size: the history, then each circumstance."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(name="page")
+        self.history = history_encoder(config)
+        self._context = {
+            name: Embeddings(_sizes(config)[name], config.embedding_size, name=name) for name in config.context
+        }
+
+    def call(self, record: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+        """[batch, embedding] each."""
+        watched = self.history(record["history"], record["history_age"])
+        return [watched, *(table(_IDS[name](record)) for name, table in self._context.items())]

@@ -1,0 +1,28 @@
+"""What the place on the page adds to a click: learnt beside the rows' scores, set aside when rows are ranked."""
+
+import tensorflow as tf
+import tf_keras
+
+from pagerec_dbx.models.names import EXAMINATION
+
+_PLACES = 500  # the longest menu
+
+
+class PositionBias(tf_keras.layers.Layer):
+    """A number for each place, and one for a pinned row.
+
+    `additive`: it is added to the score. `examination` (PAL, Guo et al. 2019): it is the logit of the chance that the
+    viewer looks there, and a click needs both the look and the row: log sigmoid(place) + score where rows compete for
+    one click.
+    """
+
+    def __init__(self, kind: str):
+        super().__init__(name="position")
+        self._looks = kind == EXAMINATION
+        self._places = self.add_weight("places", shape=[_PLACES], initializer="zeros")
+        self._pinned = self.add_weight("pinned", shape=[], initializer="zeros")
+
+    def call(self, pinned: tf.Tensor) -> tf.Tensor:
+        """[batch, menu] 1 where pinned -> [batch, menu] float32, to be added to the scores."""
+        added = self._places[: tf.shape(pinned)[1]] + self._pinned * tf.cast(pinned, tf.float32)
+        return tf.math.log_sigmoid(added) if self._looks else added

@@ -1,0 +1,65 @@
+"""What every model is: a query made of a page view, a score of any row given it, and a loss chosen by name."""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.inputs import known_ids
+from pagerec_dbx.models.objectives import OBJECTIVES
+from pagerec_dbx.models.position import PositionBias
+from pagerec_dbx.models.randomness import Randomness
+from pagerec_dbx.models.sampling import CLICKS, MENU, RowChances, row_chances
+
+Query = dict[str, tf.Tensor | list[tf.Tensor]]  # whatever a model reads off a page view, [batch, ...] each
+
+
+class RowRanker(tfrs.Model):
+    """Subclasses say how a query is made and how a row is scored; losses and rankings ask for no more than that."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(name=config.name)
+        self.config = config
+        self.randomness = Randomness()
+        self.position_bias = PositionBias(config.position_bias) if config.position_bias else None
+        self.row_chances: RowChances | None = None  # of being drawn as a row that was not clicked
+        if config.sampling not in (CLICKS, MENU):
+            self.row_chances = row_chances(config.sampling, config.row_count)
+
+    @property
+    def needs_click_counts(self) -> bool:
+        """Whether `learn_click_counts` must be called before the first loss."""
+        return self.config.needs_click_counts
+
+    def learn_click_counts(self, counts: np.ndarray) -> None:
+        """Take the clicks of each row in training, [row_count]; they belong to the loss and are not saved."""
+        self.row_chances = row_chances(CLICKS, self.config.row_count, counts)
+
+    def query(self, record: dict[str, tf.Tensor], training: bool = False) -> Query:
+        """What is read off a page view, once for all rows."""
+        raise NotImplementedError
+
+    def row_scores(self, query: Query, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """[batch, n] float32 logits of `rows`: int32 ids [batch, n], or [n] for the same rows on every page view."""
+        raise NotImplementedError
+
+    def call(self, record: dict[str, tf.Tensor]) -> tf.Tensor:
+        """[batch, menu] float32 logits of the offered rows."""
+        return self.menu_scores(record)
+
+    def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Mean loss of a batch of records."""
+        inputs = {**inputs, "menu": known_ids(inputs["menu"], self.config.row_count)}
+        return tf.reduce_mean(OBJECTIVES[self.config.loss](self, inputs, training))
+
+    def vocabulary_scores(self, record: dict[str, tf.Tensor]) -> tf.Tensor:
+        """[batch, row_count] float32 logits of all rows; columns 0 and 1 are padding and unknown."""
+        return self.all_scores(self.query(record))
+
+    def menu_scores(self, record: dict[str, tf.Tensor]) -> tf.Tensor:
+        """[batch, menu] float32 logits of the offered rows; padding has the score of id 0 and is to be masked."""
+        return self.row_scores(self.query(record), known_ids(record["menu"], self.config.row_count))
+
+    def all_scores(self, query: Query, training: bool = False) -> tf.Tensor:
+        """[batch, row_count] float32 logits of all rows."""
+        return self.row_scores(query, tf.range(self.config.row_count), training)

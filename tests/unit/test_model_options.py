@@ -1,0 +1,134 @@
+"""Every option of every model: it trains, padding and order do nothing, and what is saved predicts the same."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pagerec_dbx.models.build import build
+from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.export import load_ranker, save_ranker
+
+MODELS = ["two_tower_softmax", "single_tower_softmax", "two_tower_binary"]
+CONTEXT = ("hour", "weekday", "device", "location", "menu_size", "last_watched")
+OPTIONS = {
+    "recency": {"history_encoder": "recency"},
+    "gru": {"history_encoder": "gru"},
+    "attention": {"history_encoder": "attention"},
+    "context": {"context": CONTEXT},
+    "cross": {"context": ("device", "hour"), "cross_layers": 2},
+    "cross of a rank": {"context": ("device", "hour"), "cross_layers": 2, "cross_rank": 3},
+    "factorisation": {"context": ("device", "hour"), "factorisation": True},
+    "regularised": {"dropout": 0.2, "l2": 0.01, "label_smoothing": 0.1},
+    "position": {"loss": "menu_softmax", "position_bias": "examination"},
+    "hashed": {"title_buckets": 5},
+    "sampled": {"loss": "sampled_softmax", "sampled_rows": 5, "sampling": "log_uniform"},
+}
+SMALL = ModelConfig("", 12, 9, device_count=4, location_count=4, embedding_size=6, hidden_sizes=(8, 5), history_length=4)
+
+
+def a_config(name, option):
+    return dataclasses.replace(SMALL, name=name, **OPTIONS[option])
+
+
+def records(count, seed=1, menu=6):
+    """Page views of all sorts: histories of 0 to 4 titles, menus with unknown rows and padding."""
+    draw = np.random.default_rng(seed)
+    history = draw.integers(1, 12, [count, 4]) * (np.arange(4) < draw.integers(0, 5, [count, 1]))
+    ages = np.sort(draw.integers(1, 10**6, [count, 4]), axis=1)[:, ::-1] * (history > 0)
+    rows = np.stack([draw.permutation(np.arange(2, 2 + max(menu, 7)))[:menu] for _ in range(count)])
+    sizes = draw.integers(3, menu + 1, [count, 1])
+    fields = {
+        "history": history,
+        "history_age": ages,
+        "menu": np.where(np.arange(menu) < sizes, rows, 0),
+        "clicked": np.arange(menu) == draw.integers(0, 3, [count, 1]),
+        "pinned": np.arange(menu)[None] == np.zeros([count, 1]),
+        "hour": draw.integers(-1, 24, count),
+        "weekday": draw.integers(-1, 7, count),
+        "device": draw.integers(0, 4, count),
+        "location": draw.integers(0, 4, count),
+    }
+    return {name: tf.constant(values, tf.int32) for name, values in fields.items()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_trains_every_part_of_the_model(name, option):
+    model = build(a_config(name, option), seed=3)
+    batch = records(24)
+    optimizer = tf.keras.optimizers.legacy.Adam(0.02)
+
+    def step():  # a graph takes longer to build than it saves
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(batch, training=True)
+            total = loss + tf.add_n(model.losses) if model.losses else loss
+        gradients = tape.gradient(total, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+
+    before, first = [weight.numpy() for weight in model.trainable_variables], float(model.compute_loss(batch))
+    for _ in range(12):
+        step()
+    assert float(model.compute_loss(batch)) < first
+    still = [new.name for new, old in zip(model.trainable_variables, before, strict=True) if not np.any(new != old)]
+    assert not still
+    if option == "regularised":
+        assert model.losses  # of the L2
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("option", OPTIONS)
+def test_order_and_padding_of_a_menu_change_no_score(name, option):
+    model = build(a_config(name, option), seed=3)
+    batch = records(5)
+    scores = model.menu_scores(batch).numpy()
+    turned = model.menu_scores({**batch, "menu": batch["menu"][:, ::-1], "pinned": batch["pinned"][:, ::-1]})
+    np.testing.assert_allclose(turned.numpy()[:, ::-1], scores, atol=1e-5)
+    longer = {key: tf.pad(batch[key], [[0, 0], [0, 3]]) for key in ("history", "history_age", "menu", "pinned")}
+    np.testing.assert_allclose(model.menu_scores({**batch, **longer})[:, :6], scores, atol=1e-5)
+    every = np.take_along_axis(model.vocabulary_scores(batch).numpy(), np.minimum(batch["menu"], 9) % 9, axis=1)
+    known = batch["menu"].numpy() < 9
+    np.testing.assert_allclose(every[known], scores[known], atol=1e-5)
+
+
+RAW = {
+    "history": [["t3", "t1", "nobody's"], ["", "", ""]],
+    "history_age": [[9_000, 800, 60], [0, 0, 0]],
+    "menu": [["r2", "new", "r0", "r5"], ["r6", "r1", "", ""]],
+    "hour": [9, -1],
+    "weekday": [0, -1],
+    "device": ["tv", ""],
+    "location": ["nowhere", ""],
+}
+VOCABULARIES = {
+    "titles": [f"t{number}" for number in range(10)],
+    "rows": [f"r{number}" for number in range(7)],
+    "devices": ["tv", "phone"],
+    "locations": ["north", "south"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("two_tower_softmax", ["attention", "context", "cross", "factorisation", "position"]),
+        ("single_tower_softmax", ["gru", "context", "cross of a rank", "regularised", "hashed"]),
+        ("two_tower_binary", ["recency", "context", "cross", "factorisation", "sampled"]),
+    ],
+)
+def test_what_is_saved_predicts_the_same_from_raw_strings(name, options, tmp_path):
+    merged = {key: value for option in options for key, value in OPTIONS[option].items()} | {"context": CONTEXT}
+    config = dataclasses.replace(SMALL, name=name, **merged)
+    saved = save_ranker(build(config, seed=3), config, VOCABULARIES, tmp_path / "ranker")
+    loaded = load_ranker(tmp_path / "ranker", "1")
+    assert loaded.config == config
+    batch = {key: values.numpy() for key, values in records(7).items()}
+    for scores in ("menu_scores", "vocabulary_scores"):
+        np.testing.assert_allclose(getattr(loaded, scores)(batch), getattr(saved, scores)(batch), atol=1e-6)
+    both = loaded.rank({key: np.array(values) for key, values in RAW.items()})
+    alone = loaded.rank({key: np.array(values[:1]) for key, values in RAW.items()})
+    assert both["row_id"][0].tolist() == alone["row_id"][0].tolist() and set(alone["row_id"][0]) == set(RAW["menu"][0])
+    assert both["row_id"][1].tolist()[2:] == ["", ""] and np.isfinite(both["score"][1][:2]).all()
+    long = {**{key: np.array(values[:1]) for key, values in RAW.items()}, "menu": np.array([[f"r{at}" for at in range(500)]])}
+    assert np.isfinite(loaded.rank(long)["score"]).all()

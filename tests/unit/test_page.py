@@ -1,0 +1,47 @@
+"""The circumstances of a page view as fields."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.page import _IDS, Page
+from tests.model_records import a_record
+
+NAMES = ("hour", "weekday", "device", "location", "menu_size", "last_watched")
+CONFIG = ModelConfig("single_tower_softmax", 7, 6, device_count=4, location_count=5, embedding_size=3, context=NAMES)
+
+
+def test_circumstances_are_read_off_the_record():
+    record = a_record(hour=[23], weekday=[6], device=[3], location=[4], history=[[2, 3, 0]], history_age=[[9_999, 600, 0]])
+    # unknown hours and weekdays are -1, so theirs are one more; three rows are offered; the last title 600 s ago:
+    # log2(1 + 10) = 3.46 doublings of a minute, 3, and one more
+    assert {name: int(_IDS[name](record)[0]) for name in NAMES} == {
+        "hour": 24, "weekday": 7, "device": 3, "location": 4, "menu_size": 3, "last_watched": 4,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("history", "ages"), [([[0, 0, 0]], [[0, 0, 0]]), ([[2, 0, 0]], [[0, 0, 0]])])
+def test_a_time_that_is_not_known_is_a_class_of_its_own(history, ages):
+    record = a_record(hour=[-1], weekday=[-1], history=history, history_age=ages)
+    assert [int(_IDS[name](record)[0]) for name in ("hour", "weekday", "last_watched")] == [0, 0, 0]
+
+
+def test_each_circumstance_is_a_field_and_only_those_asked_for():
+    page = Page(CONFIG)
+    fields = page(a_record())
+    assert len(fields) == 1 + len(NAMES) and {tuple(field.shape) for field in fields} == {(1, 3)}
+    for name in NAMES:
+        changed = {"menu_size": {"menu": [[2, 3, 0, 0]]}, "last_watched": {"history_age": [[9, 9_000, 0]]}}
+        others = page(a_record(**changed.get(name, {name: [2]})))
+        moved = [number for number, field in enumerate(fields) if np.abs(field - others[number]).max() > 0]
+        assert moved == [1 + NAMES.index(name)]
+    assert len(Page(ModelConfig("single_tower_softmax", 7, 6))(a_record())) == 1
+
+
+def test_extremes_stay_within_their_tables():
+    page = Page(CONFIG)
+    record = a_record(menu=[list(range(2, 702))], history=[[2]], history_age=[[2**31 - 1]], device=[99], location=[99])
+    assert all(np.isfinite(field).all() for field in page(record))
+    assert int(_IDS["menu_size"](record)[0]) == 500 and int(_IDS["last_watched"](record)[0]) == 21
+    assert tf.reduce_max(_IDS["last_watched"](record)) < 22
