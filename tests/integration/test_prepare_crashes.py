@@ -34,7 +34,7 @@ SETTINGS = PrepareSettings(holdout_fraction=0.25, validation_fraction=0.3, histo
 NOW = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(days=40)  # snapshots are kept for 30
 A_DAY = 86_400
-REMOVING = ((shutil, "rmtree"), (Path, "rename"), (Path, "unlink"))
+REMOVING = ((shutil, "rmtree"), (Path, "rename"))
 FUNCTIONS = ((publishing, "_write_files"), *REMOVING)
 HALF_REMOVED = "train-v0-0123456789abcdef"
 WRITTEN = {
@@ -54,7 +54,7 @@ WRITTEN = {
     "damaged": {
         "append": {"preparations"},
         "note": {MANIFEST},
-        "call": {"_write_files", "rename", "rmtree", "unlink"},
+        "call": {"_write_files", "rename", "rmtree"},
     },
 }
 
