@@ -51,7 +51,7 @@ def test_the_vocabulary_s_table_compares_with_its_first_case():
 def test_the_reduction_s_table_has_the_median_ratio_of_its_rounds():
     # 2 / 4, 6 / 4, 4 / 4: .5, 1.5 and 1
     measured = {500: (480, [0.002, 0.006, 0.004], [0.004, 0.004, 0.004])}
-    assert reduction.table(measured).splitlines()[-1] == "| 500 | 480 | 4.0 | 4.0 | 1.00 |"
+    assert reduction.table(measured, 2).splitlines()[-1] == "| 500 | 480 | 4.0 | 4.0 | 1.00 |"
 
 
 def test_ranks_draw_other_titles_and_popular_ones_most():
