@@ -58,6 +58,7 @@ bench-train: setup  ## how fast training is, as ratios, and the study's experime
 	@$(BIN)/python -m benchmarks.train "$(HOME_DIR)" $(ARGS)
 	@$(BIN)/python -m benchmarks.ranks "$(HOME_DIR)"
 	@$(BIN)/python -m benchmarks.reduction
+	@$(BIN)/python -m benchmarks.reduction --ranks 4
 	@$(BIN)/python -m benchmarks.vocabulary
 	@$(BIN)/python -m benchmarks.memory "$(HOME_DIR)"
 	@$(BIN)/python -m benchmarks.experiment "$(HOME_DIR)"

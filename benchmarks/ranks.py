@@ -22,7 +22,7 @@ from pagerec_dbx.spark import spark_session
 from pagerec_dbx.training.distributed import run_on_ranks
 from pagerec_dbx.training.job import TrainingJob
 from pagerec_dbx.training.loop import fit
-from pagerec_dbx.training.reduction import mean_over_ranks
+from pagerec_dbx.training.reduction import mean_over_ranks, whole_rows_of
 
 RANKS = (1, 2, 4)
 EPOCHS = 3  # the first builds the graph and is not counted
@@ -85,8 +85,8 @@ def table(parts: dict[int, Snapshot], speeds: dict[int, list[float]]) -> str:
         "| ranks | records | records a second | of so many times one rank | bytes a rank gives in a step |",
         "|---|---|---|---|---|",
     ]
-    whole, gathered = reduced_bytes(parts[1])
     for ranks, measured in speeds.items():
+        whole, gathered = reduced_bytes(parts[1], ranks)
         ratio = statistics.median(a / (ranks * b) for a, b in zip(measured, speeds[1], strict=True))
         given = f"{whole:,} added up, {gathered:,} gathered" if ranks > 1 else "0"
         records = parts[ranks].manifest.records
@@ -94,7 +94,7 @@ def table(parts: dict[int, Snapshot], speeds: dict[int, list[float]]) -> str:
     return "\n".join(rows)
 
 
-def reduced_bytes(train: Snapshot) -> tuple[int, int]:
+def reduced_bytes(train: Snapshot, ranks: int) -> tuple[int, int]:
     """Bytes of a step's gradients as they are reduced: what is added up whole, and what is gathered row by row.
 
     Dense weights and small tables of embeddings are added up; of large tables the rows that a batch has are gathered,
@@ -115,7 +115,8 @@ def reduced_bytes(train: Snapshot) -> tuple[int, int]:
         return gradient
 
     variables = model.trainable_variables
-    mean_over_ranks(tape.gradient(loss, variables), variables, TrainSettings().whole_table_rows, counted)
+    limit = whole_rows_of(TrainSettings().whole_table_rows, ranks)
+    mean_over_ranks(tape.gradient(loss, variables), variables, limit, counted)
     return _bytes(whole), _bytes(gathered)
 
 

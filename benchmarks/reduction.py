@@ -1,7 +1,8 @@
 """Up to which size a table's gradients are cheaper added up whole: the measure behind `whole_table_rows`.
 
-`python -m benchmarks.reduction` reduces gradients like those of a batch on two ranks, both ways in turn: histories of
-20 titles, popularity falling as 1 / rank, tables of several sizes, each reduction with what the optimizer then does.
+`python -m benchmarks.reduction` reduces gradients like those of a batch on several ranks, both ways in turn: histories
+of 20 titles, popularity falling as 1 / rank, tables of several sizes, each reduction with what the optimizer then does.
+Gathered rows grow with the ranks, a table added up whole does not: `--ranks 4` measures four.
 """
 
 import argparse
@@ -18,7 +19,6 @@ from pagerec_dbx.spark import spark_session
 from pagerec_dbx.training.distributed import run_on_ranks
 from pagerec_dbx.training.optimizer import LazyAdam
 
-RANKS = 2
 TABLES = (500, 2_000, 8_000, 16_000, 32_000, 64_000, 128_000, 500_000)
 DIMENSION, HISTORY = 64, 20
 STEPS = 20  # a measurement
@@ -28,11 +28,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reduction", description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=5, help="rounds")
-    times = parser.parse_args().times
+    parser.add_argument("--ranks", type=int, default=2)
+    options = parser.parse_args()
+    count, times = options.ranks, options.times
     folder = Path(tempfile.mkdtemp())
-    spark = spark_session(f"local-cluster[{RANKS},1,1024]", folder / "spark.log")
-    measured = run_on_ranks(lambda ranks: _measured(ranks, times), RANKS, RANKS, folder / "ranks.log", threads=1)[0]
-    print(f"{machine()}\n{table(measured)}", flush=True)
+    spark = spark_session(f"local-cluster[{count},1,1024]", folder / "spark.log")
+    measured = run_on_ranks(lambda ranks: _measured(ranks, times), count, count, folder / "ranks.log", threads=1)[0]
+    print(f"{machine()}\n{table(measured, count)}", flush=True)
     spark.stop()
 
 
@@ -75,10 +77,10 @@ def _step(ranks, rows: int, ids: np.ndarray, whole_table_rows: int):
     return step
 
 
-def table(measured: dict[int, tuple[int, list[float], list[float]]]) -> str:
+def table(measured: dict[int, tuple[int, list[float], list[float]]], ranks: int) -> str:
     """Medians, and the ratio round by round."""
     lines = [
-        f"Gradients of tables of {DIMENSION} numbers a row, batch {BATCH:,}, {RANKS} ranks of one thread, medians.",
+        f"Gradients of tables of {DIMENSION} numbers a row, batch {BATCH:,}, {ranks} ranks of one thread, medians.",
         "",
         "| rows of the table | of them in a batch | whole, ms | row by row, ms | whole / row by row |",
         "|---|---|---|---|---|",

@@ -1,5 +1,6 @@
 """How the study trained: TFRecord files of strings, looked up in the graph, fitted by Keras step by step."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -8,6 +9,9 @@ import tf_keras
 from benchmarks.keras_way import PlainTwoTower
 from pagerec_dbx.features.snapshot import Snapshot, read_batches
 from pagerec_dbx.models.config import ModelConfig
+
+BATCH = 2_048
+_SHUFFLED = 65_536  # records that an epoch's order is drawn from at a time
 
 
 def write_study_files(part: Snapshot, folder: Path) -> list[str]:
@@ -35,7 +39,23 @@ def _example(history: list[int], menu: list[int], clicked: list[int]) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
-def study_epochs(files: list[str], config: ModelConfig, part: Snapshot, batch_size: int, epochs: int) -> None:
+Records = Callable[[list[str], Mapping[str, tf.io.FixedLenFeature]], tf.data.Dataset]
+
+
+def one_by_one(files: list[str], specs: Mapping[str, tf.io.FixedLenFeature]) -> tf.data.Dataset:
+    """Batches of records that are parsed one by one, as TensorFlow's guides to TFRecords do."""
+    texts = tf.data.TFRecordDataset(files)
+    records = texts.map(lambda text: tf.io.parse_single_example(text, specs), num_parallel_calls=tf.data.AUTOTUNE)
+    return records.shuffle(_SHUFFLED, seed=1).batch(BATCH, drop_remainder=True)
+
+
+def in_batches(files: list[str], specs: Mapping[str, tf.io.FixedLenFeature]) -> tf.data.Dataset:
+    """The same parsed a batch at a time, as who knows of it does."""
+    texts = tf.data.TFRecordDataset(files).shuffle(_SHUFFLED, seed=1).batch(BATCH, drop_remainder=True)
+    return texts.map(lambda batch: tf.io.parse_example(batch, specs), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def study_epochs(files: list[str], config: ModelConfig, part: Snapshot, records: Records, epochs: int) -> None:
     """Train from the files."""
     model = _Fitted(config)
     model.compile(optimizer=tf_keras.optimizers.legacy.Adam(1e-3))
@@ -45,14 +65,7 @@ def study_epochs(files: list[str], config: ModelConfig, part: Snapshot, batch_si
         "menu": tf.io.FixedLenFeature([manifest.menu_length], tf.string),
         "clicked": tf.io.FixedLenFeature([manifest.menu_length], tf.int64),
     }
-    records = (
-        tf.data.TFRecordDataset(files)
-        .shuffle(65_536, seed=1)
-        .batch(batch_size, drop_remainder=True)
-        .map(lambda texts: tf.io.parse_example(texts, specs), num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(2)
-    )
-    model.fit(records, epochs=epochs, verbose=0)
+    model.fit(records(files, specs).prefetch(2), epochs=epochs, verbose=0)
 
 
 class _Fitted(tf_keras.Model):

@@ -130,7 +130,7 @@ class TrainSettings:
     learning_rate: float = 1e-3  # for one rank; grows with the number of ranks
     optimizer: str = "lazy_adam"  # lazy_adam moves only the embeddings that a batch has; or adam, sgd
     steps_at_once: int = 16  # steps in one call of the graph
-    whole_table_rows: int = 16_384  # ranks add up tables of at most so many embeddings whole, larger ones row by row
+    whole_table_rows: int | None = None  # ranks add up tables of so many embeddings whole; None: 16,384, two ranks none
     precision: str = "float32"  # or bfloat16 between weights and logits, for a GPU; a processor is slower with it
     xla: bool = False  # compile what XLA can on a GPU; on a processor it has no effect
     reader: str = "petastorm"  # of the snapshots; or parquet, which does without Petastorm and gives the same records
@@ -155,7 +155,8 @@ class TrainSettings:
         _require(self.silence_seconds > 0, "silence_seconds", "more than 0", self.silence_seconds)
         _require(self.checkpoints_kept >= 1, "checkpoints_kept", "at least 1", self.checkpoints_kept)
         _require(1 <= self.steps_at_once <= 1_000, "steps_at_once", "1 to 1,000", self.steps_at_once)
-        _require(self.whole_table_rows >= 0, "whole_table_rows", "at least 0", self.whole_table_rows)
+        rows = self.whole_table_rows
+        _require(rows is None or rows >= 0, "whole_table_rows", "at least 0, or none", rows)
         _require(0 < self.learning_rate < 10, "learning_rate", "between 0 and 10", self.learning_rate)
         _require_one_of("best_by", ("ndcg", "loss"), self.best_by)
         _require(self.patience >= 1, "patience", "at least 1", self.patience)

@@ -65,6 +65,12 @@ def stopped_at(point: Point, after: bool, run, functions: Functions = ()) -> boo
     return False
 
 
+def leave_home(spark, folder: Path) -> None:
+    """Remove a home that is done with, and what Delta keeps of its tables: dozens of homes fill Java's memory."""
+    shutil.rmtree(folder)
+    spark.sparkContext._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+
+
 @dataclasses.dataclass(frozen=True)
 class Image:
     """A home as it lay there at one moment of a run."""

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pagerec_dbx.features.encoding import Lengths, packing_of
 from pagerec_dbx.features.packing import block, block_table, pack
 from pagerec_dbx.features.snapshot import MANIFEST, File, Manifest, Snapshot, open_snapshot, sha256_of
+from pagerec_dbx.features.vocabulary import ROWS, TITLES
 from pagerec_dbx.pipelines.order import OrderKey
 from pagerec_dbx.schemas import LABELLED_PAGE_VIEWS
 from pagerec_dbx.tables import spark_schema
@@ -64,7 +65,9 @@ def write_snapshot(folder: Path, groups: Sequence[int], history_length: int = 3,
     """
     folder.mkdir(parents=True)
     ends = np.cumsum([0, *groups])
-    packing = packing_of(Lengths(history_length, menu_length))
+    packing = packing_of(
+        Lengths(history_length, menu_length), {TITLES: 100_000, ROWS: 100_000}
+    )  # ids as wide as may be
     files = []
     for number, (first, last) in enumerate(zip(ends, ends[1:], strict=False)):
         ids = np.arange(first, last)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pagerec_dbx.features.packing import IDS, Field, Packing, pack, rows_as_arrow
+from pagerec_dbx.features.packing import IDS, NARROW_IDS, Field, Packing, pack, rows_as_arrow
 from pagerec_dbx.features.packing import ROWS as PACKED
 from pagerec_dbx.features.vocabulary import DEVICES, FIRST, LOCATIONS, PADDING, ROWS, TITLES, UNKNOWN, Vocabulary
 
@@ -29,6 +29,7 @@ RECORD = {
     "day": "int",
 }
 IMPRESSIONS = {"impressions": "array<int>"}
+_LISTS_OF_IDS = {"history": TITLES, "menu": ROWS, "impressions": ROWS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +74,17 @@ def encode_packed(examples: DataFrame, vocabulary: Vocabulary, lengths: Lengths)
     Args:
         examples, vocabulary, lengths: as `encode`.
     """
-    step = functools.partial(_pack_batches, tokens=dict(vocabulary.tokens), lengths=lengths)
+    packing = packing_of(lengths, vocabulary.sizes)
+    step = functools.partial(_pack_batches, tokens=dict(vocabulary.tokens), lengths=lengths, packing=packing)
     return _needed(examples, lengths, ()).mapInArrow(step, f"`{IDS}` bigint, `{PACKED}` binary")
 
 
-def packing_of(lengths: Lengths) -> Packing:
-    """How a record with lists of these lengths is packed: wide fields first, then those of single bytes."""
+def packing_of(lengths: Lengths, sizes: Mapping[str, int]) -> Packing:
+    """How a record with lists of these lengths is packed: wide fields first, then narrower ones.
+
+    Args:
+        sizes: entries of each vocabulary; lists of ids below 65,536 take two bytes an id.
+    """
     of_list = {
         "history": lengths.history,
         "history_age": lengths.history,
@@ -88,7 +94,12 @@ def packing_of(lengths: Lengths) -> Packing:
         "impressions": lengths.impressions,
     }
     kinds = {"int": "int32", "array<int>": "int32", "array<tinyint>": "int8"}
-    fields = [Field(name, kinds[kind], of_list.get(name)) for name, kind in _record(lengths).items() if name != IDS]
+    narrow = {name: "uint16" for name, kind in _LISTS_OF_IDS.items() if sizes[kind] <= NARROW_IDS}
+    fields = [
+        Field(name, narrow.get(name, kinds[kind]), of_list.get(name))
+        for name, kind in _record(lengths).items()
+        if name != IDS
+    ]
     return Packing(tuple(sorted(fields, key=lambda field: -field.dtype.itemsize)))
 
 
@@ -112,10 +123,9 @@ def _encode_batches(
 
 
 def _pack_batches(
-    batches: Iterator[pa.RecordBatch], tokens: dict[str, tuple[str, ...]], lengths: Lengths
+    batches: Iterator[pa.RecordBatch], tokens: dict[str, tuple[str, ...]], lengths: Lengths, packing: Packing
 ) -> Iterator[pa.RecordBatch]:
     known = {kind: pa.array(values, pa.string()) for kind, values in tokens.items()}
-    packing = packing_of(lengths)
     for batch in batches:
         columns = _ids_of(batch, known, lengths)
         for name in ("hour", "weekday", "day"):

@@ -16,7 +16,8 @@ from pagerec_dbx.errors import SnapshotError
 
 WORD = 4  # bytes; every field begins at a whole word, so that a row can be read as int32
 RECORDS, IDS, ROWS = "records", "page_view_id", "rows"  # columns of a file: one Parquet record is one block
-_TYPES = {"int32": np.dtype("<i4"), "int8": np.dtype("i1")}
+_TYPES = {"int32": np.dtype("<i4"), "uint16": np.dtype("<u2"), "int8": np.dtype("i1")}
+NARROW_IDS = 65_536  # entries of the largest vocabulary whose ids are packed as uint16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Field:
     """One field of a record: a number, or a list of `length` numbers."""
 
     name: str
-    kind: str  # int32 or int8
+    kind: str  # int32, uint16 or int8
     length: int | None = None  # None: a single number
 
     @property
@@ -78,11 +79,11 @@ def packing_from_schema(schema: Mapping[str, str]) -> Packing:
     """
     fields = []
     for name, text in schema.items():
-        match = re.fullmatch(r"(int32|int8)(?:\[([1-9]\d*)\])?", text)
+        match = re.fullmatch(r"(int32|uint16|int8)(?:\[([1-9]\d*)\])?", text)
         if match is None:
             raise SnapshotError(
                 f"field `{name}` of a snapshot has no packed type",
-                wanted="int32, int8, or a list such as int32[20]",
+                wanted="int32, uint16, int8, or a list such as int32[20]",
                 got=text,
                 fix="Run `pagerec prepare`, which writes it again",
             )

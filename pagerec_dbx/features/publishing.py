@@ -37,7 +37,7 @@ from pagerec_dbx.home import write_atomically
 from pagerec_dbx.pipelines.cuts import HOLDOUT
 from pagerec_dbx.pipelines.order import Cuts, OrderKey
 
-ORDER = 3  # raised whenever the same records come in another order or another layout
+ORDER = 4  # raised whenever the same records come in another order or another layout
 _ONE_GROUP_BYTES = 512 * 1024 * 1024  # Parquet's row-group limit: far above a group, so that no group is split
 _HOLDOUT_ALSO = ("user_hash", "randomized")  # what only the holdout's records have
 _GROUP = "row_group"
@@ -194,7 +194,7 @@ def _manifest(folder: Path, contents: Contents, created_at: dt.datetime) -> Mani
 
 def _schema(contents: Contents, path: Path) -> dict[str, str]:
     if contents.packed:
-        return packing_of(contents.lengths).as_schema()
+        return packing_of(contents.lengths, contents.vocabulary.sizes).as_schema()
     return {field.name: str(field.type) for field in pq.read_schema(path)}
 
 

@@ -142,7 +142,8 @@ def fields_of(packing: Packing, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         start = packing.starts[field.name]
         values = rows[:, start : start + field.words]  # [batch, words of the field]
         if field.dtype.itemsize < WORD:
-            narrow = tf.reshape(tf.bitcast(values, tf.int8), [-1, field.words * WORD])  # [batch, length and padding]
+            narrow = tf.bitcast(values, field.dtype)  # [batch, words, values of a word]
+            narrow = tf.reshape(narrow, [-1, field.words * WORD // field.dtype.itemsize])  # [batch, length and padding]
             values = tf.cast(narrow[:, : field.count], tf.int32)
         values = tf.ensure_shape(values, [rows.shape[0], field.count])
         fields[field.name] = values[:, 0] if field.length is None else values
@@ -202,30 +203,30 @@ class _Epoch:
             self.failure = SnapshotError("a stream is read once", fix="Open another one for each epoch")
             raise self.failure
         self._started = True
-        left: Records | None = None
-        for pool in self._pools():
-            ids, rows = pool if left is None else _joined([left, pool])
+        left: list[Records] = []
+        for blocks in self._pools():
+            ids, rows = _joined([*left, *blocks])  # copied once
             order = self._random.permutation(len(ids))  # also for what is skipped: the draws must stay the same
             full = len(order) // batch_size * batch_size
             for start in range(min(skip, full), full, batch_size):
                 yield _taken(ids, rows, order[start : start + batch_size])
             skip -= min(skip, full)
-            left = _taken(ids, rows, order[full:])
-        if left is not None and len(left[0]) and not drop_remainder:
-            yield left
+            left = [_taken(ids, rows, order[full:])]
+        if left and len(left[0][0]) and not drop_remainder:
+            yield left[0]
 
-    def _pools(self) -> Iterator[Records]:
-        """Row groups joined until there are enough records to shuffle well."""
-        groups: list[Records] = []
+    def _pools(self) -> Iterator[list[Records]]:
+        """The blocks of row groups, as many as it takes to have enough records to shuffle well."""
+        blocks: list[Records] = []
         for group in self._row_groups():
-            groups.append(group)
-            if sum(len(ids) for ids, _ in groups) >= POOL_RECORDS:
-                yield _joined(groups)
-                groups = []
-        if groups:
-            yield _joined(groups)
+            blocks += group
+            if sum(len(ids) for ids, _ in blocks) >= POOL_RECORDS:
+                yield blocks
+                blocks = []
+        if blocks:
+            yield blocks
 
-    def _row_groups(self) -> Iterator[Records]:
+    def _row_groups(self) -> Iterator[list[Records]]:
         while self._left:
             with self._reading:
                 if self._closed:
@@ -236,7 +237,7 @@ class _Epoch:
                     self.failure = error
                     raise
             self._left -= 1
-            yield _joined(blocks)
+            yield blocks
 
 
 def _joined(parts: list[Records]) -> Records:

@@ -19,7 +19,7 @@ from pagerec_dbx.progress import say
 from pagerec_dbx.training.heartbeats import DRIVER, beating, clear, rank_name, who_just_ended, who_was_missed
 from pagerec_dbx.training.job import OnEpoch, OneRank, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.loop import fit, require_steps
-from pagerec_dbx.training.reduction import REDUCTION, mean_over_ranks
+from pagerec_dbx.training.reduction import REDUCTION, mean_over_ranks, whole_rows_of
 
 T = TypeVar("T")
 
@@ -45,7 +45,8 @@ class HorovodRanks:
         import tensorflow as tf
 
         with tf.name_scope(REDUCTION):
-            return mean_over_ranks(gradients, variables, whole_table_rows, self._hvd.allreduce)
+            limit = whole_rows_of(whole_table_rows, self.size)
+            return mean_over_ranks(gradients, variables, limit, self._hvd.allreduce)
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         """Every rank's [k] values as [ranks, k]."""

@@ -82,8 +82,10 @@ class Ranks(Protocol):
     rank: int
     size: int
 
-    def mean(self, gradients: list[Gradient], variables: list[tf.Variable], whole_table_rows: int) -> list[Gradient]:
-        """The gradients' means over all ranks, as `mean_over_ranks`."""
+    def mean(
+        self, gradients: list[Gradient], variables: list[tf.Variable], whole_table_rows: int | None
+    ) -> list[Gradient]:
+        """The gradients' means over all ranks, as `mean_over_ranks`; None: whole tables where that is cheaper."""
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         """Every rank's [k] values as [ranks, k]."""
@@ -97,7 +99,9 @@ class OneRank:
 
     rank, size = 0, 1
 
-    def mean(self, gradients: list[Gradient], variables: list[tf.Variable], whole_table_rows: int) -> list[Gradient]:
+    def mean(
+        self, gradients: list[Gradient], variables: list[tf.Variable], whole_table_rows: int | None
+    ) -> list[Gradient]:
         return gradients
 
     def gather(self, values: np.ndarray) -> np.ndarray:

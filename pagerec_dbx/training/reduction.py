@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import tensorflow as tf
 
+_FEW_RANKS, _WHOLE_ROWS = 2, 16_384  # measured by `benchmarks.reduction` on 2 and on 4 ranks
+
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 REDUCTION = "reduction"  # the scope of its operations in a rank's graph, by which a profile knows them
 
@@ -34,6 +36,16 @@ def mean_over_ranks(
         else mean(gradient)
         for gradient, variable in zip(gradients, variables, strict=True)
     ]
+
+
+def whole_rows_of(setting: int | None, ranks: int) -> int:
+    """Up to how many embeddings a table is added up whole: what is set, else what is cheaper on so many ranks.
+
+    Two ranks give each other less than a whole table, whatever its size.
+    """
+    if setting is not None:
+        return setting
+    return 0 if ranks <= _FEW_RANKS else _WHOLE_ROWS
 
 
 def as_table(rows: tf.IndexedSlices, shape: tf.TensorShape) -> tf.Tensor:

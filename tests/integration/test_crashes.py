@@ -1,7 +1,6 @@
 """A failure at every write point of `ingest` and `join`, then the command again: the tables of an undisturbed run."""
 
 import datetime as dt
-import shutil
 
 import pytest
 
@@ -17,7 +16,7 @@ from pagerec_dbx.stages.ingest import ingest
 from pagerec_dbx.stages.ingest_run import NOTE
 from pagerec_dbx.stages.join import join
 from pagerec_dbx.tables import Tables
-from tests.crashes import Point, imaging, places, stopped_at, stopping
+from tests.crashes import Point, imaging, leave_home, places, stopped_at, stopping
 from tests.log_lines import NOW, click, event, payload, service, write
 
 ALL = (
@@ -152,7 +151,7 @@ def test_a_run_that_is_killed_once_at_any_point_ends_like_an_undisturbed_one(spa
         killed = Tables(spark, Home(str(image.folder)))
         command(killed)
         _require_equal(killed, afterwards, image.moment)
-        shutil.rmtree(image.folder)
+        leave_home(spark, image.folder)
 
 
 @pytest.mark.slow
@@ -182,7 +181,7 @@ def test_a_later_run_that_is_killed_once_at_any_point_ends_like_an_undisturbed_o
             killed = Tables(spark, Home(str(image.folder)))
             command(killed)
             _require_equal(killed, afterwards, image.moment)
-            shutil.rmtree(image.folder)
+            leave_home(spark, image.folder)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from pagerec_dbx.stages.viewer_tables import cut_tables, every_table, hash_table
 from pagerec_dbx.stages.viewer_traces import find_traces
 from pagerec_dbx.tables import Tables
 from tests.commands import run
-from tests.crashes import stopped_at, stopping
+from tests.crashes import leave_home, stopped_at, stopping
 from tests.viewer_world import (
     ANN,
     BOB,
@@ -202,6 +202,7 @@ def test_a_run_that_is_stopped_once_at_any_point_ends_like_an_undisturbed_one(
         assert stopped_at(point, after, run_it, FUNCTIONS), point
         run_it()
         _require_equal(tables, wanted)
+        leave_home(spark, tables.home.folder)
 
 
 @pytest.mark.slow

@@ -147,7 +147,7 @@ def test_manifest_says_what_the_snapshot_was_made_of(prepared):
     assert manifest.table_version == tables.version(EXAMPLES)
     assert (manifest.first.page_view_id, manifest.last.page_view_id) == (1, 104)
     assert manifest.left_out == {"clicks_past_menu": 12}  # multiples of 7, not of 5, below 105
-    assert (manifest.packed, manifest.schema["history"], manifest.schema["clicked"]) == (True, "int32[2]", "int8[4]")
+    assert (manifest.packed, manifest.schema["history"], manifest.schema["clicked"]) == (True, "uint16[2]", "int8[4]")
     assert snapshot_of(tables, "holdout").manifest.schema["history"] == "list<element: int32>"
     assert (manifest.title_count, manifest.row_count) == (5, 11)
 

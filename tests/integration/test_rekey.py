@@ -23,7 +23,7 @@ from pagerec_dbx.stages.viewer_traces import frame_of
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
 from tests.commands import run
-from tests.crashes import stopped_at, stopping
+from tests.crashes import leave_home, stopped_at, stopping
 from tests.viewer_world import (
     ANN,
     BOB,
@@ -204,6 +204,7 @@ def test_a_move_that_is_stopped_once_at_any_point_ends_like_an_undisturbed_one(
         if point.place != "end_move" or not after:
             run_rekey(bench, *files, False)
         _require_equal(bench.tables, wanted)
+        leave_home(spark, bench.home.folder)
 
 
 def test_a_move_that_is_stopped_before_its_last_step_still_tells_what_it_did(spark, moved, files, tmp_path):

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pagerec_dbx.errors import SnapshotError
+from pagerec_dbx.features.encoding import Lengths, packing_of
 from pagerec_dbx.features.packing import (
     Field,
     Packing,
@@ -19,9 +20,10 @@ from pagerec_dbx.features.packing import (
     unpack,
 )
 from pagerec_dbx.features.stream import fields_of
+from pagerec_dbx.features.vocabulary import ROWS, TITLES
 
 FIELD = st.builds(
-    lambda kind, length: (kind, length), st.sampled_from(["int32", "int8"]), st.none() | st.integers(1, 9)
+    lambda kind, length: (kind, length), st.sampled_from(["int32", "uint16", "int8"]), st.none() | st.integers(1, 9)
 )
 
 
@@ -49,6 +51,17 @@ def test_a_row_is_as_long_as_its_fields_in_whole_words():
     assert (packing.words, packing.starts) == (6, {"menu": 0, "clicked": 3, "hour": 5})
     rows = pack(packing, {"menu": np.array([[7, 8, 9]]), "clicked": np.array([[1, 0, 0, 0, 1]]), "hour": np.array([4])})
     assert rows.tolist() == [[7, 8, 9, 1, 1, 4]]  # little-endian: the first of four bytes is the lowest
+
+
+def test_ids_of_a_small_vocabulary_take_two_bytes():
+    narrow = packing_of(Lengths(20, 40), {TITLES: 65_536, ROWS: 506}).as_schema()
+    assert (narrow["history"], narrow["menu"], narrow["history_age"]) == ("uint16[20]", "uint16[40]", "int32[20]")
+    wide = packing_of(Lengths(20, 40), {TITLES: 65_537, ROWS: 506}).as_schema()
+    assert (wide["history"], wide["menu"]) == ("int32[20]", "uint16[40]")
+    packing = packing_from_schema({"menu": "uint16[3]"})
+    rows = pack(packing, {"menu": np.array([[65_535, 2, 1]])})
+    assert rows.tolist() == [[65_535 + 2 * 65_536, 1]]  # two words: 65,535 below 2, then 1
+    assert fields_of(packing, rows)["menu"].numpy().tolist() == [[65_535, 2, 1]]  # and not -1
 
 
 @pytest.mark.parametrize("text", ["int64", "int32[0]", "list<element: int32>", "int32[2", ""])

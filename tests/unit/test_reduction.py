@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pagerec_dbx.training.optimizer import LazyAdam
-from pagerec_dbx.training.reduction import as_rows, as_table, mean_over_ranks
+from pagerec_dbx.training.reduction import as_rows, as_table, mean_over_ranks, whole_rows_of
 
 TABLE = tf.TensorShape([4, 2])
 
@@ -66,3 +66,8 @@ def test_dense_gradients_are_left_to_the_mean():
     weights = tf.Variable(np.ones((2, 2), np.float32))
     (mean,) = mean_over_ranks([tf.ones([2, 2])], [weights], 4, lambda gradient: gradient * 3)
     np.testing.assert_array_equal(mean, np.full((2, 2), 3.0))
+
+
+def test_two_ranks_give_each_other_rows_and_more_ranks_add_up_tables_that_are_small():
+    assert [whole_rows_of(None, ranks) for ranks in (2, 3, 4, 8)] == [0, 16_384, 16_384, 16_384]
+    assert (whole_rows_of(0, 4), whole_rows_of(500, 2)) == (0, 500)

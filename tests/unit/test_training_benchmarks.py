@@ -2,7 +2,6 @@
 
 from benchmarks import experiment, ranks, reduction, train, vocabulary
 from benchmarks.train import Pair
-from pagerec_dbx.config import TrainSettings
 from pagerec_dbx.features.snapshot import open_snapshot, require_undamaged
 from tests.page_views import write_snapshot
 
@@ -37,9 +36,8 @@ def test_the_bytes_of_a_step_are_those_of_weights_and_of_rows_touched(tmp_path, 
     # 2 x 3 rows of 64 x 4 bytes, and their ids: titles' of 8 bytes, rows' too; whole tables are 5 x (64 + 1) x 4 bytes
     # dense: 128 x 256 + 256, 256 x 128 + 128, 128 x 64 + 64, 64 x 5 + 5 weights of 4 bytes
     dense = 4 * (33_024 + 32_896 + 8_256 + 325)
-    assert ranks.reduced_bytes(snapshot) == (dense + 2 * 5 * 65 * 4, 0)
-    monkeypatch.setattr(ranks, "TrainSettings", lambda: TrainSettings(whole_table_rows=4))
-    assert ranks.reduced_bytes(snapshot) == (dense, 2 * 3 * (64 * 4 + 8))
+    assert ranks.reduced_bytes(snapshot, 4) == (dense + 2 * 5 * 65 * 4, 0)
+    assert ranks.reduced_bytes(snapshot, 2) == (dense, 2 * 3 * (64 * 4 + 8))
 
 
 def test_the_vocabulary_s_table_compares_with_its_first_case():
@@ -51,7 +49,7 @@ def test_the_vocabulary_s_table_compares_with_its_first_case():
 def test_the_reduction_s_table_has_the_median_ratio_of_its_rounds():
     # 2 / 4, 6 / 4, 4 / 4: .5, 1.5 and 1
     measured = {500: (480, [0.002, 0.006, 0.004], [0.004, 0.004, 0.004])}
-    assert reduction.table(measured).splitlines()[-1] == "| 500 | 480 | 4.0 | 4.0 | 1.00 |"
+    assert reduction.table(measured, 2).splitlines()[-1] == "| 500 | 480 | 4.0 | 4.0 | 1.00 |"
 
 
 def test_ranks_draw_other_titles_and_popular_ones_most():
