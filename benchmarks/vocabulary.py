@@ -82,7 +82,7 @@ def _batches(titles: int) -> dict[str, np.ndarray]:
     menu = draw.integers(2, ROWS, (*shape, MENU), dtype=np.int32)
     clicked = np.zeros((*shape, MENU), np.int32)
     clicked[:, :, 0] = 1
-    singles = {name: np.ones(shape, np.int32) for name in ("hour", "weekday", "device", "location")}
+    singles = {name: np.ones(shape, np.int32) for name in ("day", "hour", "weekday", "device", "location")}
     return {"history": history, "history_age": np.ones_like(history), "menu": menu, "clicked": clicked, **singles}
 
 

@@ -14,5 +14,6 @@ def a_record(**fields):
         "weekday": [0],
         "device": [1],
         "location": [1],
+        "day": [19_723],
     }
     return {name: tf.constant(value, tf.int32) for name, value in {**record, **fields}.items()}

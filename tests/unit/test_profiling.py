@@ -48,7 +48,7 @@ def trained(folder, calls):
 
 
 def test_one_call_is_traced_once_the_graph_is_built(tmp_path):
-    losses = [loss for loss, _ in trained(tmp_path / "profile", calls=4)]
+    losses = [taken.loss for taken in trained(tmp_path / "profile", calls=4)]
     assert losses == sorted(losses, reverse=True) and len(set(losses)) == 4  # it trains all the same
     assert len(list((tmp_path / "profile").glob("plugins/profile/*/*.xplane.pb"))) == 1
     page = (tmp_path / "profile" / SUMMARY).read_text()
