@@ -205,13 +205,12 @@ class _Epoch:
         self._started = True
         left: list[Records] = []
         for blocks in self._pools():
-            ids, rows = _joined([*left, *blocks])  # copied once
-            order = self._random.permutation(len(ids))  # also for what is skipped: the draws must stay the same
-            full = len(order) // batch_size * batch_size
+            ids, rows = _shuffled([*left, *blocks], self._random)  # also for what is skipped: the draws stay the same
+            full = len(ids) // batch_size * batch_size
             for start in range(min(skip, full), full, batch_size):
-                yield _taken(ids, rows, order[start : start + batch_size])
+                yield ids[start : start + batch_size], rows[start : start + batch_size]
             skip -= min(skip, full)
-            left = [_taken(ids, rows, order[full:])]
+            left = [(ids[full:], rows[full:])]
         if left and len(left[0][0]) and not drop_remainder:
             yield left[0]
 
@@ -240,9 +239,13 @@ class _Epoch:
             yield blocks
 
 
-def _joined(parts: list[Records]) -> Records:
-    return parts[0] if len(parts) == 1 else tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-
-
-def _taken(ids: np.ndarray, rows: np.ndarray, places: np.ndarray) -> Records:
-    return ids[places], np.take(rows, places, axis=0)
+def _shuffled(parts: list[Records], random: np.random.Generator) -> Records:
+    """All records in an order drawn anew, each copied once."""
+    ids = np.empty(sum(len(own) for own, _ in parts), np.int64)
+    rows = np.empty((len(ids), parts[0][1].shape[1]), np.int32)
+    places, start = random.permutation(len(ids)), 0
+    for own_ids, own_rows in parts:
+        to = places[start : start + len(own_ids)]
+        ids[to], rows[to] = own_ids, own_rows
+        start += len(own_ids)
+    return ids, rows
