@@ -99,7 +99,7 @@ def test_training_in_bfloat16_learns_nearly_the_same_and_keeps_float32_weights(j
     assert set(compiled) == {"autoclustering"}
     losses, ndcg = np.array(curve(other))[:, :2], np.array(curve(other))[:, 2]
     np.testing.assert_allclose(losses, np.array(curve(plain))[:, :2], rtol=0.01)
-    # scores lie close together yet, so that roundings swap rows; on 480 page views an NDCG has a standard error of .015
+    # scores lie close together yet, so that roundings swap rows of the 480 page views
     np.testing.assert_allclose(ndcg, np.array(curve(plain))[:, 2], atol=0.03)
     assert np.abs(np.array(curve(other)) / curve(plain) - 1).max() > 1e-5  # the control: it was computed otherwise
     assert {one.dtype for one in trained_weights(coarse)} <= {np.dtype("float32"), np.dtype("int32")}
