@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ POOL_RECORDS = 65_536  # records shuffled together: at least this many, whole ro
 
 
 class RowGroups(Protocol):
-    """Whole row groups of some files, in an order that the seed decides."""
+    """Whole row groups of some files, in the order of the files."""
 
     def next(self) -> list[tuple[bytes, bytes]]:
         """The blocks of the next row group: ids and rows of each."""
@@ -32,12 +33,13 @@ class RowGroups(Protocol):
         """Read no further."""
 
 
-def _petastorm(paths: Sequence[Path], seed: int) -> RowGroups:
+def _petastorm(paths: Sequence[Path], threads: int) -> RowGroups:
     from pagerec_dbx.features.petastorm_groups import PetastormGroups  # only now: without it there is another reader
 
-    return PetastormGroups(paths, seed)
+    return PetastormGroups(paths, threads)
 
 
+_MOST_THREADS = 4  # that decode row groups: more are not needed, and each has one in memory
 _READERS: Mapping[str, Callable[[Sequence[Path], int], RowGroups]] = {"petastorm": _petastorm, "parquet": ParquetGroups}
 
 
@@ -98,7 +100,7 @@ def open_stream(
     """One epoch of one shard, shuffled, as a dataset of dicts: field -> [batch] or [batch, length] int32 (ids int64).
 
     Row groups come in an order drawn from `seed`; the records of several are pooled and drawn anew. Another seed gives
-    another order of the same records. Reading runs ahead of the consumer in its own threads. The snapshot is not
+    another order of the same records. Reading runs ahead of the consumer in threads of its own. The snapshot is not
     removed while the stream is open.
 
     Args:
@@ -133,6 +135,12 @@ def open_stream(
                 got=f"{type(epoch.failure).__name__}: {epoch.failure}",
                 fix="Run `pagerec prepare`, which checks it and writes it again",
             ) from error
+
+
+def decoding_threads() -> int:
+    """How many threads decode row groups: as many as TensorFlow may work with, and those are a rank's share."""
+    own = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
+    return min(own, _MOST_THREADS)
 
 
 def fields_of(packing: Packing, rows: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -183,7 +191,8 @@ class _Epoch:
         self._words = words
         self._left = len(paths)  # row groups to deliver
         self._random = np.random.default_rng([seed % 2**63, shard.rank])
-        self._groups = reader(paths, 1 + seed % (2**31 - 1))  # Petastorm takes 0 for "no seed"
+        order = self._random.permutation(len(paths))
+        self._groups = reader([paths[number] for number in order], decoding_threads())
         self._reading = threading.Lock()
         self._closed = self._started = False
         self.failure: Exception | None = None
