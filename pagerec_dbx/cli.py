@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from pagerec_dbx import __version__
-from pagerec_dbx.config import flat, load_settings
+from pagerec_dbx.config import flat, given_settings, load_settings
 from pagerec_dbx.errors import PagerecError, UsageError, full_disk
 from pagerec_dbx.figures import number
 from pagerec_dbx.home import Home, open_home, require_layout
 from pagerec_dbx.lock import locked
-from pagerec_dbx.models.names import MODEL_NAMES, MODEL_SETTINGS
+from pagerec_dbx.models.names import MODEL_NAMES, MODEL_SETTINGS, require_model_name
 from pagerec_dbx.stages.rekey_note import require_no_move
 from pagerec_dbx.workbench import Workbench
 
@@ -51,7 +52,8 @@ def _command(name: str, *, writes: bool, example: str, begins: bool = False, nam
                 overrides = tuple(word for word in overrides if "=" in word)
             settings = load_settings(_path(config), overrides, MODEL_SETTINGS.get(options.get("model_name", "")))
             changes = writes and not (options.get("dry_run") or options.get("plan"))
-            bench = Workbench(open_home(home, new=begins) if changes else Home(home), settings)
+            given = frozenset(given_settings(_path(config), overrides))
+            bench = Workbench(open_home(home, new=begins) if changes else Home(home), settings, given)
             if changes:
                 with locked(bench.home, name):
                     if name != "rekey":
@@ -199,25 +201,48 @@ def prepare(bench: Workbench) -> Outcome:
 @_command("train", writes=True, example="pagerec train --model two_tower_softmax --ranks 2 epochs=20 batch_size=256")
 @click.option("--model", "model_name", default="two_tower_softmax", show_default=True, help=_MODELS)
 @click.option("--ranks", default=1, show_default=True, type=click.IntRange(1), help="Horovod ranks on Spark.")
-@click.option("--resume", "run_id", metavar="RUN", help="Go on with a stopped training, with its model and ranks.")
+@click.option(
+    "--resume",
+    "run_id",
+    metavar="RUN",
+    help="Go on with a stopped training, with its model and ranks; `auto`: with one of just this model, ranks and "
+    "settings, or begin it.",
+)
 @click.option("--plan", is_flag=True, help="Say what it would take, from 20 steps; nothing is written or registered.")
 @click.option("--profile", is_flag=True, help="Leave a trace of some steps and a summary in HOME/profiles.")
 def train(bench: Workbench, model_name: str, ranks: int, run_id: str | None, plan: bool, profile: bool) -> Outcome:
     """Train, export, register as challenger (legacy_binary: as legacy); prints the version."""
-    from pagerec_dbx.stages.train import resume
-    from pagerec_dbx.stages.train import train as stage
-
     if sum((run_id is not None, plan, profile)) > 1:
         raise UsageError("--resume, --plan and --profile are three ways to train", fix="Choose one")
+    if run_id not in (None, "auto"):
+        return _resume(bench, run_id)
+    require_model_name(model_name)  # a mistyped one is refused before Spark is started
     if plan:
         from pagerec_dbx.stages.plan import plan_training
 
-        planned = plan_training(bench.tables, bench.registry, model_name, ranks, bench.settings)
+        open_home(bench.home.name, new=False)
+        planned = plan_training(bench.tables, model_name, ranks, bench.settings)
         return Outcome(_plain(planned), planned.to_text())
-    if run_id is None:
-        result = stage(bench.tables, bench.registry, model_name, ranks, bench.settings, profile)
+    if run_id == "auto":
+        from pagerec_dbx.stages.resume import resume_or_train
+
+        result = resume_or_train(bench.tables, bench.registry, model_name, ranks, bench.settings)
     else:
-        result = resume(bench.tables, bench.registry, run_id, bench.settings)
+        from pagerec_dbx.stages.train import train as stage
+
+        result = stage(bench.tables, bench.registry, model_name, ranks, bench.settings, profile)
+    return Outcome(_plain(result), result.version)
+
+
+def _resume(bench: Workbench, run_id: str) -> Outcome:
+    from pagerec_dbx.stages.resume import resume
+    from pagerec_dbx.stages.stopped_runs import find_stopped
+
+    for name, option in (("model_name", "--model"), ("ranks", "--ranks")):
+        if click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise UsageError("--resume goes on with its run's own model and ranks", got=option, fix="Leave it out")
+    stopped = find_stopped(bench.home, run_id)  # before Spark is started
+    result = resume(bench.tables, bench.registry, stopped, bench.settings, bench.given)
     return Outcome(_plain(result), result.version)
 
 

@@ -388,13 +388,22 @@ def load_settings(
     Raises:
         SettingError: an unknown name, a value of the wrong type or out of range, a file that is no flat mapping.
     """
-    values = {**(designed or {}), **({} if file is None else _read_yaml(file))}
+    return settings_from({**(designed or {}), **given_settings(file, overrides)})
+
+
+def given_settings(file: Path | None = None, overrides: Iterable[str] = ()) -> Mapping[str, object]:
+    """What a YAML file and `key=value` overrides ask for, by flat name, not yet checked.
+
+    Raises:
+        SettingError: a file or an override that is malformed.
+    """
+    values = dict({} if file is None else _read_yaml(file))
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not name:
             raise SettingError("malformed override", wanted="key=value", got=repr(override), fix="Write epochs=5")
         values[name] = _value(override, text)
-    return settings_from(values)
+    return values
 
 
 def _value(override: str, text: str) -> object:

@@ -116,6 +116,10 @@ class TrainingError(PagerecError):
     """Training that could not go on."""
 
 
+class LossError(TrainingError):
+    """A loss that is no number, which would come again: such a training cannot go on."""
+
+
 class DeadRankError(TrainingError):
     """A rank ended before its training did."""
 
@@ -176,6 +180,16 @@ class DiskFullError(PagerecError):
     """No room for what was to be written."""
 
 
+def in_one_line(error: BaseException) -> str:
+    """`Type: its first sentence`; TensorFlow's texts begin with headlines and traces, which are left out."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and not line.startswith(_HEADLINES)]
+    return f"{type(error).__name__}: {telling[0].split(' [Op:')[0]}"[:500] if telling else type(error).__name__
+
+
+_HEADLINES = ("Graph execution error", "Detected at node", 'File "', "[[", "<stack traces", "2 root error")
+
+
 def full_disk(error: BaseException) -> DiskFullError | None:
     """The error to tell where this one, or one behind it, says that a disk is full; None where none does.
 
@@ -187,7 +201,7 @@ def full_disk(error: BaseException) -> DiskFullError | None:
         seen.append(behind)
         behind = behind.__cause__ or behind.__context__
     full = (errno.ENOSPC, errno.EDQUOT)
-    said = ("No space left on device", "Disk quota exceeded")
+    said = ("No space left on device", "Disk quota exceeded", "database or disk is full")  # the last one is SQLite's
     for one in seen:
         if (isinstance(one, OSError) and one.errno in full) or any(text in str(one) for text in said):
             where = getattr(one, "filename", None)

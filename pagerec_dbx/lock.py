@@ -102,7 +102,7 @@ def _judging_alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def this_process() -> dict[str, object]:
+def this_process() -> dict[str, Any]:
     """What names this process in a lock or a lease."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
 

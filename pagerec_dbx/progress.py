@@ -18,8 +18,9 @@ def say(text: str) -> None:
 class Progress:
     """A line that is rewritten on a terminal, and repeated now and then in a log file."""
 
-    def __init__(self, label: str, total: int, unit: str, stream: TextIO | None = None):
-        self._label, self._total, self._unit = label, total, unit
+    def __init__(self, label: str, total: int, unit: str, stream: TextIO | None = None, already: int = 0):
+        """Of the total, `already` were done before: they do not count for the rate."""
+        self._label, self._total, self._unit, self._already = label, total, unit, already
         self._stream = stream or sys.stderr
         self._started = self._shown = time.monotonic()
         self._drawn = False
@@ -31,7 +32,7 @@ class Progress:
         if now - self._shown < pause and done < self._total:
             return
         self._shown = now
-        text = f"  {self._label}: {describe(done, self._total, self._unit, now - self._started)}{note}"
+        text = f"  {self._label}: {describe(done, self._total, self._unit, now - self._started, self._already)}{note}"
         if self._stream.isatty():
             self._stream.write(f"\r\x1b[K{text}")
             self._drawn = True
@@ -46,9 +47,9 @@ class Progress:
             self._stream.flush()
 
 
-def describe(done: int, total: int, unit: str, seconds: float) -> str:
-    """`120 of 400 steps, 60.0/s, 5 s left`."""
-    rate = done / seconds if seconds > 0 else 0.0
+def describe(done: int, total: int, unit: str, seconds: float, already: int = 0) -> str:
+    """`120 of 400 steps, 60.0/s, 5 s left`; the seconds are of what was done since `already`."""
+    rate = (done - already) / seconds if seconds > 0 else 0.0
     left = f", {(total - done) / rate:,.0f} s left" if 0 < done < total and rate > 0 else ""
     return f"{done:,} of {total:,} {unit}, {rate:,.1f}/s{left}"
 

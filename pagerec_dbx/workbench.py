@@ -17,6 +17,7 @@ class Workbench:
 
     home: Home
     settings: Settings
+    given: frozenset[str] = frozenset()  # names of the settings that were asked for
 
     @functools.cached_property
     def tables(self) -> Tables:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from pagerec_dbx.features.packing import IDS, ROWS
@@ -14,22 +13,21 @@ _AHEAD = 3  # row groups decoded before they are asked for
 
 
 class ParquetGroups:
-    """Row groups of some files, one a file, each once, in the order that Petastorm draws from the same seed."""
+    """Row groups of some files, one a file, in the order of the files, decoded by several threads."""
 
-    def __init__(self, paths: Sequence[Path], seed: int):
-        self._left = deque(paths[number] for number in np.random.default_rng(seed).permutation(len(paths)))
-        self._ahead: deque[Future] = deque()
-        self._thread = ThreadPoolExecutor(1)
+    def __init__(self, paths: Sequence[Path], threads: int):
+        self._left, self._ahead = deque(paths), deque[Future]()
+        self._threads = ThreadPoolExecutor(threads)
 
     def next(self) -> list[tuple[bytes, bytes]]:
         """The blocks of the next row group: ids and rows of each."""
         while self._left and len(self._ahead) <= _AHEAD:
-            self._ahead.append(self._thread.submit(_blocks, self._left.popleft()))
+            self._ahead.append(self._threads.submit(_blocks, self._left.popleft()))
         return self._ahead.popleft().result()
 
     def close(self) -> None:
         """Stop reading ahead."""
-        self._thread.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
 
 
 def _blocks(path: Path) -> list[tuple[bytes, bytes]]:

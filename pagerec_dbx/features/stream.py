@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ POOL_RECORDS = 65_536  # records shuffled together: at least this many, whole ro
 
 
 class RowGroups(Protocol):
-    """Whole row groups of some files, in an order that the seed decides."""
+    """Whole row groups of some files, in the order of the files."""
 
     def next(self) -> list[tuple[bytes, bytes]]:
         """The blocks of the next row group: ids and rows of each."""
@@ -32,12 +33,13 @@ class RowGroups(Protocol):
         """Read no further."""
 
 
-def _petastorm(paths: Sequence[Path], seed: int) -> RowGroups:
+def _petastorm(paths: Sequence[Path], threads: int) -> RowGroups:
     from pagerec_dbx.features.petastorm_groups import PetastormGroups  # only now: without it there is another reader
 
-    return PetastormGroups(paths, seed)
+    return PetastormGroups(paths, threads)
 
 
+_MOST_THREADS = 4  # that decode row groups: more are not needed, and each has one in memory
 _READERS: Mapping[str, Callable[[Sequence[Path], int], RowGroups]] = {"petastorm": _petastorm, "parquet": ParquetGroups}
 
 
@@ -98,7 +100,7 @@ def open_stream(
     """One epoch of one shard, shuffled, as a dataset of dicts: field -> [batch] or [batch, length] int32 (ids int64).
 
     Row groups come in an order drawn from `seed`; the records of several are pooled and drawn anew. Another seed gives
-    another order of the same records. Reading runs ahead of the consumer in its own threads. The snapshot is not
+    another order of the same records. Reading runs ahead of the consumer in threads of its own. The snapshot is not
     removed while the stream is open.
 
     Args:
@@ -133,6 +135,12 @@ def open_stream(
                 got=f"{type(epoch.failure).__name__}: {epoch.failure}",
                 fix="Run `pagerec prepare`, which checks it and writes it again",
             ) from error
+
+
+def decoding_threads() -> int:
+    """How many threads decode row groups: as many as TensorFlow may work with, and those are a rank's share."""
+    own = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
+    return min(own, _MOST_THREADS)
 
 
 def fields_of(packing: Packing, rows: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -183,7 +191,8 @@ class _Epoch:
         self._words = words
         self._left = len(paths)  # row groups to deliver
         self._random = np.random.default_rng([seed % 2**63, shard.rank])
-        self._groups = reader(paths, 1 + seed % (2**31 - 1))  # Petastorm takes 0 for "no seed"
+        order = self._random.permutation(len(paths))
+        self._groups = reader([paths[number] for number in order], decoding_threads())
         self._reading = threading.Lock()
         self._closed = self._started = False
         self.failure: Exception | None = None
@@ -205,13 +214,12 @@ class _Epoch:
         self._started = True
         left: list[Records] = []
         for blocks in self._pools():
-            ids, rows = _joined([*left, *blocks])  # copied once
-            order = self._random.permutation(len(ids))  # also for what is skipped: the draws must stay the same
-            full = len(order) // batch_size * batch_size
+            ids, rows = _shuffled([*left, *blocks], self._random)  # also for what is skipped: the draws stay the same
+            full = len(ids) // batch_size * batch_size
             for start in range(min(skip, full), full, batch_size):
-                yield _taken(ids, rows, order[start : start + batch_size])
+                yield ids[start : start + batch_size], rows[start : start + batch_size]
             skip -= min(skip, full)
-            left = [_taken(ids, rows, order[full:])]
+            left = [(ids[full:], rows[full:])]
         if left and len(left[0][0]) and not drop_remainder:
             yield left[0]
 
@@ -240,9 +248,13 @@ class _Epoch:
             yield blocks
 
 
-def _joined(parts: list[Records]) -> Records:
-    return parts[0] if len(parts) == 1 else tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-
-
-def _taken(ids: np.ndarray, rows: np.ndarray, places: np.ndarray) -> Records:
-    return ids[places], np.take(rows, places, axis=0)
+def _shuffled(parts: list[Records], random: np.random.Generator) -> Records:
+    """All records in an order drawn anew, each copied once."""
+    ids = np.empty(sum(len(own) for own, _ in parts), np.int64)
+    rows = np.empty((len(ids), parts[0][1].shape[1]), np.int32)
+    places, start = random.permutation(len(ids)), 0
+    for own_ids, own_rows in parts:
+        to = places[start : start + len(own_ids)]
+        ids[to], rows[to] = own_ids, own_rows
+        start += len(own_ids)
+    return ids, rows

@@ -22,9 +22,7 @@ class HistoryEncoder(tf_keras.layers.Layer):
 
     def __init__(self, config: ModelConfig):
         super().__init__(name="history")
-        self.titles = Embeddings(
-            config.title_count, config.embedding_size, name="titles", buckets=config.title_buckets
-        )
+        self.titles = Embeddings(config.title_count, config.embedding_size, name="titles", buckets=config.title_buckets)
 
     def call(self, ids: tf.Tensor, ages: tf.Tensor) -> tf.Tensor:
         """[batch, length] int32 twice -> [batch, embedding]; zeros where nothing was watched."""
@@ -84,7 +82,9 @@ class Recurrent(HistoryEncoder):
         known = tf.logical_and(ages > 0, tf.logical_or(later > 0, tf.roll(ids, -1, axis=1) == 0))
         since = tf.where(known, tf.math.log1p(tf.cast(tf.maximum(ages - later, 0), tf.float32)), 0.0)
         times = tf.stack([since / _ONE_DAY_S_LOGARITHM, tf.cast(known, tf.float32)], axis=2)
-        before = tf.concat([tf.zeros_like(times[:, :1]), times[:, :-1]], axis=1)  # a state knows nothing of what follows
+        before = tf.concat(
+            [tf.zeros_like(times[:, :1]), times[:, :-1]], axis=1
+        )  # a state knows nothing of what follows
         vectors = self.titles(ids)
         return self._unit(tf.concat([vectors, tf.cast(before, vectors.dtype)], axis=2), mask=ids > 0)
 

@@ -18,9 +18,7 @@ class RowLogits(tf_keras.layers.Layer):
         shape = [config.row_count, config.hidden_sizes[-1]]
         self._vectors = self.add_weight("vectors", shape=shape, initializer="glorot_uniform")
         self._biases = self.add_weight("biases", shape=[config.row_count], initializer="zeros")
-        self._products = (
-            FactorisationMachine(config.row_count, config.embedding_size) if config.factorisation else None
-        )
+        self._products = FactorisationMachine(config.row_count, config.embedding_size) if config.factorisation else None
 
     def call(self, query: dict) -> tf.Tensor:
         """`hidden` [batch, last hidden size] and `fields`, [batch, embedding] each -> [batch, row_count] float32."""

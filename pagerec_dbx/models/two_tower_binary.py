@@ -22,9 +22,7 @@ class TwoTowerBinary(RowRanker):
         self._candidate_tower = tf_keras.layers.Embedding(config.row_count, config.embedding_size, name="row")
         self._tower = Tower(config, self.randomness)
         self._logit = tf_keras.layers.Dense(1, name="logit")
-        self._products = (
-            FactorisationMachine(config.row_count, config.embedding_size) if config.factorisation else None
-        )
+        self._products = FactorisationMachine(config.row_count, config.embedding_size) if config.factorisation else None
 
     def query(self, record, training=False):
         return {"fields": self._page(record)}  # [batch, embedding] each

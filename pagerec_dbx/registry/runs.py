@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pagerec_dbx.home import Home
 from pagerec_dbx.registry.client import EPOCH_FIGURES, client_of, driver_credentials, log_epoch
+from pagerec_dbx.registry.moved import ARTIFACTS, follow_home
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Runs:
     @property
     def tracking_uri(self) -> str:
         return "databricks" if self.home.in_catalog else f"sqlite:///{self.home.folder / 'mlflow.db'}"
+
+    @property
+    def _artifacts(self) -> str:
+        return (self.home.folder / ARTIFACTS).as_uri()
 
     @property
     def registry_uri(self) -> str:
@@ -76,6 +81,8 @@ class Runs:
         return [epochs[epoch] for epoch in sorted(epochs)]
 
     def _client(self):
+        if not self.home.in_catalog:
+            follow_home(self.home.folder / "mlflow.db", self._artifacts)
         return client_of(self.tracking_uri, self.registry_uri)
 
     def _experiment(self, client) -> str:
@@ -83,7 +90,7 @@ class Runs:
         found = client.get_experiment_by_name(name)
         if found is not None:
             return found.experiment_id
-        location = None if self.home.in_catalog else (self.home.folder / "mlartifacts").as_uri()
+        location = None if self.home.in_catalog else self._artifacts
         return client.create_experiment(name, artifact_location=location)
 
     def _input(self, table: str, version: int):

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from pagerec_dbx.config import Settings
 from pagerec_dbx.features.snapshot import open_snapshot
-from pagerec_dbx.registry.store import Registry
-from pagerec_dbx.stages.train import sound_job
+from pagerec_dbx.stages.train import job_of, sound_run
 from pagerec_dbx.tables import Tables
 
 
@@ -43,13 +42,14 @@ class TrainPlan:
         return "\n".join(lines)
 
 
-def plan_training(tables: Tables, registry: Registry, model_name: str, ranks: int, settings: Settings) -> TrainPlan:
+def plan_training(tables: Tables, model_name: str, ranks: int, settings: Settings) -> TrainPlan:
     """Measure some steps of the training that `train` would run; nothing is written.
 
     Raises:
         As `stages.train.train`.
     """
-    _, job = sound_job(tables, registry, model_name, ranks, settings)
+    preparation, run = sound_run(tables, model_name, ranks, settings)
+    job = job_of(tables.home, preparation, run)
     from pagerec_dbx.training.loop import require_steps
     from pagerec_dbx.training.plan import measure
 

@@ -32,6 +32,7 @@ from pagerec_dbx.pipelines.gold import SplitCounts, count_splits
 from pagerec_dbx.pipelines.order import Cuts
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import EXAMPLES, LABELLED_PAGE_VIEWS
+from pagerec_dbx.stages.stopped_runs import snapshots_to_go_on
 from pagerec_dbx.tables import Tables
 
 
@@ -82,6 +83,7 @@ def prepare(tables: Tables, settings: PrepareSettings, now: dt.datetime) -> Prep
         preparation = _preparation(basis, snapshots, _counts(split_counts, snapshots), settings, now)
         store_preparation(tables, preparation)
         needed = {preparation.folder_name(split) for split in SPLITS}
+        needed |= snapshots_to_go_on(tables, now)
         removed = remove_old_snapshots(tables.home.snapshots, needed, now, settings.snapshot_days)
     return _result(preparation, renewed, removed)
 

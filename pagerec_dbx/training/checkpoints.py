@@ -94,6 +94,18 @@ class Checkpoints:
                 return found
         return None
 
+    def go_on_from(self, step: int) -> list[int]:
+        """Remove those of later steps, which are damaged: as the newest they would stay and push out what is to come.
+
+        Returns:
+            Their steps.
+        """
+        damaged = [later for later in self._steps() if later > step]
+        for later in damaged:
+            self._marker(later).unlink(missing_ok=True)
+        self._remove_all_but_the_last()
+        return damaged
+
     def _marker(self, step: int) -> Path:
         return self._folder / f"checkpoint-{step:09d}.json"
 

@@ -1,6 +1,7 @@
 """Several ranks through Horovod on Spark: the only door to Horovod."""
 
 import contextlib
+import dataclasses
 import os
 import re
 import sys
@@ -16,7 +17,15 @@ from pagerec_dbx.errors import DeadRankError, PagerecError, TrainingError
 from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.features.stream import Shard, shard_records
 from pagerec_dbx.progress import say
-from pagerec_dbx.training.heartbeats import DRIVER, beating, clear, rank_name, who_just_ended, who_was_missed
+from pagerec_dbx.training.heartbeats import (
+    DRIVER,
+    beating,
+    clear,
+    rank_name,
+    who_failed,
+    who_just_ended,
+    who_was_missed,
+)
 from pagerec_dbx.training.job import OnEpoch, OneRank, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.loop import fit, require_steps
 from pagerec_dbx.training.reduction import REDUCTION, mean_over_ranks, whole_rows_of
@@ -24,12 +33,22 @@ from pagerec_dbx.training.reduction import REDUCTION, mean_over_ranks, whole_row
 T = TypeVar("T")
 
 
+@dataclasses.dataclass(frozen=True)
+class Beats:
+    """Where the ranks of a job hear each other, and how long one may be silent."""
+
+    folder: Path
+    silence_seconds: float
+
+
 class HorovodRanks:
     """The ranks of one Horovod job, seen from one of them; exists only inside `run_on_ranks`."""
 
-    def __init__(self, threads: int | None = None):
+    def __init__(self, place: "Place", threads: int | None = None):
         """With None the ranks of a machine divide its processors."""
         import horovod.tensorflow as hvd
+
+        self._place = place
 
         hvd.init()
         self._hvd = hvd
@@ -37,6 +56,10 @@ class HorovodRanks:
         _work_with(threads or max(1, (os.cpu_count() or 1) // hvd.local_size()))
         lacking = _take_one_gpu(hvd.local_rank(), hvd.local_size())
         require_gpus(self.gather(np.array([lacking]))[:, 0])
+
+    def stand(self, where: Callable[[], str]) -> None:
+        """From now on the others are told this."""
+        self._place.where = where
 
     def mean(self, gradients, variables, whole_table_rows):
         """The gradients' means over all ranks."""
@@ -72,6 +95,7 @@ def train_on_ranks(
     Raises:
         TrainingError: fewer slots than ranks.
         DeadRankError: a rank died, or was not heard of for `silence_seconds`.
+        PagerecError: what all ranks met alike.
     """
     if ranks == 1:
         return fit(job, OneRank(), on_epoch)
@@ -80,18 +104,25 @@ def train_on_ranks(
     silence = job.settings.silence_seconds
     with beating(job.beats, DRIVER, heard, lambda: "launching the ranks", silence, on_missed=cancel):
         try:
-            results = run_on_ranks(lambda group: fit(job, group, on_epoch), ranks, slots, log_file)
+            beats = Beats(job.beats, silence)
+            results = run_on_ranks(lambda group: fit(job, group, on_epoch), ranks, slots, log_file, beats=beats)
         except DeadRankError as error:
+            failed = who_failed(job.beats, _CONSEQUENCES)
             raise DeadRankError(
                 error.what,
-                got=who_was_missed(job.beats) or error.got or who_just_ended(job.beats) or "no word",
+                got=who_was_missed(job.beats) or failed or error.got or who_just_ended(job.beats) or "no word",
                 fix=f"Read the ranks' own words in {log_file}, then go on with --resume {Path(job.folder).name}",
             ) from error
     return results[0]
 
 
 def run_on_ranks(
-    work: Callable[[Ranks], T], ranks: int, slots: int, log_file: Path, threads: int | None = None
+    work: Callable[[Ranks], T],
+    ranks: int,
+    slots: int,
+    log_file: Path,
+    threads: int | None = None,
+    beats: Beats | None = None,
 ) -> list[T]:
     """Run a function on several ranks and return what each returned, in rank order.
 
@@ -99,6 +130,7 @@ def run_on_ranks(
         slots: tasks that Spark can run at once.
         log_file: where the ranks' own chatter goes.
         threads: of each rank; the processors of its machine divided between the ranks there unless given.
+        beats: where the ranks hear each other and the driver; without them they do not listen.
 
     Raises:
         TrainingError: fewer slots than ranks.
@@ -116,7 +148,7 @@ def run_on_ranks(
             # Horovod's threads print Java's whole trace when a rank dies: that belongs in the log file.
             with _threads_last_words(log), contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
                 results = horovod.spark.run(
-                    _on_one_rank, args=(work, threads), num_proc=ranks, use_gloo=True, verbose=0,
+                    _on_one_rank, args=(work, threads, beats), num_proc=ranks, use_gloo=True, verbose=0,
                     stdout=output, stderr=output, env={**os.environ, **_RANK_ENVIRONMENT},
                 )  # fmt: skip
         except Exception as error:  # Horovod raises bare Exceptions and py4j's
@@ -211,16 +243,38 @@ def require_gpus(lacking: Sequence[float] | np.ndarray) -> None:
         )
 
 
-def _on_one_rank(work: Callable[[Ranks], T], threads: int | None) -> T | PagerecError:
+@dataclasses.dataclass
+class Place:
+    """What a rank tells the others of where it stands."""
+
+    where: Callable[[], str]
+
+
+def _on_one_rank(work: Callable[[Ranks], T], threads: int | None, beats: Beats | None) -> T | PagerecError:
     """Errors that all ranks meet alike (a bad snapshot) travel home as values, so that their words are not lost.
 
-    Where only one rank meets it the others die of its absence and no value comes home: so it is printed too.
+    Where only one rank meets it the others die of its absence and no value comes home: so it is printed too. The rank
+    is heard of from before it first waits for another.
     """
+    place = Place(lambda: "joining the other ranks")
     try:
-        return work(HorovodRanks(threads))
+        with _heard(beats, place):
+            return work(HorovodRanks(place, threads))
     except PagerecError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return error
+
+
+def _heard(beats: Beats | None, place: Place) -> contextlib.AbstractContextManager[None]:
+    if beats is None:
+        return contextlib.nullcontext()
+    own, size = (int(os.environ[f"HOROVOD_{name}"]) for name in ("RANK", "SIZE"))  # its launcher tells each rank
+    others = [rank_name(rank) for rank in range(size) if rank != own]
+    return beating(beats.folder, rank_name(own), [DRIVER, *others], lambda: place.where(), beats.silence_seconds)
+
+
+# What the error of a rank says that comes of another one's end.
+_CONSEQUENCES = ("orovod", "gloo", "by peer", "timed out", "Broken pipe")
 
 
 class _RankOutput:
@@ -228,8 +282,7 @@ class _RankOutput:
 
     _LINE = re.compile(r"^\[(\d+)\]<(?:stdout|stderr)>:(.*)$")
     _ERROR = re.compile(r"^[\w.]*(?:Error|Exception)\b.*")
-    # What a rank says because another one died, and TensorFlow's headline.
-    _NO_CAUSE = ("orovod", "gloo", "Graph execution error", "by peer", "timed out", "Broken pipe")
+    _NO_CAUSE = (*_CONSEQUENCES, "Graph execution error")  # TensorFlow's headline says nothing
 
     def __init__(self, log: TextIO, terminal: TextIO):
         self._log, self._terminal, self._rest, self._lock = log, terminal, "", threading.Lock()
@@ -244,7 +297,7 @@ class _RankOutput:
     def _one(self, line: str) -> None:
         match = self._LINE.match(line)
         rank, words = match.groups() if match else ("?", line)
-        if words.startswith("  epoch "):
+        if words.startswith(("  epoch ", "  going on")):
             print(words, file=self._terminal, flush=True)
         if self._ERROR.match(words) and not any(said in words for said in self._NO_CAUSE):
             self.cause = f"rank {rank}: {words}"

@@ -2,6 +2,7 @@
 
 A rank whose process is stopped, or whose machine is unreachable, breaks no connection: without this the others would
 wait for it in the next reduction. Clocks of different machines are not compared: a count is watched for change.
+Whoever heard one of the others waits for the first word of the rest as long as for any other.
 """
 
 import contextlib
@@ -9,16 +10,17 @@ import dataclasses
 import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from pagerec_dbx.errors import in_one_line
 from pagerec_dbx.home import write_atomically
+from pagerec_dbx.lock import is_alive, this_process
 
 DRIVER = "driver"
-_SILENT = "silent.json"  # the beat of whoever was missed first
+_SILENT = "silent.txt"  # who was missed first
 _GONE = 71  # exit code of a rank that waits no longer
 
 
@@ -29,12 +31,18 @@ class Beat:
     who: str  # "rank 0", "rank 1", ..., "driver"
     host: str
     process: int
+    started: float  # when the process began: a number that another one has by now is not taken for it
     count: int
     where: str  # in the training
     end: str | None = None  # None: alive; "": it ended well; else the error it ended with
 
     def __str__(self) -> str:
         return f"{self.who} (process {self.process} on {self.host}), {self.where}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its process runs on this machine."""
+        return is_alive({"host": self.host, "pid": self.process, "started": self.started}, elsewhere=False)
 
 
 def rank_name(rank: int) -> str:
@@ -61,8 +69,9 @@ def beating(
     Args:
         folder: seen by all; `clear` empties it before the first of them starts.
         where: what this process is at.
-        silence_seconds: how long without a change counts as silent; whoever never spoke is not missed, nor is anybody
-            while this process cannot write a sign of life itself, as on a full disk: then the others cannot either.
+        silence_seconds: how long without a change counts as silent, and how long after the first of those heard another
+            may speak for the first time; before any spoke nobody is missed, nor is anybody while this process cannot
+            write a sign of life itself, as on a full disk: then the others cannot either.
         on_missed: called once somebody was missed and that was written down; this process is not heard of after it.
     """
     heart = _Heart(folder, who, heard, where, silence_seconds, on_missed)
@@ -72,7 +81,7 @@ def beating(
     try:
         yield
     except BaseException as error:
-        end = type(error).__name__
+        end = in_one_line(error)
         raise
     finally:
         heart.stop(end)
@@ -87,15 +96,30 @@ def clear(folder: Path) -> None:
 
 def who_was_missed(folder: Path) -> str | None:
     """Who fell silent while the others went on; None if nobody did."""
-    missed = _read(folder / _SILENT)
-    return None if missed is None else f"{missed}, was silent"
+    with contextlib.suppress(OSError):
+        return (folder / _SILENT).read_text(encoding="utf-8")
+    return None
+
+
+def who_failed(folder: Path, consequences: Sequence[str]) -> str | None:
+    """Which ranks ended with an error of their own, and with which; None if none did.
+
+    Args:
+        consequences: what an error says that comes of the end of another rank.
+    """
+    failed = [beat for beat in _ranks(folder) if beat.end and not any(said in beat.end for said in consequences)]
+    return "; ".join(f"{beat}, ended with {beat.end}" for beat in failed) or None
 
 
 def who_just_ended(folder: Path) -> str | None:
     """Which ranks ended without a word, as killed processes do; None if none did."""
-    beats = [_read(path) for path in sorted(folder.glob("rank *.json"))]
-    dead = [beat for beat in beats if beat is not None and beat.end is None]
+    dead = [beat for beat in _ranks(folder) if beat.end is None]
     return "; ".join(f"{beat}, ended without a word" for beat in dead) or None
+
+
+def _ranks(folder: Path) -> list[Beat]:
+    beats = [_read(path) for path in sorted(folder.glob("rank *.json"))]
+    return [beat for beat in beats if beat is not None]
 
 
 class _Heart(threading.Thread):
@@ -105,7 +129,9 @@ class _Heart(threading.Thread):
         self._silence, self._on_missed = silence_seconds, on_missed
         self._stopped = threading.Event()
         self._count = 0
+        self._process = this_process()
         self._changes: dict[str, tuple[Beat, float]] = {}  # who -> last beat, when it was first seen
+        self._first: float | None = None  # when the first of those heard was
 
     def run(self) -> None:
         while True:
@@ -127,27 +153,33 @@ class _Heart(threading.Thread):
     def beat(self, end: str | None = None) -> bool:
         """Write where this process is, or how it ended; whether that could be written."""
         self._count += 1
-        beat = Beat(self._who, socket.gethostname(), os.getpid(), self._count, self._where(), end)
+        host, process, started = (self._process[name] for name in ("host", "pid", "started"))
+        beat = Beat(self._who, host, process, started, self._count, self._where(), end)
         try:
             write_atomically(self._folder / f"{self._who}.json", json.dumps(dataclasses.asdict(beat)))
         except OSError:  # a full disk is told by whoever has to write
             return False
         return True
 
-    def _give_up(self, missed: Beat) -> None:
+    def _give_up(self, missed: "Beat | str") -> None:
         """Say who was missed, if nobody did, and end the one that is stopped on this machine."""
         if not (self._folder / _SILENT).exists():  # those who give up fall silent themselves
+            text = f"{missed}, was silent" if isinstance(missed, Beat) else f"{missed} gave no sign of life"
             with contextlib.suppress(OSError):
-                write_atomically(self._folder / _SILENT, json.dumps(dataclasses.asdict(missed)))
-        if missed.who != DRIVER and missed.host == socket.gethostname():
+                write_atomically(self._folder / _SILENT, text)
+        if isinstance(missed, Beat) and missed.who != DRIVER and missed.is_here:
             with contextlib.suppress(OSError):  # a stopped process does not heed the launcher, who would wait for it
                 os.kill(missed.process, signal.SIGKILL)
         self._on_missed()
 
-    def _missed(self) -> Beat | None:
-        now = time.monotonic()
-        for who in self._heard:
-            beat = _read(self._folder / f"{who}.json")
+    def _missed(self) -> "Beat | str | None":
+        """The last beat of whoever fell silent, the name of one who never spoke; None if nobody is missed."""
+        now, beats = time.monotonic(), {who: _read(self._folder / f"{who}.json") for who in self._heard}
+        if self._first is None and any(beats.values()):
+            self._first = now
+        for who, beat in beats.items():
+            if beat is None and self._first is not None and now - self._first > self._silence:
+                return who
             if beat is None or beat.end is not None:
                 continue
             last, since = self._changes.get(who, (beat, now))

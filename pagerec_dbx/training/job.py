@@ -1,7 +1,6 @@
 """What is to be trained, who trains it, and what they report: what loop, ranks and stages share."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from pagerec_dbx.config import TrainSettings
-from pagerec_dbx.models.config import ModelConfig, config_from_values
+from pagerec_dbx.figures import number
+from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.training.reduction import Gradient
 
 
@@ -47,6 +47,13 @@ class EpochReport:
     examples_per_second: float
     waited_for_data: float  # share of the steps' time in which the slowest-fed rank had no batch to work on
 
+    def to_text(self, epochs: int) -> str:
+        """One line for the terminal."""
+        return (
+            f"epoch {self.epoch} of {epochs}: loss {self.loss:.4f}, validation loss {self.validation_loss:.4f}, "
+            f"validation NDCG {number(self.validation_ndcg)}, {self.examples_per_second:,.0f} examples/s"
+        )
+
 
 @dataclasses.dataclass
 class Position:
@@ -82,6 +89,9 @@ class Ranks(Protocol):
     rank: int
     size: int
 
+    def stand(self, where: Callable[[], str]) -> None:
+        """Have the others told where this rank stands, for people."""
+
     def mean(
         self, gradients: list[Gradient], variables: list[tf.Variable], whole_table_rows: int | None
     ) -> list[Gradient]:
@@ -99,6 +109,9 @@ class OneRank:
 
     rank, size = 0, 1
 
+    def stand(self, where: Callable[[], str]) -> None:
+        return None
+
     def mean(
         self, gradients: list[Gradient], variables: list[tf.Variable], whole_table_rows: int | None
     ) -> list[Gradient]:
@@ -112,19 +125,3 @@ class OneRank:
 
 
 OnEpoch = Callable[[EpochReport], None]
-
-
-def job_to_json(job: TrainingJob) -> str:
-    """A job as text; `job_from_json` reads it back."""
-    return json.dumps(dataclasses.asdict(job), indent=2) + "\n"
-
-
-def job_from_json(text: str) -> TrainingJob:
-    """A job from its text.
-
-    Raises:
-        ValueError, KeyError, TypeError: it is none.
-    """
-    values = json.loads(text)
-    config = config_from_values(values.pop("config"))
-    return TrainingJob(config=config, settings=TrainSettings(**values.pop("settings")), **values)

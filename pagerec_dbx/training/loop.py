@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pagerec_dbx.errors import NoExamplesError, TrainingError
+from pagerec_dbx.errors import LossError, NoExamplesError
 from pagerec_dbx.features.local_copies import local_copy
 from pagerec_dbx.features.snapshot import Snapshot, click_counts, open_snapshot, require_undamaged
 from pagerec_dbx.features.stream import Shard, open_stream, steps_per_epoch
 from pagerec_dbx.models.build import build, parameter_count
-from pagerec_dbx.progress import Progress
+from pagerec_dbx.progress import Progress, say
 from pagerec_dbx.training.agreement import digest, require_same_start, require_same_weights
 from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
-from pagerec_dbx.training.heartbeats import DRIVER, beating, rank_name
+from pagerec_dbx.training.heartbeats import rank_name
 from pagerec_dbx.training.job import EpochReport, OnEpoch, Position, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.optimizer import optimizer_of
 from pagerec_dbx.training.profiling import Profiled
@@ -41,24 +41,21 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
 
     Raises:
         NoExamplesError: the training snapshot holds less than one step.
-        TrainingError: a loss is no number, the ranks' weights have drifted apart, or a checkpoint cannot be written.
+        LossError: a loss is no number.
+        TrainingError: the ranks' weights have drifted apart, or a checkpoint cannot be written.
         SnapshotError: a snapshot is incomplete or damaged, or has too few row groups for the ranks.
     """
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         stack.enter_context(compiled_by_xla(job.settings.xla))
-        training: _Training | None = None
-        if ranks.size > 1:  # from before the first wait for another rank
-            others = [rank_name(rank) for rank in range(ranks.size) if rank != ranks.rank]
-            silence = job.settings.silence_seconds
-            own = rank_name(ranks.rank)
-            where = lambda: training.where() if training else "starting"  # noqa: E731
-            stack.enter_context(beating(job.beats, own, [DRIVER, *others], where, silence))
+        ranks.stand(lambda: "opening the snapshots")
         training = _Training(job, ranks, stack)
+        ranks.stand(training.where)
         training.restore()
         while not training.is_over:
             report = training.run_epoch()
             if ranks.rank == 0:
+                say(f"  {report.to_text(job.settings.epochs)}")
                 on_epoch(report)
             training.save(at_once=training.is_over)  # after it was told: a kill in between has it told again, not never
         return training.result(time.monotonic() - started)
@@ -102,6 +99,9 @@ class _Training:
         found = self._checkpoints.newest()
         require_same_start(self._ranks, (self._train, self._validation), found)
         self._ranks.broadcast(self._model.variables)
+        if self._ranks.rank == 0:  # all have read by now
+            damaged = self._checkpoints.go_on_from(found.step if found else -1)
+            self._tell_restored(found, damaged)
         if found is None:
             return
         state = dict(found.state)
@@ -112,6 +112,14 @@ class _Training:
         self._model.set_weights(_group(found.arrays, "model"))
         self._optimizer._create_all_weights(self._model.trainable_variables)  # Keras makes them at the first step only
         self._optimizer.set_weights(_group(found.arrays, "optimizer"))
+
+    def _tell_restored(self, found: Checkpoint | None, damaged: list[int]) -> None:
+        lost = f"; checkpoints of later steps were damaged: {', '.join(map(str, damaged))}" if damaged else ""
+        if found is not None:
+            position = Position(**found.state["position"])
+            say(f"  going on from epoch {position.epoch}, step {position.step:,} of {self._steps:,}{lost}")
+        elif damaged:
+            say(f"  going on from the beginning{lost}")
 
     def run_epoch(self) -> EpochReport:
         """The rest of the epoch that the training stands in, its validation, and what follows from it."""
@@ -177,7 +185,7 @@ class _Training:
         """Take the steps that are left of the epoch; the seconds that they waited for data."""
         settings, position, all_waited = self._settings, self._position, 0.0
         label = f"epoch {position.epoch} of {settings.epochs}"
-        progress = Progress(label, self._steps, "steps") if self._ranks.rank == 0 else None
+        progress = Progress(label, self._steps, "steps", already=position.step) if self._ranks.rank == 0 else None
         seed = settings.seed + 1_000_003 * position.epoch
         skip = position.step * settings.batch_size
         stream = open_stream(
@@ -206,7 +214,7 @@ class _Training:
         """Refuse to go on where the loss of a step is no number, on all ranks alike.
 
         Raises:
-            TrainingError: it names the first such step of any rank and the days of its batch.
+            LossError: it names the first such step of any rank and the days of its batch.
         """
         lost = self._ranks.gather(np.array([taken.lost, *taken.days], np.float64))  # [ranks, 3]
         lost = lost[lost[:, 0] >= 0]
@@ -219,7 +227,7 @@ class _Training:
         fix = "Lower learning_rate"
         if found is not None:
             fix += f"; the last good checkpoint is that of step {found.step:,} in {self._job.folder}"
-        raise TrainingError(
+        raise LossError(
             f"the loss of step {of_training:,} (epoch {position.epoch}, step {position.step + step + 1:,}) is no number",
             got=f"a batch of page views of {days}", fix=fix,
         )  # fmt: skip
@@ -276,4 +284,4 @@ def require_steps(train: Snapshot, size: int, batch_size: int) -> int:
 
 def _require_finite(name: str, value: float, epoch: int) -> None:
     if not math.isfinite(value):
-        raise TrainingError(f"the {name} of epoch {epoch} is {value}", fix="Lower learning_rate")
+        raise LossError(f"the {name} of epoch {epoch} is {value}", fix="Train anew with a lower learning_rate")

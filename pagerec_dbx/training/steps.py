@@ -62,7 +62,13 @@ class Steps:
             days = tf.where(is_first, tf.stack([tf.reduce_min(batch["day"]), tf.reduce_max(batch["day"])]), days)
             return done + 1, loss + of_step, waited, lost, days
 
-        start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0, tf.float64), tf.constant(-1), tf.zeros([2], tf.int32))
+        start = (
+            tf.constant(0),
+            tf.constant(0.0),
+            tf.constant(0.0, tf.float64),
+            tf.constant(-1),
+            tf.zeros([2], tf.int32),
+        )
         return tf.while_loop(lambda done, *_: done < number, body, start, parallel_iterations=1)[1:]
 
     def _step(self, batch):

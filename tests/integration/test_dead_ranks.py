@@ -14,8 +14,7 @@ import pytest
 
 from pagerec_dbx.errors import DeadRankError
 from pagerec_dbx.home import Home
-from pagerec_dbx.registry.store import Registry
-from pagerec_dbx.stages.train import stopped_runs
+from pagerec_dbx.stages.stopped_runs import stopped_runs
 from pagerec_dbx.training import distributed
 from pagerec_dbx.training.checkpoints import Checkpoints
 from pagerec_dbx.training.distributed import train_on_ranks
@@ -105,6 +104,14 @@ def wait_until(true, seconds: float) -> bool:
     return False
 
 
+@pytest.fixture
+def marked(monkeypatch) -> str:
+    """Ranks that are started from now on inherit this mark."""
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv("PAGEREC_MARK", mark)
+    return mark
+
+
 def test_a_driver_that_is_killed_leaves_no_process_and_a_run_to_go_on_with(prepared, tmp_path):
     """The command itself is killed, not its family: Java and the ranks must end by themselves."""
     mark, home = uuid.uuid4().hex, Home(str(tmp_path / "home"))
@@ -126,7 +133,7 @@ def test_a_driver_that_is_killed_leaves_no_process_and_a_run_to_go_on_with(prepa
     finally:
         for process in processes_with(mark):
             os.kill(process, signal.SIGKILL)
-    (run_id,) = stopped_runs(Registry(home))
+    (run_id,) = stopped_runs(home)
     assert Checkpoints(home.folder / "training" / run_id, 2, 0).newest().step > 0
 
 
@@ -134,16 +141,17 @@ def test_a_driver_that_is_killed_leaves_no_process_and_a_run_to_go_on_with(prepa
     ("signal_number", "said"), [(signal.SIGKILL, "ended without a word"), (signal.SIGSTOP, "was silent")]
 )
 def test_a_rank_that_dies_or_hangs_is_named_and_the_training_goes_on(
-    spark, prepared, tmp_path, monkeypatch, signal_number, said
+    spark, prepared, tmp_path, monkeypatch, marked, signal_number, said
 ):
     endless = {"epochs": 400, "patience": 400, "checkpoint_minutes": 0.0, "silence_seconds": 15.0}
-    job, log = with_settings(training_job(prepared, tmp_path / "run"), **endless), tmp_path / "ranks.log"
+    job, log, mark = with_settings(training_job(prepared, tmp_path / "run"), **endless), tmp_path / "ranks.log", marked
     with monkeypatch.context() as patched:
         patched.setattr(distributed, "fit", harmed(signal_number))
         # the first rank may have been ended by the launcher before it could say a word, and is then named too
         named = rf"a training rank died: got .*rank 1 \(process \d+ on .*{said}.*--resume run"
         with pytest.raises(DeadRankError, match=named):
             on_two_ranks(spark, job, log)
+    assert wait_until(lambda: not processes_with(mark), 20), processes_with(mark)
     stood = Checkpoints(Path(job.folder), 2, 0).newest().step
     wanted = stood // STEPS + 1
     resumed = train_on_ranks(
@@ -159,3 +167,50 @@ def test_ranks_that_all_hang_are_missed_by_the_driver(spark, prepared, tmp_path,
     monkeypatch.setattr(distributed, "fit", harmed(signal.SIGSTOP, who=(0, 1)))
     with pytest.raises(DeadRankError, match=r"got .*rank [01] \(process \d+ on .*was silent.*--resume run"):
         on_two_ranks(spark, job, log)
+
+
+def test_a_rank_that_hangs_before_its_first_word_is_missed_and_ended(spark, prepared, tmp_path, monkeypatch, marked):
+    real = distributed._on_one_rank
+
+    def hang(work, threads, beats):
+        if os.environ["HOROVOD_RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return real(work, threads, beats)
+
+    job = with_settings(training_job(prepared, tmp_path / "run"), silence_seconds=10.0)
+    monkeypatch.setattr(distributed, "_on_one_rank", hang)
+    with pytest.raises(DeadRankError, match="a training rank died: got rank 1 gave no sign of life.*--resume run"):
+        on_two_ranks(spark, job, tmp_path / "ranks.log")
+    assert wait_until(lambda: not processes_with(marked), 20), processes_with(marked)
+
+
+def test_what_tensorflow_says_on_one_rank_is_told(spark, prepared, tmp_path, monkeypatch):
+    def fail(job, ranks, on_epoch):
+        import tensorflow as tf
+
+        if ranks.rank == 1:
+            tf.function(lambda place: tf.gather(tf.zeros([5]), place))(tf.constant([7]))
+        return fit(job, ranks, on_epoch)
+
+    job = training_job(prepared, tmp_path / "run")
+    monkeypatch.setattr(distributed, "fit", fail)
+    said = r"got rank 1 \(process .*ended with InvalidArgumentError: indices\[0\] = 7 is not in \[0, 5\)"
+    with pytest.raises(DeadRankError, match=said):
+        on_two_ranks(spark, job, tmp_path / "ranks.log")
+
+
+@pytest.mark.slow
+def test_at_default_settings_a_stopped_rank_ends_the_job_within_a_minute(spark, prepared, tmp_path, monkeypatch):
+    """What is promised, so it is timed: from the signal to the words."""
+
+    def stopped(job, ranks, on_epoch):
+        if ranks.rank == 1:
+            (Path(job.folder) / "stopped").touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return fit(job, ranks, on_epoch)
+
+    job = training_job(prepared, tmp_path / "run")
+    monkeypatch.setattr(distributed, "fit", stopped)
+    with pytest.raises(DeadRankError, match="rank 1 .*was silent"):
+        on_two_ranks(spark, job, tmp_path / "ranks.log")
+    assert time.time() - (Path(job.folder) / "stopped").stat().st_mtime < 60

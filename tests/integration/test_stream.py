@@ -13,6 +13,8 @@ from petastorm.workers_pool.thread_pool import ThreadPool
 
 from pagerec_dbx.errors import SnapshotError
 from pagerec_dbx.features.packing import block_ids
+from pagerec_dbx.features.parquet_groups import ParquetGroups
+from pagerec_dbx.features.petastorm_groups import PetastormGroups
 from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.features.stream import Shard, open_stream, shard_records, steps_per_epoch
 from tests.page_views import write_snapshot
@@ -47,6 +49,18 @@ def test_stream_is_the_same_without_petastorm(tmp_path, seed, shard):
         assert with_it == without
         assert len(flat(with_it)) == 72 // shard.count - skip
     assert with_it != read_ids(snapshot, shard, seed=seed + 1, skip=9, reader="parquet")
+
+
+@pytest.mark.parametrize("kind", [PetastormGroups, ParquetGroups])
+def test_any_number_of_threads_keeps_the_order_of_the_files(tmp_path, late_orders, kind):
+    """Five row groups, so that no number of threads divides them; `test_one_worker_keeps...` is the control."""
+    snapshot = write_snapshot(tmp_path / "snapshot", [3] * 5)
+    paths = [snapshot.paths[number] for number in (3, 0, 4, 1, 2)]
+    for threads in (1, 2, 3, 8):
+        groups = kind(paths, threads)
+        firsts = [int(block_ids(groups.next()[0][0])[0]) for _ in paths]
+        groups.close()
+        assert firsts == [9, 0, 12, 3, 6], threads
 
 
 def test_stream_without_petastorm_does_not_import_it(snapshot):

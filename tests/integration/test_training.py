@@ -1,8 +1,10 @@
 """Training on one rank and on two: equal weights, early stopping, and what goes wrong in words."""
 
 import dataclasses
+import datetime as dt
 import math
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import tf_keras
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pagerec_dbx.config import load_settings
+from pagerec_dbx.config import given_settings, load_settings
 from pagerec_dbx.errors import (
     NoExamplesError,
     SettingError,
@@ -22,11 +24,16 @@ from pagerec_dbx.errors import (
     UnknownVersionError,
 )
 from pagerec_dbx.features import parquet_groups, stream
+from pagerec_dbx.home import Home
 from pagerec_dbx.models.build import build, parameter_count
 from pagerec_dbx.models.names import MODEL_SETTINGS
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.plan import plan_training
-from pagerec_dbx.stages.train import resume, stopped_runs, train
+from pagerec_dbx.stages.prepare import prepare
+from pagerec_dbx.stages.resume import resume, resume_or_train
+from pagerec_dbx.stages.stopped_runs import find_stopped, run_folder, stopped_runs
+from pagerec_dbx.stages.train import train
+from pagerec_dbx.tables import Tables
 from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
 from pagerec_dbx.training.distributed import require_gpus, require_ranks, run_on_ranks
 from pagerec_dbx.training.job import EpochReport, OneRank, TrainingJob
@@ -105,7 +112,10 @@ def test_training_in_bfloat16_learns_nearly_the_same_and_keeps_float32_weights(j
     compiled = []
     other = fit(coarse, OneRank(), lambda _: compiled.append(tf.config.optimizer.get_jit()))
     assert set(compiled) == {"autoclustering"}
-    np.testing.assert_allclose(curve(other), curve(plain), rtol=0.02)
+    losses, ndcg = np.array(curve(other))[:, :2], np.array(curve(other))[:, 2]
+    np.testing.assert_allclose(losses, np.array(curve(plain))[:, :2], rtol=0.01)
+    # scores lie close together yet, so that roundings swap rows of the 480 page views
+    np.testing.assert_allclose(ndcg, np.array(curve(plain))[:, 2], atol=0.03)
     assert np.abs(np.array(curve(other)) / curve(plain) - 1).max() > 1e-5  # the control: it was computed otherwise
     assert {one.dtype for one in trained_weights(coarse)} <= {np.dtype("float32"), np.dtype("int32")}
     assert tf_keras.mixed_precision.global_policy().name == "float32" and not tf.config.optimizer.get_jit()
@@ -392,7 +402,9 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(job, monkeypat
 
     monkeypatch.setattr(Steps, "run", run)
     # the fifth step of the fourth call of ten
-    words = r"the loss of step 35 \(epoch 1, step 35\) is no number: got a batch of page views of 2024-01-01 to 2024-01-02"
+    words = (
+        r"the loss of step 35 \(epoch 1, step 35\) is no number: got a batch of page views of 2024-01-01 to 2024-01-02"
+    )
     with pytest.raises(TrainingError, match=words + ".*the last good checkpoint is that of step 30"):
         fit(job, OneRank(), print)
     assert Checkpoints(Path(job.folder), 2, 0).newest().step == 30  # of 60 steps, the first 30 were sound
@@ -492,7 +504,7 @@ def test_the_legacy_s_architecture_is_registered_as_legacy_and_is_no_challenger(
 def test_a_plan_says_what_a_training_takes_and_writes_nothing(prepared, job):
     before = sorted(prepared.home.folder.rglob("*"))
     settings = load_settings(overrides=["batch_size=100", "epochs=7", "embedding_size=8", "hidden_sizes=[16]"])
-    planned = plan_training(prepared.tables, prepared.registry, "two_tower_softmax", 2, settings)
+    planned = plan_training(prepared.tables, "two_tower_softmax", 2, settings)
     parameters = parameter_count(build(job.config, seed=1))
     assert planned.parameters == parameters
     assert planned.embedding_bytes == 4 * 8 * (job.config.title_count + job.config.row_count)
@@ -504,10 +516,10 @@ def test_a_plan_says_what_a_training_takes_and_writes_nothing(prepared, job):
     assert least * 0.99 < planned.seconds < 50 * least
     assert "9 steps an epoch, 120 records left out of each" in planned.to_text()
     one_step = dataclasses.replace(settings, train=dataclasses.replace(settings.train, batch_size=1_000))
-    assert plan_training(prepared.tables, prepared.registry, "two_tower_softmax", 1, one_step).steps_per_epoch == 1
+    assert plan_training(prepared.tables, "two_tower_softmax", 1, one_step).steps_per_epoch == 1
     assert sorted(prepared.home.folder.rglob("*")) == before
     with pytest.raises(TrainingError, match="400 ranks cannot run at once"):
-        plan_training(prepared.tables, prepared.registry, "two_tower_softmax", 400, settings)
+        plan_training(prepared.tables, "two_tower_softmax", 400, settings)
 
 
 def test_a_profile_is_left_beside_the_run(prepared):
@@ -529,28 +541,100 @@ def test_a_run_that_was_killed_once_it_was_registered_is_not_registered_twice(pr
         patched.setattr(Registry, "end_run", killed)
         with pytest.raises(Stopped):
             train(prepared.tables, registry, "two_tower_softmax", 1, settings)
-    (run_id,) = stopped_runs(registry)
+    (run_id,) = stopped_runs(prepared.home)
     version = registry.resolve("challenger")
     with pytest.raises(TrainingError, match=f"run {run_id} is version {version} already"):
-        resume(prepared.tables, registry, run_id, load_settings())
-    assert registry.resolve("challenger") == version and stopped_runs(registry) == []
+        resume(prepared.tables, registry, find_stopped(prepared.home, run_id), load_settings())
+    assert registry.resolve("challenger") == version and stopped_runs(prepared.home) == []
 
 
-def test_a_stopped_run_is_gone_on_with_and_registered(prepared, monkeypatch):
+def stopped_run(prepared, monkeypatch, *overrides: str) -> tuple[str, list[str]]:
+    """A training of this home that was stopped in its second epoch, and the settings that it was given."""
+    given = ["epochs=3", "batch_size=64", "embedding_size=8", "checkpoint_minutes=0", *overrides]
+    with monkeypatch.context() as patched:
+        stopped_after(patched, 3)  # 1,920 records are 30 steps of 64 an epoch, in calls of 16 and 14
+        with pytest.raises(Stopped):
+            train(prepared.tables, Registry(prepared.home), "two_tower_softmax", 1, load_settings(overrides=given))
+    (run_id,) = stopped_runs(prepared.home)
+    return run_id, given
+
+
+def go_on(prepared, run_id: str, *overrides: str):
+    stopped, given = find_stopped(prepared.home, run_id), given_settings(overrides=overrides)
+    return resume(prepared.tables, Registry(prepared.home), stopped, load_settings(overrides=overrides), given)
+
+
+def test_a_stopped_run_is_gone_on_with_and_registered(prepared, monkeypatch, capsys):
     registry = Registry(prepared.home)
-    settings = load_settings(overrides=["epochs=3", "batch_size=64", "embedding_size=8", "checkpoint_minutes=0"])
-    stopped_after(monkeypatch, 3)  # 1,920 records are 30 steps of 64 an epoch, in two calls: in the second epoch
-    with pytest.raises(Stopped):
-        train(prepared.tables, registry, "two_tower_softmax", 1, settings)
-    (run_id,) = stopped_runs(registry)
+    run_id, _ = stopped_run(prepared, monkeypatch)
+    command = f"pagerec train --resume {run_id} --home {prepared.home.name}"
+    assert f"  stopped; go on with: {command}\n" in capsys.readouterr().err
     with pytest.raises(TrainingError, match=f"no stopped training `nobody`: wanted one of {run_id}"):
-        resume(prepared.tables, registry, "nobody", load_settings())
-    with pytest.raises(SettingError, match="`batch_size` cannot change in a run that goes on: wanted 64, got 32"):
-        resume(prepared.tables, registry, run_id, load_settings(overrides=["batch_size=32"]))
+        find_stopped(prepared.home, "nobody")
+    for override in ("batch_size=32", "epochs=20"):  # the second is the default, and asked for all the same
+        with pytest.raises(SettingError, match="cannot change in a run that goes on: wanted (64, got 32|3, got 20)"):
+            go_on(prepared, run_id, override)
     others = ["batch_size=64", "reader=parquet", "checkpoints_kept=1"]  # how it is run may change, not what it learns
-    result = resume(prepared.tables, registry, run_id, load_settings(overrides=others))
+    result = go_on(prepared, str(run_folder(prepared.home, run_id)), *others)  # its folder names it too
+    assert "  going on from epoch 2, step 16 of 30\n" in capsys.readouterr().err
     assert (result.run_id, result.epochs, registry.resolve("challenger")) == (run_id, 3, result.version)
     assert [point["epoch"] for point in registry.run_curves(run_id)] == [1, 2, 3]
-    assert stopped_runs(registry) == []
+    assert stopped_runs(prepared.home) == []
     with pytest.raises(TrainingError, match="no stopped training"):
-        resume(prepared.tables, registry, run_id, load_settings())
+        find_stopped(prepared.home, run_id)
+
+
+def test_a_copied_home_goes_on_by_itself(prepared, monkeypatch, tmp_path):
+    """The home that it was copied from keeps its checkpoints, its runs and its models."""
+    run_id, _ = stopped_run(prepared, monkeypatch)
+    copy = Home(str(tmp_path / "copy"))
+    shutil.copytree(prepared.home.folder, copy.folder)
+    before = files_below(prepared.home.folder)
+    tables = Tables(prepared.tables.spark, copy)
+    result = resume(tables, Registry(copy), find_stopped(copy, run_id), load_settings())
+    assert result.epochs == 3 and stopped_runs(copy) == [] and stopped_runs(prepared.home) == [run_id]
+    assert files_below(prepared.home.folder) == before
+    assert Registry(copy).load(result.version) is not None
+    shutil.rmtree(run_folder(prepared.home, run_id))  # in this process MLflow looks for the run's files in the copy
+
+
+def files_below(folder: Path) -> dict[str, int]:
+    """Size of each file, but for what engines print."""
+    found = [path for path in folder.rglob("*") if path.is_file() and "logs" not in path.parts]
+    return {str(path.relative_to(folder)): path.stat().st_size for path in found}
+
+
+def test_prepare_keeps_the_snapshots_of_a_stopped_run(prepared, monkeypatch, tmp_path):
+    home = Home(str(tmp_path / "home"))
+    shutil.copytree(prepared.home.folder, home.folder)
+    copy = dataclasses.replace(prepared, home=home)
+    run_id, _ = stopped_run(copy, monkeypatch)
+    job = training_job(copy, tmp_path / "run")
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=20)
+    others = dataclasses.replace(prepared.settings.prepare, history_length=7, snapshot_days=1)
+    prepare(copy.tables, others, later)
+    assert Path(job.train_snapshot).is_dir() and Path(job.validation_snapshot).is_dir()
+    result = go_on(copy, run_id)
+    assert result.epochs == 3
+    prepare(copy.tables, others, later)  # the control: nobody needs them any more
+    assert not Path(job.train_snapshot).exists() and not Path(job.validation_snapshot).exists()
+
+
+def test_a_job_that_is_run_again_goes_on_with_its_own_training_and_no_other(prepared, monkeypatch):
+    registry = Registry(prepared.home)
+    run_id, given = stopped_run(prepared, monkeypatch)
+    other = load_settings(overrides=[*given, "seed=5"])
+    assert resume_or_train(prepared.tables, registry, "two_tower_softmax", 1, other).run_id != run_id
+    assert stopped_runs(prepared.home) == [run_id]
+    same = load_settings(overrides=given)
+    assert resume_or_train(prepared.tables, registry, "two_tower_softmax", 1, same).run_id == run_id
+    assert stopped_runs(prepared.home) == []
+
+
+@pytest.mark.parametrize("content", ["{}", "half of a fi", '{"config": {"hidden_sizes": 3}}'])
+def test_a_run_of_another_version_is_refused_in_words(tmp_path, content):
+    home = Home(str(tmp_path / "home"))
+    run_folder(home, "abc").mkdir(parents=True)
+    (run_folder(home, "abc") / "run.json").write_text(content)
+    with pytest.raises(TrainingError, match="stopped training `abc` cannot be read: .*Go on with the version that"):
+        find_stopped(home, "abc")

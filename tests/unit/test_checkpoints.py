@@ -115,3 +115,27 @@ def test_arrays_whose_marker_finds_no_room_do_not_stay(kept, tmp_path, monkeypat
 def test_the_next_one_is_due_after_the_minutes_given(tmp_path):
     assert Checkpoints(tmp_path, 1, every_minutes=0).is_due
     assert not Checkpoints(tmp_path, 1, every_minutes=60).is_due
+
+
+def test_damaged_ones_of_later_steps_do_not_push_out_new_ones(kept, tmp_path):
+    for step in (60, 700):
+        kept.save(checkpoint(step))
+    for marker in (tmp_path / "run").glob("*700.json"):
+        marker.write_text("half of a mar")
+    assert kept.newest().step == 60
+    assert kept.go_on_from(60) == [700]
+    for step in (70, 80, 90):
+        kept.save(checkpoint(step))
+    assert kept.newest().step == 90
+    assert [path.name[17:20] for path in sorted((tmp_path / "run").glob("*.json"))] == ["080", "090"]
+
+
+def test_left_there_they_would_push_out_one_of_two(kept, tmp_path):
+    """The control of the test above."""
+    for step in (60, 700):
+        kept.save(checkpoint(step))
+    for marker in (tmp_path / "run").glob("*700.json"):
+        marker.write_text("half of a mar")
+    for step in (70, 80, 90):
+        kept.save(checkpoint(step))
+    assert [path.name[17:20] for path in sorted((tmp_path / "run").glob("*.json"))] == ["090", "700"]

@@ -64,6 +64,24 @@ def test_train_goes_one_way_at_a_time(tmp_path, options):
     assert (ran.code, ran.out) == (2, "") and "three ways to train. Choose one" in ran.err
 
 
+@pytest.mark.parametrize("option", [("--model", "two_tower_softmax"), ("--ranks", "2")])
+def test_a_run_that_goes_on_keeps_its_model_and_ranks(tmp_path, option):
+    open_home(str(tmp_path / "home"))
+    ran = run("train", "--home", str(tmp_path / "home"), "--resume", "run", *option)
+    assert (ran.code, ran.out) == (2, "") and f"own model and ranks: got {option[0]}. Leave it out." in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--model", "mistyped"], "mistyped"), (["--resume", "mistyped"], "no stopped training `mistyped`")],
+)
+def test_what_cannot_be_trained_is_refused_before_spark_is_started(tmp_path, monkeypatch, arguments, said):
+    open_home(str(tmp_path / "home"))
+    monkeypatch.setattr(cli.Workbench, "tables", property(lambda self: pytest.fail("Spark was started")))
+    ran = run("train", "--home", str(tmp_path / "home"), *arguments)
+    assert (ran.code, ran.out) == (1, "") and said in ran.err
+
+
 def test_a_file_stands_before_the_settings(tmp_path):
     ran = run("import-metarank", str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "logs"), "epochs=3")
     assert ran.code == 1 and "none.jsonl" in ran.err and "setting" not in ran.err
@@ -71,7 +89,9 @@ def test_a_file_stands_before_the_settings(tmp_path):
     assert shown.index(" FILE") < shown.index("[KEY=VALUE]")
 
 
-@pytest.mark.parametrize("command", [["join"], ["train"], ["promote", "--version", "1"], ["report"], ["rank"]])
+@pytest.mark.parametrize(
+    "command", [["join"], ["train"], ["train", "--plan"], ["promote", "--version", "1"], ["report"], ["rank"]]
+)
 def test_a_home_that_is_not_there_is_not_made_by_a_command_that_needs_one(tmp_path, command):
     home = tmp_path / "mistyped"
     ran = run(*command, "--home", str(home))

@@ -2,6 +2,7 @@
 
 import errno
 import pickle
+import sqlite3
 
 import pytest
 
@@ -46,6 +47,7 @@ def _wrapped(cause: Exception) -> Exception:
         OSError(errno.ENOSPC, "No space left on device", "/home/tables"),
         OSError(errno.EDQUOT, "over"),
         ValueError("Caused by: java.io.IOException: No space left on device"),
+        sqlite3.OperationalError("database or disk is full"),
     ],
 )
 def test_a_full_disk_is_found_behind_what_was_raised(cause):
@@ -59,3 +61,14 @@ def test_a_full_disk_is_found_behind_what_was_raised(cause):
 
 def test_another_failure_is_no_full_disk():
     assert errors.full_disk(_wrapped(OSError(errno.EACCES, "Permission denied"))) is None
+
+
+def test_an_error_in_one_line_leaves_out_tensorflow_s_headlines_and_traces():
+    text = (
+        "Graph execution error:\n\nDetected at node while/GatherV2 defined at (most recent call last):\n"
+        '  File "somewhere.py", line 8, in <module>\n\nindices[0] = 7 is not in [0, 5)\n'
+        "\t [[{{node while/GatherV2}}]] [Op:__inference_f_49]"
+    )
+    assert errors.in_one_line(ValueError(text)) == "ValueError: indices[0] = 7 is not in [0, 5)"
+    assert errors.in_one_line(ValueError("incompatible [Op:MatMul] name: ")) == "ValueError: incompatible"
+    assert errors.in_one_line(KeyError()) == "KeyError"

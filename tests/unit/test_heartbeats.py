@@ -1,5 +1,6 @@
 """Who is missed, who is not, and what is said of the dead; processes of their own, because the living end theirs."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,7 +10,16 @@ import time
 
 import pytest
 
-from pagerec_dbx.training.heartbeats import DRIVER, beating, clear, rank_name, who_just_ended, who_was_missed
+from pagerec_dbx.training import heartbeats
+from pagerec_dbx.training.heartbeats import (
+    DRIVER,
+    beating,
+    clear,
+    rank_name,
+    who_failed,
+    who_just_ended,
+    who_was_missed,
+)
 
 RANK = """
 import sys, time, pathlib
@@ -20,7 +30,9 @@ with beating(pathlib.Path(sys.argv[1]), who, heard, lambda: "epoch 2, step 40 of
     print("alive", flush=True)
     time.sleep(1 if end else 60)
     if end == "error":
-        raise ZeroDivisionError
+        raise ZeroDivisionError("no step is left")
+    if end == "alone":
+        raise RuntimeError("HorovodAllreduce was shut down")
     if end == "full disk":
         def full(*_):
             raise OSError(28, "No space left on device")
@@ -124,6 +136,44 @@ def test_a_rank_that_was_killed_ended_without_a_word(start, tmp_path):
     killed.kill()
     killed.wait()
     assert who_just_ended(tmp_path / "beats").endswith("epoch 2, step 40 of 60, ended without a word")
+
+
+def test_the_error_that_a_rank_ended_with_is_told_and_not_what_came_of_it(start, tmp_path):
+    for who, end in (("rank 0", "alone"), ("rank 1", "error")):
+        assert start(who, "nobody", end).wait(timeout=30) == 1
+    said = who_failed(tmp_path / "beats", ["orovod"])
+    assert said.startswith("rank 1 (process ") and said.endswith("ended with ZeroDivisionError: no step is left")
+    assert "rank 0" not in said and "rank 0" in who_failed(tmp_path / "beats", ["another text"])  # the control
+    assert who_just_ended(tmp_path / "beats") is None
+
+
+def test_one_that_does_not_speak_after_another_did_is_missed(start, tmp_path):
+    folder, missed = tmp_path / "beats", threading.Event()
+    heard = ["rank 0", "rank 1"]
+    with beating(folder, DRIVER, heard, lambda: "launching", silence_seconds=2, on_missed=missed.set):
+        time.sleep(4)
+        assert not missed.is_set()  # the control: all of them may take their time
+        start("rank 0", "nobody")
+        assert missed.wait(10)
+    assert who_was_missed(folder) == "rank 1 gave no sign of life"
+
+
+def test_a_process_that_took_the_number_of_a_silent_one_is_left_alone(start, tmp_path, monkeypatch):
+    folder, missed = tmp_path / "beats", threading.Event()
+    real = heartbeats._read
+
+    def read(path):
+        beat = real(path)
+        return beat if beat is None else dataclasses.replace(beat, started=beat.started - 60)
+
+    monkeypatch.setattr(heartbeats, "_read", read)
+    with beating(folder, DRIVER, ["rank 0"], lambda: "launching", silence_seconds=2, on_missed=missed.set):
+        rank = start("rank 0", "nobody")
+        time.sleep(1)
+        rank.send_signal(signal.SIGSTOP)
+        assert missed.wait(20)
+    time.sleep(0.5)
+    assert rank.poll() is None  # `test_a_driver_is_told...` is the control: the silent one itself is ended
 
 
 def test_whoever_never_spoke_is_not_missed_and_old_beats_are_forgotten(tmp_path):

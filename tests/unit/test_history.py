@@ -20,7 +20,9 @@ def an_encoder(name, seed=3):
     encoder = history_encoder(dataclasses.replace(CONFIG, history_encoder=name))
     encoder(tf.constant([[2, 3]]), tf.constant([[9, 5]]))
     draw = np.random.default_rng(seed)
-    encoder.set_weights([draw.normal(size=weight.shape, scale=0.5) for weight in encoder.get_weights()])  # none is 0 any more
+    encoder.set_weights(
+        [draw.normal(size=weight.shape, scale=0.5) for weight in encoder.get_weights()]
+    )  # none is 0 any more
     return encoder
 
 
@@ -73,7 +75,9 @@ def test_recency_weighs_by_order_and_by_age_together():
     # softplus(log(e^.5 - 1)) = .5 for each title after it, softplus(log(e^.25 - 1)) = .25 a day, .1 without an age
     by_order, by_day = np.log(np.expm1([0.5, 0.25]))
     values = {"by_order": by_order, "by_day": by_day, "without_age": 0.1}
-    encoder.recency.set_weights([values[weight.name.split("/")[-1].split(":")[0]] for weight in encoder.recency.weights])
+    encoder.recency.set_weights(
+        [values[weight.name.split("/")[-1].split(":")[0]] for weight in encoder.recency.weights]
+    )
     vectors = encoder.titles.get_weights()[0]
     got = encoder(tf.constant([[4, 2, 7, 0]]), tf.constant([[4 * DAY, 0, 2 * DAY, 0]]))
     # 4: 2 titles after it and 4 days: -1 - 1; 2: one after it, no age: -.5 + .1; 7: none after it, 2 days: -.5
@@ -94,7 +98,10 @@ def test_a_sequence_model_learns_what_no_mean_can(name):
     fits = {}
     for encoder_name in ("mean", name):
         tf.keras.utils.set_random_seed(5)
-        encoder, out = history_encoder(dataclasses.replace(CONFIG, history_encoder=encoder_name)), tf.keras.layers.Dense(1)
+        encoder, out = (
+            history_encoder(dataclasses.replace(CONFIG, history_encoder=encoder_name)),
+            tf.keras.layers.Dense(1),
+        )
         ids, ages, labels = tf.constant([[2, 3], [3, 2]]), tf.constant([[90, 60]] * 2), tf.constant([[0.0], [1.0]])
         optimizer = tf.keras.optimizers.legacy.Adam(0.03)
         for _ in range(120):

@@ -25,7 +25,9 @@ OPTIONS = {
     "hashed": {"title_buckets": 5},
     "sampled": {"loss": "sampled_softmax", "sampled_rows": 5, "sampling": "log_uniform"},
 }
-SMALL = ModelConfig("", 12, 9, device_count=4, location_count=4, embedding_size=6, hidden_sizes=(8, 5), history_length=4)
+SMALL = ModelConfig(
+    "", 12, 9, device_count=4, location_count=4, embedding_size=6, hidden_sizes=(8, 5), history_length=4
+)
 
 
 def a_config(name, option):
@@ -130,5 +132,8 @@ def test_what_is_saved_predicts_the_same_from_raw_strings(name, options, tmp_pat
     alone = loaded.rank({key: np.array(values[:1]) for key, values in RAW.items()})
     assert both["row_id"][0].tolist() == alone["row_id"][0].tolist() and set(alone["row_id"][0]) == set(RAW["menu"][0])
     assert both["row_id"][1].tolist()[2:] == ["", ""] and np.isfinite(both["score"][1][:2]).all()
-    long = {**{key: np.array(values[:1]) for key, values in RAW.items()}, "menu": np.array([[f"r{at}" for at in range(500)]])}
+    long = {
+        **{key: np.array(values[:1]) for key, values in RAW.items()},
+        "menu": np.array([[f"r{at}" for at in range(500)]]),
+    }
     assert np.isfinite(loaded.rank(long)["score"]).all()

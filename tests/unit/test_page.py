@@ -13,7 +13,9 @@ CONFIG = ModelConfig("single_tower_softmax", 7, 6, device_count=4, location_coun
 
 
 def test_circumstances_are_read_off_the_record():
-    record = a_record(hour=[23], weekday=[6], device=[3], location=[4], history=[[2, 3, 0]], history_age=[[9_999, 600, 0]])
+    record = a_record(
+        hour=[23], weekday=[6], device=[3], location=[4], history=[[2, 3, 0]], history_age=[[9_999, 600, 0]]
+    )
     # unknown hours and weekdays are -1, so theirs are one more; three rows are offered; the last title 600 s ago:
     # log2(1 + 10) = 3.46 doublings of a minute, 3, and one more
     assert {name: int(_IDS[name](record)[0]) for name in NAMES} == {

@@ -36,7 +36,9 @@ def test_the_loss_knows_the_place_and_the_ranking_does_not(bias):
     record = {**a_record(clicked=[[0, 1, 0, 0]]), "pinned": tf.constant([[1, 0, 0, 0]])}
     model.compute_loss(record)
     scores = model.menu_scores(record)
-    model.position_bias.set_weights([np.linspace(2, -2, weight.shape[0]) if weight.shape.rank else 1.5 for weight in model.position_bias.weights])
+    model.position_bias.set_weights(
+        [np.linspace(2, -2, weight.shape[0]) if weight.shape.rank else 1.5 for weight in model.position_bias.weights]
+    )
     np.testing.assert_array_equal(model.menu_scores(record), scores)
     wanted = losses.menu_softmax(record["menu"], record["clicked"], scores + model.position_bias(record["pinned"]))
     assert float(model.compute_loss(record)) == pytest.approx(float(wanted[0]), abs=1e-6)

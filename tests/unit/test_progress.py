@@ -10,6 +10,8 @@ def test_describe_tells_rate_and_time_left():
     assert describe(30, 120, "steps", 10.0) == "30 of 120 steps, 3.0/s, 30 s left"
     assert describe(0, 120, "steps", 0.0) == "0 of 120 steps, 0.0/s"
     assert describe(120, 120, "steps", 10.0) == "120 of 120 steps, 12.0/s"
+    # what was done before does not count for the rate: 20 in 10 s
+    assert describe(80, 120, "steps", 10.0, already=60) == "80 of 120 steps, 2.0/s, 20 s left"
 
 
 def test_progress_shows_the_end_in_a_log_file():

@@ -39,7 +39,9 @@ def test_no_row_is_expected_more_than_once():
 @given(st.integers(2, 300), st.data(), st.sampled_from([UNIFORM, LOG_UNIFORM]))
 def test_as_many_different_rows_as_asked_for_without_padding(row_count, data, name):
     number = data.draw(st.integers(1, row_count - 1))
-    rows, log_expected = drawn_for_all(row_chances(name, row_count), number, tf.constant([data.draw(st.integers(0, 99)), 1]))
+    rows, log_expected = drawn_for_all(
+        row_chances(name, row_count), number, tf.constant([data.draw(st.integers(0, 99)), 1])
+    )
     assert len(set(rows.numpy().tolist())) == number and rows.numpy().min() >= 1 and rows.numpy().max() < row_count
     wanted = np.log(row_chances(name, row_count).expected(number))[rows.numpy()]
     np.testing.assert_allclose(log_expected, wanted, atol=1e-5)

@@ -1,0 +1,103 @@
+"""Trainings that began and did not end: what of each is kept to go on with it, and how long its snapshots are."""
+
+import dataclasses
+import datetime as dt
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from pagerec_dbx.config import TrainSettings
+from pagerec_dbx.errors import TrainingError
+from pagerec_dbx.features.preparation import preparations
+from pagerec_dbx.home import Home, write_atomically
+from pagerec_dbx.models.config import ModelConfig, config_from_values
+from pagerec_dbx.tables import Tables
+
+_PLAN = "run.json"  # in the folder of a training that has not ended
+_WAIT_DAYS = 30.0  # after its last checkpoint, for which a stopped training's snapshots are kept
+
+
+@dataclasses.dataclass(frozen=True)
+class StoppedRun:
+    """What a training must know to go on; no path, because its home may be copied or moved meanwhile."""
+
+    run_id: str
+    config: ModelConfig
+    settings: TrainSettings
+    ranks: int
+    preparation_id: str
+
+    def keep(self, home: Home) -> None:
+        """Write it down, in the folder of the run."""
+        folder = run_folder(home, self.run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / _PLAN, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+
+def find_stopped(home: Home, run_id: str) -> StoppedRun:
+    """A training that was stopped.
+
+    Args:
+        run_id: the id of its run, or the folder that it left.
+
+    Raises:
+        TrainingError: none of that name was stopped here, or another version of the package began it.
+    """
+    file = run_folder(home, run_id) / _PLAN
+    try:
+        return _from_values(json.loads(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise TrainingError(
+            f"no stopped training `{run_id}`",
+            wanted="one of " + (", ".join(stopped_runs(home)) or "those that stop from now on"),
+            fix="Train anew without --resume",
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"the stopped training `{run_id}` cannot be read",
+            wanted=f"what this version writes into {file}",
+            got=f"{type(error).__name__}: {error}",
+            fix="Go on with the version that began it, or train anew without --resume",
+        ) from error
+
+
+def _from_values(values: Mapping) -> StoppedRun:
+    parts = {"config": config_from_values(values["config"]), "settings": TrainSettings(**values["settings"])}
+    return StoppedRun(**{**values, **parts})
+
+
+def stopped_runs(home: Home) -> list[str]:
+    """Trainings that began and did not end, by the id of their run."""
+    folder = home.folder / "training"
+    return sorted(one.name for one in folder.iterdir() if (one / _PLAN).is_file()) if folder.is_dir() else []
+
+
+def run_folder(home: Home, run_id: str) -> Path:
+    """Where a training leaves its checkpoints; it is there until the training has ended."""
+    return home.folder / "training" / Path(run_id).name
+
+
+def resume_command(home: Home, run_id: str) -> str:
+    """What to type to go on with it."""
+    return f"pagerec train --resume {run_id} --home {shlex.quote(home.name)}"
+
+
+def snapshots_to_go_on(tables: Tables, now: dt.datetime) -> set[str]:
+    """Names of the snapshots from which trainings learn that were stopped in the last 30 days."""
+    wanted = set()
+    for run_id in stopped_runs(tables.home):
+        since = max(path.stat().st_mtime for path in run_folder(tables.home, run_id).iterdir())
+        if now - dt.datetime.fromtimestamp(since, dt.UTC) <= dt.timedelta(days=_WAIT_DAYS):
+            wanted.add(_preparation_of(tables.home, run_id))
+    if not wanted:
+        return set()
+    found = [one for one in preparations(tables, "true") if one.preparation_id in wanted]
+    return {one.folder_name(split) for one in found for split in ("train", "validation")}
+
+
+def _preparation_of(home: Home, run_id: str) -> str | None:
+    try:
+        return find_stopped(home, run_id).preparation_id
+    except TrainingError:  # of another version, which cannot go on here
+        return None
