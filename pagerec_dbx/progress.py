@@ -5,20 +5,31 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Protocol
+
+
+class Words(Protocol):
+    """Where lines for a person go: a terminal, a log file, or a stand-in for them on another machine."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+    def isatty(self) -> bool: ...
+
 
 EVERY = 5.0  # seconds between lines where a line cannot be rewritten, as in a log file
 
 
-def say(text: str) -> None:
+def say(text: str, stream: Words | None = None) -> None:
     """One line for the person who waits."""
-    print(text, file=sys.stderr, flush=True)
+    print(text, file=stream or sys.stderr, flush=True)
 
 
 class Progress:
     """A line that is rewritten on a terminal, and repeated now and then in a log file."""
 
-    def __init__(self, label: str, total: int, unit: str, stream: TextIO | None = None, already: int = 0):
+    def __init__(self, label: str, total: int, unit: str, stream: Words | None = None, already: int = 0):
         """Of the total, `already` were done before: they do not count for the rate."""
         self._label, self._total, self._unit, self._already = label, total, unit, already
         self._stream = stream or sys.stderr

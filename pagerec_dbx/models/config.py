@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from pagerec_dbx.config import ModelSettings
 from pagerec_dbx.errors import SettingError
@@ -76,10 +77,11 @@ class ModelConfig:
 
 def model_config(name: str, settings: ModelSettings, **sizes: int) -> ModelConfig:
     """A model's configuration: every setting of `ModelSettings`, and the sizes of the data."""
-    return ModelConfig(name, **sizes, **dataclasses.asdict(settings))
+    fields: dict[str, Any] = sizes
+    return ModelConfig(name, **fields, **dataclasses.asdict(settings))
 
 
-def config_from_values(values: Mapping[str, object]) -> ModelConfig:
+def config_from_values(values: Mapping[str, Any]) -> ModelConfig:
     """What `dataclasses.asdict` and JSON made of a configuration, as one again.
 
     Raises:

@@ -37,7 +37,7 @@ class Mean(HistoryEncoder):
 
 
 class RecencyMean(HistoryEncoder):
-    """Titles weigh less the more titles came after them and the longer ago they were watched; how much less is learnt."""
+    """Titles weigh less the more titles came after them and the longer ago they were watched; by how much is learnt."""
 
     def __init__(self, config: ModelConfig):
         super().__init__(config)
@@ -53,9 +53,9 @@ class Recency(tf_keras.layers.Layer):
     def __init__(self):
         super().__init__(name="recency")
         start = tf_keras.initializers.Constant(-2.0)  # softplus: .13 less with each title after it, and with each day
-        self._by_order = self.add_weight("by_order", shape=[], initializer=start)
-        self._by_day = self.add_weight("by_day", shape=[], initializer=start)
-        self._without_age = self.add_weight("without_age", shape=[], initializer="zeros")
+        self._by_order = self.add_weight("by_order", shape=[], initializer=start, experimental_autocast=False)
+        self._by_day = self.add_weight("by_day", shape=[], initializer=start, experimental_autocast=False)
+        self._without_age = self.add_weight("without_age", shape=[], initializer="zeros", experimental_autocast=False)
 
     def call(self, ids: tf.Tensor, ages: tf.Tensor) -> tf.Tensor:
         """[batch, length] int32 twice -> [batch, length] float32; very low where there is padding."""
@@ -82,9 +82,7 @@ class Recurrent(HistoryEncoder):
         known = tf.logical_and(ages > 0, tf.logical_or(later > 0, tf.roll(ids, -1, axis=1) == 0))
         since = tf.where(known, tf.math.log1p(tf.cast(tf.maximum(ages - later, 0), tf.float32)), 0.0)
         times = tf.stack([since / _ONE_DAY_S_LOGARITHM, tf.cast(known, tf.float32)], axis=2)
-        before = tf.concat(
-            [tf.zeros_like(times[:, :1]), times[:, :-1]], axis=1
-        )  # a state knows nothing of what follows
+        before = tf.concat([tf.zeros_like(times[:, :1]), times[:, :-1]], axis=1)  # a state knows not what follows
         vectors = self.titles(ids)
         return self._unit(tf.concat([vectors, tf.cast(before, vectors.dtype)], axis=2), mask=ids > 0)
 
@@ -101,8 +99,12 @@ class SelfAttention(HistoryEncoder):
             for name in ("query", "key", "value", "inner", "outer")
         )
         self._norms = [tf_keras.layers.LayerNormalization() for _ in range(2)]
-        self._by_distance = self.add_weight("by_distance", shape=[_FARTHEST + 1], initializer="zeros")
-        self._by_gap = self.add_weight("by_gap", shape=[_UNKNOWN_GAP + 1], initializer="zeros")
+        self._by_distance = self.add_weight(
+            "by_distance", shape=[_FARTHEST + 1], initializer="zeros", experimental_autocast=False
+        )
+        self._by_gap = self.add_weight(
+            "by_gap", shape=[_UNKNOWN_GAP + 1], initializer="zeros", experimental_autocast=False
+        )
         self._scale = size**-0.5
 
     def call(self, ids, ages):

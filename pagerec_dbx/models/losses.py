@@ -62,8 +62,8 @@ def sampled_softmax(
     """The full softmax with its sum over all rows estimated from some (Bengio and Senecal 2008, Blanc and Rendle 2018).
 
     The sum is exp(s) of every clicked row, which is there for certain, plus exp(s - log Q) of every row that was drawn,
-    Q its expected number among those drawn; a drawn row that was clicked on the page is left out. So the sum is right on
-    average over draws, and with every row drawn (Q = 1) it is the full one.
+    Q its expected number among those drawn; a drawn row that was clicked on the page is left out. So the sum is right
+    on average over draws, and with every row drawn (Q = 1) it is the full one.
 
     Args:
         menu, clicked: as `full_softmax`.

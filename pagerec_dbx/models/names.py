@@ -1,4 +1,4 @@
-"""The models there are and what they can be trained for, readable without TensorFlow so that a wrong name is refused at once."""
+"""The models and what they can be trained for, readable without TensorFlow so that a wrong name is refused at once."""
 
 from collections.abc import Mapping
 

@@ -19,8 +19,8 @@ class PositionBias(tf_keras.layers.Layer):
     def __init__(self, kind: str):
         super().__init__(name="position")
         self._looks = kind == EXAMINATION
-        self._places = self.add_weight("places", shape=[_PLACES], initializer="zeros")
-        self._pinned = self.add_weight("pinned", shape=[], initializer="zeros")
+        self._places = self.add_weight("places", shape=[_PLACES], initializer="zeros", experimental_autocast=False)
+        self._pinned = self.add_weight("pinned", shape=[], initializer="zeros", experimental_autocast=False)
 
     def call(self, pinned: tf.Tensor) -> tf.Tensor:
         """[batch, menu] 1 where pinned -> [batch, menu] float32, to be added to the scores."""

@@ -17,7 +17,9 @@ class RowLogits(tf_keras.layers.Layer):
         super().__init__(name="logits")
         shape = [config.row_count, config.hidden_sizes[-1]]
         self._vectors = self.add_weight("vectors", shape=shape, initializer="glorot_uniform")
-        self._biases = self.add_weight("biases", shape=[config.row_count], initializer="zeros")
+        # float32 whatever the model computes in: they are added to logits, which are.
+        biases = {"shape": [config.row_count], "initializer": "zeros", "experimental_autocast": False}
+        self._biases = self.add_weight("biases", **biases)
         self._products = FactorisationMachine(config.row_count, config.embedding_size) if config.factorisation else None
 
     def call(self, query: dict) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""The study's two-tower binary model, and the legacy's: is this row clicked by somebody with this history, yes or no?"""
+"""The study's two-tower binary model, and the legacy's: does somebody with this history click this row, yes or no?"""
 
 import tensorflow as tf
 import tf_keras

@@ -11,8 +11,9 @@ from pagerec_dbx.errors import TrainingError
 from pagerec_dbx.features.snapshot import Snapshot
 from pagerec_dbx.training.checkpoints import Checkpoint
 from pagerec_dbx.training.job import Position, Ranks
+from pagerec_dbx.training.steps import Taken
 
-_TOLERANCE = 1e-3  # of a variable's length, where sums are added in another order each time
+_TOLERANCE = 1e-3  # of a variable's or gradient's length, where sums are added in another order each time
 
 
 def require_same_start(ranks: Ranks, snapshots: Iterable[Snapshot], found: Checkpoint | None) -> None:
@@ -60,6 +61,32 @@ def require_same_weights(ranks: Ranks, variables: Sequence[tf.Variable], positio
                 f"rank {rank}: epoch {one[0]:.0f}, step {one[1]:.0f}, digest {int(one[2]):08x}"
                 for rank, one in enumerate(found)
             ),
+            fix="Gradients were not reduced: check that tf-keras is in use on every worker (TF_USE_LEGACY_KERAS=1)",
+        )
+
+
+def require_own_records_and_same_gradients(ranks: Ranks, taken: Taken, position: Position) -> None:
+    """Each rank's last steps were of other records, and after their reduction all had the same gradients.
+
+    Raises:
+        TrainingError: two ranks read the same, or their gradients were not reduced; on all ranks alike.
+    """
+    if ranks.size == 1:
+        return
+    found = ranks.gather(np.array([taken.records, *taken.gradients], np.float64))  # [ranks, 3]
+    records, sums, lengths = found.T
+    if len(set(records)) < ranks.size:
+        raise TrainingError(
+            f"ranks read the same records before epoch {position.epoch}, step {position.step:,}",
+            wanted="another part of the training snapshot on each rank",
+            got="; ".join(f"rank {rank}: sum of ids {one:.0f}" for rank, one in enumerate(records)),
+            fix="Report this; `--ranks 1` trains meanwhile",
+        )
+    if np.any(np.abs(sums - sums[0]) > _TOLERANCE * lengths[0]) or np.ptp(lengths) > _TOLERANCE * lengths[0]:
+        raise TrainingError(
+            f"the ranks have different gradients at epoch {position.epoch}, step {position.step:,}",
+            wanted="the mean over all ranks on each of them",
+            got="; ".join(f"rank {rank}: length {one:.6g}" for rank, one in enumerate(lengths)),
             fix="Gradients were not reduced: check that tf-keras is in use on every worker (TF_USE_LEGACY_KERAS=1)",
         )
 

@@ -16,7 +16,7 @@ import numpy as np
 from pagerec_dbx.errors import DeadRankError, PagerecError, TrainingError
 from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.features.stream import Shard, shard_records
-from pagerec_dbx.progress import say
+from pagerec_dbx.progress import Words, say
 from pagerec_dbx.training.heartbeats import (
     DRIVER,
     beating,
@@ -29,6 +29,7 @@ from pagerec_dbx.training.heartbeats import (
 from pagerec_dbx.training.job import OnEpoch, OneRank, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.loop import fit, require_steps
 from pagerec_dbx.training.reduction import REDUCTION, mean_over_ranks, whole_rows_of
+from pagerec_dbx.training.words import RankWords, listening
 
 T = TypeVar("T")
 
@@ -44,13 +45,14 @@ class Beats:
 class HorovodRanks:
     """The ranks of one Horovod job, seen from one of them; exists only inside `run_on_ranks`."""
 
-    def __init__(self, place: "Place", threads: int | None = None):
-        """With None the ranks of a machine divide its processors."""
+    def __init__(self, place: "Place", threads: int | None = None, beats: Beats | None = None):
+        """With no number of threads the ranks of a machine divide its processors."""
         import horovod.tensorflow as hvd
 
         self._place = place
-
-        hvd.init()
+        self.words: Words = RankWords(beats.folder) if beats else sys.stderr
+        with _threads_that_give_way():
+            hvd.init()
         self._hvd = hvd
         self.rank, self.size = hvd.rank(), hvd.size()
         _work_with(threads or max(1, (os.cpu_count() or 1) // hvd.local_size()))
@@ -105,7 +107,8 @@ def train_on_ranks(
     with beating(job.beats, DRIVER, heard, lambda: "launching the ranks", silence, on_missed=cancel):
         try:
             beats = Beats(job.beats, silence)
-            results = run_on_ranks(lambda group: fit(job, group, on_epoch), ranks, slots, log_file, beats=beats)
+            with listening(job.beats):
+                results = run_on_ranks(lambda group: fit(job, group, on_epoch), ranks, slots, log_file, beats=beats)
         except DeadRankError as error:
             failed = who_failed(job.beats, _CONSEQUENCES)
             raise DeadRankError(
@@ -143,7 +146,7 @@ def run_on_ranks(
     say(f"  launching {ranks} ranks (20 to 40 s)")
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with open(log_file, "a", encoding="utf-8") as log:
-        output = _RankOutput(log, terminal=sys.stderr)
+        output = _RankOutput(log)
         try:
             # Horovod's threads print Java's whole trace when a rank dies: that belongs in the log file.
             with _threads_last_words(log), contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
@@ -206,6 +209,24 @@ _RANK_ENVIRONMENT = {
 }
 
 
+_NICE = 10
+
+
+@contextlib.contextmanager
+def _threads_that_give_way() -> Iterator[None]:
+    """Threads that begin in the block leave the processor to those that compute.
+
+    Gloo's polls without a pause while another rank's message lies there that nobody has asked for yet: at the same
+    priority that takes a sixth of the steps of two ranks on two processors (docs/benchmarks.md).
+    """
+    tasks = Path("/proc/self/task")
+    before = set(os.listdir(tasks)) if tasks.is_dir() else set()
+    yield
+    for thread in set(os.listdir(tasks)) - before if tasks.is_dir() else ():
+        with contextlib.suppress(OSError):  # it has ended
+            os.setpriority(os.PRIO_PROCESS, int(thread), _NICE)
+
+
 def _work_with(threads: int) -> None:
     import tensorflow as tf
 
@@ -259,7 +280,7 @@ def _on_one_rank(work: Callable[[Ranks], T], threads: int | None, beats: Beats |
     place = Place(lambda: "joining the other ranks")
     try:
         with _heard(beats, place):
-            return work(HorovodRanks(place, threads))
+            return work(HorovodRanks(place, threads, beats))
     except PagerecError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return error
@@ -278,14 +299,14 @@ _CONSEQUENCES = ("orovod", "gloo", "by peer", "timed out", "Broken pipe")
 
 
 class _RankOutput:
-    """Horovod's stream of all ranks' lines: progress goes to the terminal, everything into the log file."""
+    """Horovod's stream of all ranks' lines, which comes late: into the log file, and what a rank died of is kept."""
 
     _LINE = re.compile(r"^\[(\d+)\]<(?:stdout|stderr)>:(.*)$")
     _ERROR = re.compile(r"^[\w.]*(?:Error|Exception)\b.*")
     _NO_CAUSE = (*_CONSEQUENCES, "Graph execution error")  # TensorFlow's headline says nothing
 
-    def __init__(self, log: TextIO, terminal: TextIO):
-        self._log, self._terminal, self._rest, self._lock = log, terminal, "", threading.Lock()
+    def __init__(self, log: TextIO):
+        self._log, self._rest, self._lock = log, "", threading.Lock()
         self.cause = ""
 
     def write(self, text: str) -> None:
@@ -297,8 +318,6 @@ class _RankOutput:
     def _one(self, line: str) -> None:
         match = self._LINE.match(line)
         rank, words = match.groups() if match else ("?", line)
-        if words.startswith(("  epoch ", "  going on")):
-            print(words, file=self._terminal, flush=True)
         if self._ERROR.match(words) and not any(said in words for said in self._NO_CAUSE):
             self.cause = f"rank {rank}: {words}"
         self._log.write(line + "\n")

@@ -1,6 +1,7 @@
 """What is to be trained, who trains it, and what they report: what loop, ranks and stages share."""
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,7 @@ import tensorflow as tf
 from pagerec_dbx.config import TrainSettings
 from pagerec_dbx.figures import number
 from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.progress import Words
 from pagerec_dbx.training.reduction import Gradient
 
 
@@ -89,6 +91,10 @@ class Ranks(Protocol):
     rank: int
     size: int
 
+    @property
+    def words(self) -> Words:
+        """Where to say how far the training is; what other ranks than the first say there need not be heard."""
+
     def stand(self, where: Callable[[], str]) -> None:
         """Have the others told where this rank stands, for people."""
 
@@ -108,6 +114,10 @@ class OneRank:
     """The only rank: nothing to exchange."""
 
     rank, size = 0, 1
+
+    @property
+    def words(self) -> Words:
+        return sys.stderr
 
     def stand(self, where: Callable[[], str]) -> None:
         return None

@@ -18,7 +18,12 @@ from pagerec_dbx.features.snapshot import Snapshot, click_counts, open_snapshot,
 from pagerec_dbx.features.stream import Shard, open_stream, steps_per_epoch
 from pagerec_dbx.models.build import build, parameter_count
 from pagerec_dbx.progress import Progress, say
-from pagerec_dbx.training.agreement import digest, require_same_start, require_same_weights
+from pagerec_dbx.training.agreement import (
+    digest,
+    require_own_records_and_same_gradients,
+    require_same_start,
+    require_same_weights,
+)
 from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
 from pagerec_dbx.training.heartbeats import rank_name
 from pagerec_dbx.training.job import EpochReport, OnEpoch, Position, Ranks, TrainingJob, TrainingResult
@@ -55,7 +60,7 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
         while not training.is_over:
             report = training.run_epoch()
             if ranks.rank == 0:
-                say(f"  {report.to_text(job.settings.epochs)}")
+                say(f"  {report.to_text(job.settings.epochs)}", ranks.words)
                 on_epoch(report)
             training.save(at_once=training.is_over)  # after it was told: a kill in between has it told again, not never
         return training.result(time.monotonic() - started)
@@ -117,9 +122,10 @@ class _Training:
         lost = f"; checkpoints of later steps were damaged: {', '.join(map(str, damaged))}" if damaged else ""
         if found is not None:
             position = Position(**found.state["position"])
-            say(f"  going on from epoch {position.epoch}, step {position.step:,} of {self._steps:,}{lost}")
+            place = f"epoch {position.epoch}, step {position.step:,} of {self._steps:,}"
+            say(f"  going on from {place}{lost}", self._ranks.words)
         elif damaged:
-            say(f"  going on from the beginning{lost}")
+            say(f"  going on from the beginning{lost}", self._ranks.words)
 
     def run_epoch(self) -> EpochReport:
         """The rest of the epoch that the training stands in, its validation, and what follows from it."""
@@ -185,7 +191,8 @@ class _Training:
         """Take the steps that are left of the epoch; the seconds that they waited for data."""
         settings, position, all_waited = self._settings, self._position, 0.0
         label = f"epoch {position.epoch} of {settings.epochs}"
-        progress = Progress(label, self._steps, "steps", already=position.step) if self._ranks.rank == 0 else None
+        is_heard, words = self._ranks.rank == 0, self._ranks.words
+        progress = Progress(label, self._steps, "steps", words, already=position.step) if is_heard else None
         seed = settings.seed + 1_000_003 * position.epoch
         skip = position.step * settings.batch_size
         stream = open_stream(
@@ -202,6 +209,7 @@ class _Training:
                 position.loss += float(self._ranks.gather(np.array([taken.loss])).mean())
                 position.step += number
                 if position.step // settings.check_steps > (position.step - number) // settings.check_steps:
+                    require_own_records_and_same_gradients(self._ranks, taken, position)
                     self._require_same_weights()
                 self.save()
                 if progress:
@@ -224,13 +232,13 @@ class _Training:
         position, found = self._position, self._checkpoints.newest()
         of_training = (position.epoch - 1) * self._steps + position.step + step + 1
         days = " to ".join(str(_EPOCH_DAY + dt.timedelta(days=int(day))) for day in sorted({first, last}))
-        fix = "Lower learning_rate"
+        fix = "Train anew with a lower learning_rate"
         if found is not None:
             fix += f"; the last good checkpoint is that of step {found.step:,} in {self._job.folder}"
+        place = f"epoch {position.epoch}, step {position.step + step + 1:,}"
         raise LossError(
-            f"the loss of step {of_training:,} (epoch {position.epoch}, step {position.step + step + 1:,}) is no number",
-            got=f"a batch of page views of {days}", fix=fix,
-        )  # fmt: skip
+            f"the loss of step {of_training:,} ({place}) is no number", got=f"a batch of page views of {days}", fix=fix
+        )
 
     def save(self, at_once: bool = False) -> None:
         """Leave a checkpoint if it is time for one; all ranks stand alike, so the first one's word is enough."""

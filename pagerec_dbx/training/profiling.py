@@ -59,13 +59,13 @@ class Profiled:
         tf.profiler.experimental.start(str(self._folder), options)
         started = time.perf_counter()
         try:
-            loss, waited = self._run(batches, number)
+            taken = self._run(batches, number)
         finally:
             seconds = time.perf_counter() - started
             tf.profiler.experimental.stop()
-        page = summary(list(_operations(self._folder)), number, seconds, waited)
+        page = summary(list(_operations(self._folder)), number, seconds, taken.waited)
         (self._folder / SUMMARY).write_text(page, encoding="utf-8")
-        return loss, waited
+        return taken
 
 
 def _operations(folder: Path) -> Iterator[Operation]:

@@ -14,6 +14,8 @@ class Taken(NamedTuple):
     waited: float  # seconds without a batch to work on
     lost: int = -1  # the first of them, from 0, whose loss is no number; -1: none
     days: tuple[int, int] = (0, 0)  # first and last day of the page views in its batch, since 1970-01-01
+    records: int = 0  # the sum of all page_view_ids, modulo 2^53: other records have another one
+    gradients: tuple[float, float] = (0.0, 0.0)  # of the last step, after their reduction: their sum and length
 
 
 class Steps:
@@ -39,7 +41,7 @@ class Steps:
             TrainingError: the stream ended before.
         """
         try:
-            loss, waited, lost, days = self._run(batches, tf.constant(number))
+            loss, waited, lost, days, records, gradients = self._run(batches, tf.constant(number))
         except tf.errors.OutOfRangeError as error:
             raise TrainingError(
                 "a rank ran out of examples",
@@ -47,35 +49,47 @@ class Steps:
                 got="the end of its part of the snapshot",
                 fix="Run `pagerec prepare` again; if it comes again, report this",
             ) from error
-        return Taken(float(loss), float(waited), int(lost), tuple(days.numpy().tolist()))
+        return Taken(
+            float(loss), float(waited), int(lost), tuple(days.numpy().tolist()), int(records) % 2**53,
+            tuple(gradients.numpy().tolist()),
+        )  # fmt: skip
 
     def _several(self, batches, number):
-        def body(done, loss, waited, lost, days):
+        def body(done, loss, waited, lost, days, records, _):
             asked = tf.timestamp()
             with tf.control_dependencies([asked]):
                 batch = batches.get_next()
             with tf.control_dependencies(tf.nest.flatten(batch)):
-                waited += tf.timestamp() - asked
-            of_step = self._step(batch)
+                came = tf.timestamp()
+            with tf.control_dependencies([came]):  # else a lone thread would read the clock after the step
+                batch = tf.nest.map_structure(tf.identity, batch)
+            waited += came - asked
+            of_step, gradients = self._step(batch, tf.equal(done, number - 1))
             is_first = tf.logical_and(lost < 0, tf.logical_not(tf.math.is_finite(of_step)))
             lost = tf.where(is_first, done, lost)
             days = tf.where(is_first, tf.stack([tf.reduce_min(batch["day"]), tf.reduce_max(batch["day"])]), days)
-            return done + 1, loss + of_step, waited, lost, days
+            records += tf.reduce_sum(batch["page_view_id"])
+            return done + 1, loss + of_step, waited, lost, days, records, gradients
 
         start = (
-            tf.constant(0),
-            tf.constant(0.0),
-            tf.constant(0.0, tf.float64),
-            tf.constant(-1),
-            tf.zeros([2], tf.int32),
-        )
+            tf.constant(0), tf.constant(0.0), tf.constant(0.0, tf.float64), tf.constant(-1), tf.zeros([2], tf.int32),
+            tf.constant(0, tf.int64), tf.zeros([2]),
+        )  # fmt: skip
         return tf.while_loop(lambda done, *_: done < number, body, start, parallel_iterations=1)[1:]
 
-    def _step(self, batch):
+    def _step(self, batch, is_last):
         with tf.GradientTape() as tape:
             loss = self._model.compute_loss(batch, training=True)
             total = loss + tf.add_n(self._model.losses) if self._model.losses else loss
         variables = self._model.trainable_variables
         gradients = self._mean(tape.gradient(total, variables), variables)
         self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return loss
+        return loss, tf.cond(is_last, lambda: _sum_and_length(gradients), lambda: tf.zeros([2]))
+
+
+def _sum_and_length(gradients) -> tf.Tensor:
+    """[2]: of all numbers in some gradients; of a table's those of the rows in use."""
+    parts = [one.values if isinstance(one, tf.IndexedSlices) else one for one in gradients if one is not None]
+    parts = [tf.cast(part, tf.float32) for part in parts]
+    total = tf.add_n([tf.reduce_sum(part) for part in parts])
+    return tf.stack([total, tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(part)) for part in parts]))])

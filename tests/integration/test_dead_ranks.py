@@ -127,6 +127,8 @@ def test_a_driver_that_is_killed_leaves_no_process_and_a_run_to_go_on_with(prepa
         trains = wait_until(lambda: list(home.folder.glob("training/*/checkpoint-*.json")), 240)
         assert trains, (tmp_path / "words").read_text()
         assert len(processes_with(mark)) > 3  # the driver, Java, two ranks: the control
+        # what the first rank says is heard while it trains, not when it has ended
+        assert wait_until(lambda: "  epoch 1 of 4000: loss" in (tmp_path / "words").read_text(), 60)
         driver.kill()
         driver.wait()
         assert wait_until(lambda: not processes_with(mark), 60), processes_with(mark)

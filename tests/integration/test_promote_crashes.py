@@ -22,6 +22,7 @@ def bench(promotion_home, tmp_path):
     return bench
 
 
+@pytest.mark.slow  # each asks every command, which starts anew for it
 def test_after_a_crash_every_command_sees_the_new_champion(bench):
     die_once_decided(lambda: promote_version(bench, "2"))
     assert bench.registry.resolve("champion") == "1"  # the control: the alias was left behind
@@ -43,6 +44,7 @@ def test_after_a_crash_every_command_sees_the_new_champion(bench):
     assert run("rank", "--home", bench.home.name, stdin=PAGE).json["version"] == "2"
 
 
+@pytest.mark.slow  # each asks every command, which starts anew for it
 def test_promote_and_score_mend_before_they_ask_who_is_meant(bench):
     die_once_decided(lambda: promote_version(bench, "2"))
     assert promote_version(bench, "previous").version == "1"

@@ -80,7 +80,7 @@ def test_the_same_seed_trains_the_same_weights(job, tmp_path):
     ]
     for one in jobs:
         fit(one, OneRank(), print)
-    one, same, other = (np.load(one.weights_file)["00000"] for one in jobs)
+    one, same, other = (next(array for array in trained_weights(one) if array.ndim == 2) for one in jobs)
     np.testing.assert_allclose(one, same, atol=1e-6)
     assert np.abs(one - other).max() > 1e-3
 
@@ -90,9 +90,9 @@ def test_training_without_petastorm_from_copies_on_a_local_disk_is_the_same(job,
     plain = fit(with_settings(job, seed=3), OneRank(), print)
     read, real = [], parquet_groups.ParquetGroups
 
-    def recording(paths, seed):
+    def recording(paths, threads):
         read.extend(paths)
-        return real(paths, seed)
+        return real(paths, threads)
 
     monkeypatch.setitem(stream._READERS, "parquet", recording)
     changed = with_settings(job, seed=3, reader="parquet", cache=str(tmp_path / "disk"))
@@ -319,15 +319,29 @@ def test_two_ranks_drift_apart_without_the_reduction_and_that_is_noticed(job, pr
 
     def unreduced(ranks):
         class Unreduced:  # exchanges figures only: what training would be with the reduction taken out
-            rank, size, gather, broadcast = ranks.rank, ranks.size, ranks.gather, ranks.broadcast
+            rank, size, words = ranks.rank, ranks.size, ranks.words
+            gather, broadcast, stand = ranks.gather, ranks.broadcast, ranks.stand
 
             def mean(self, gradients, variables, whole_table_rows):
                 return gradients
 
         return fit(job, Unreduced(), lambda report: None)
 
-    with pytest.raises(TrainingError, match="the ranks hold different weights at epoch 1, step 16"):
+    with pytest.raises(TrainingError, match="the ranks have different gradients at epoch 1, step 16"):
         run_on_ranks(unreduced, 2, slots=2, log_file=prepared.home.logs / "ranks.log")
+
+
+def test_two_ranks_that_read_the_same_records_are_noticed(job, prepared):
+    job = with_settings(job, check_steps=10)
+
+    def twice(ranks):
+        from pagerec_dbx.features.stream import Shard
+
+        Shard.part_of = lambda self, groups: groups[:: self.count]  # every rank takes the first one's
+        return fit(job, ranks, lambda report: None)
+
+    with pytest.raises(TrainingError, match="ranks read the same records before epoch 1, step 16"):
+        run_on_ranks(twice, 2, slots=2, log_file=prepared.home.logs / "ranks.log")
 
 
 def test_a_rank_that_dies_ends_the_training_in_words(prepared, capfd):
@@ -448,13 +462,16 @@ def test_the_first_step_whose_loss_is_no_number_is_told_with_the_days_of_its_bat
             return self.weight * tf.reduce_sum(batch["value"])
 
     values, days = [1.0, 1.0, math.nan, 1.0], [[7, 5], [6, 6], [9, 3], [8, 8]]
-    batches = tf.data.Dataset.from_tensor_slices({"value": values, "day": tf.constant(days)})
+    ids = tf.constant([[2**62, 2**62], [3, 4], [5, 6], [7, 8]], tf.int64)
+    batches = tf.data.Dataset.from_tensor_slices({"value": values, "day": tf.constant(days), "page_view_id": ids})
     run = Steps(Lossy(), tf.keras.optimizers.legacy.SGD(0.1), lambda gradients, _: gradients).run
     taken = run(iter(batches), 4)
     assert (taken.lost, taken.days) == (2, (3, 9)) and math.isnan(taken.loss)
+    assert taken.records == (2**63 + 33) % 2**53 == 33
     assert run(iter(batches.take(2)), 2).lost == 0  # the weight is lost too by now
     sound = Steps(Lossy(), tf.keras.optimizers.legacy.SGD(0.1), lambda gradients, _: gradients).run
-    assert sound(iter(batches.take(2)), 2).lost == -1
+    taken = sound(iter(batches.take(2)), 2)
+    assert taken.lost == -1 and taken.gradients == (1.0, 1.0)  # of the weight, in the last step: the value of its batch
 
 
 def test_the_epoch_to_keep_is_the_one_that_was_asked_for(job, tmp_path):

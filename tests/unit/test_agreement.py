@@ -8,10 +8,17 @@ from pagerec_dbx.config import TrainSettings
 from pagerec_dbx.errors import TrainingError
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.config import ModelConfig
-from pagerec_dbx.training.agreement import are_alike, digest, require_same_start, require_same_weights
+from pagerec_dbx.training.agreement import (
+    are_alike,
+    digest,
+    require_own_records_and_same_gradients,
+    require_same_start,
+    require_same_weights,
+)
 from pagerec_dbx.training.checkpoints import Checkpoint
 from pagerec_dbx.training.job import OneRank, Position
 from pagerec_dbx.training.optimizer import optimizer_of
+from pagerec_dbx.training.steps import Taken
 from tests.model_records import a_record
 from tests.page_views import write_snapshot
 
@@ -91,3 +98,14 @@ def test_ranks_at_another_step_or_with_other_weights_are_refused():
     ):
         with pytest.raises(TrainingError, match=f"different weights at epoch 2, step 30.*{what}"):
             require_same_weights(TwoRanks(apart), variables, position)
+
+
+def test_ranks_with_the_same_records_or_other_gradients_are_refused():
+    taken, position = Taken(1.0, 0.0, records=5, gradients=(3.0, 4.0)), Position(2, 30)
+    require_own_records_and_same_gradients(TwoRanks([7, 0, 0]), taken, position)
+    require_own_records_and_same_gradients(OneRank(), taken, position)
+    with pytest.raises(TrainingError, match="same records before epoch 2, step 30: .*rank 1: sum of ids 5. Report"):
+        require_own_records_and_same_gradients(TwoRanks([0]), taken, position)
+    for apart in ([7, 0.1, 0], [7, 0, 0.1]):
+        with pytest.raises(TrainingError, match="different gradients at epoch 2, step 30: .*rank 0: length 4; rank 1"):
+            require_own_records_and_same_gradients(TwoRanks(apart), taken, position)

@@ -137,7 +137,7 @@ def test_the_partition_sum_is_right_on_average_over_draws(chances):
 
 
 def cosines(number, sign, draws=20):
-    """Of the sampled gradient with the full one: page view by page view, and of their means over page views and draws."""
+    """Of the sampled gradient with the full one: for each page view, and of their means over page views and draws."""
     menu, clicked, logits = scored(scale=3)
     full = gradient(lambda logits: full_softmax(menu, clicked, logits), logits)
     chances = row_chances(LOG_UNIFORM, ROWS)

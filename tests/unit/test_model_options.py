@@ -57,6 +57,14 @@ def records(count, seed=1, menu=6):
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_computes_in_bfloat16(name, option):
+    plain, coarse = (build(a_config(name, option), 3, precision) for precision in ("float32", "bfloat16"))
+    loss, rounded = (float(model.compute_loss(records(24))) for model in (plain, coarse))
+    assert rounded == pytest.approx(loss, rel=0.02)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_trains_every_part_of_the_model(name, option):
     model = build(a_config(name, option), seed=3)
     batch = records(24)

@@ -15,9 +15,12 @@ from tests.model_records import a_record
 MODELS = ["two_tower_softmax", "single_tower_softmax", "two_tower_binary"]
 ROWS = 9
 RECORD = a_record(
-    history=[[2, 3, 0], [4, 0, 0], [0, 0, 0]], history_age=[[0] * 3] * 3, menu=[[2, 3, 4, 0], [8, 5, 99, 2], [6, 2, 1, 0]],
-    clicked=[[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 0]], **{name: [1] * 3 for name in ("hour", "weekday", "device", "location", "day")},
-)  # fmt: skip
+    history=[[2, 3, 0], [4, 0, 0], [0, 0, 0]],
+    history_age=[[0] * 3] * 3,
+    menu=[[2, 3, 4, 0], [8, 5, 99, 2], [6, 2, 1, 0]],
+    clicked=[[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 0]],
+    **{name: [1] * 3 for name in ("hour", "weekday", "device", "location", "day")},
+)
 MENU = np.array([[2, 3, 4, 0], [8, 5, 1, 2], [6, 2, 1, 0]])  # 99 is unknown
 
 

@@ -1,4 +1,4 @@
-"""Draws of rows: the chances that each has, none twice, none that must not be drawn, the same again from the same seed."""
+"""Draws of rows: the chances that each has, none twice, none that must not be drawn, the same from the same seed."""
 
 import numpy as np
 import pytest
