@@ -1,6 +1,7 @@
 """Errors that a user can act on: each says what happened, what was wanted, what came, and the next step."""
 
 import errno
+import re
 
 
 class PagerecError(Exception):
@@ -184,7 +185,10 @@ def in_one_line(error: BaseException) -> str:
     """`Type: its first sentence`; TensorFlow's texts begin with headlines and traces, which are left out."""
     lines = [line.strip() for line in str(error).splitlines()]
     telling = [line for line in lines if line and not line.startswith(_HEADLINES)]
-    return f"{type(error).__name__}: {telling[0].split(' [Op:')[0]}"[:500] if telling else type(error).__name__
+    if not telling:
+        return type(error).__name__
+    said = re.sub(r"^\{\{.*?\}\} | \[Op:.*$", "", telling[0])  # TensorFlow's names of its functions and operations
+    return f"{type(error).__name__}: {said}"[:500]
 
 
 _HEADLINES = ("Graph execution error", "Detected at node", 'File "', "[[", "<stack traces", "2 root error")

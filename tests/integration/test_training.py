@@ -519,6 +519,7 @@ def test_the_legacy_s_architecture_is_registered_as_legacy_and_is_no_challenger(
 
 
 def test_a_plan_says_what_a_training_takes_and_writes_nothing(prepared, job):
+    (prepared.home.snapshots / ".leases").mkdir(exist_ok=True)  # who reads a snapshot says so, and takes it back
     before = sorted(prepared.home.folder.rglob("*"))
     settings = load_settings(overrides=["batch_size=100", "epochs=7", "embedding_size=8", "hidden_sizes=[16]"])
     planned = plan_training(prepared.tables, "two_tower_softmax", 2, settings)

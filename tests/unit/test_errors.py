@@ -70,5 +70,6 @@ def test_an_error_in_one_line_leaves_out_tensorflow_s_headlines_and_traces():
         "\t [[{{node while/GatherV2}}]] [Op:__inference_f_49]"
     )
     assert errors.in_one_line(ValueError(text)) == "ValueError: indices[0] = 7 is not in [0, 5)"
-    assert errors.in_one_line(ValueError("incompatible [Op:MatMul] name: ")) == "ValueError: incompatible"
+    named = "{{function_node __inference_f_3}} incompatible [Op:MatMul] name: "
+    assert errors.in_one_line(ValueError(named)) == "ValueError: incompatible"
     assert errors.in_one_line(KeyError()) == "KeyError"
