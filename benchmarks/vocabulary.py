@@ -83,6 +83,7 @@ def _batches(titles: int) -> dict[str, np.ndarray]:
     clicked = np.zeros((*shape, MENU), np.int32)
     clicked[:, :, 0] = 1
     singles = {name: np.ones(shape, np.int32) for name in ("day", "hour", "weekday", "device", "location")}
+    singles["page_view_id"] = np.arange(STEPS * BATCH).reshape(shape)
     return {"history": history, "history_age": np.ones_like(history), "menu": menu, "clicked": clicked, **singles}
 
 

@@ -65,23 +65,34 @@ def require_same_weights(ranks: Ranks, variables: Sequence[tf.Variable], positio
         )
 
 
-def require_own_records_and_same_gradients(ranks: Ranks, taken: Taken, position: Position) -> None:
-    """Each rank's last steps were of other records, and after their reduction all had the same gradients.
+def require_own_records(ranks: Ranks, least: np.ndarray, position: Position) -> None:
+    """No rank read a record that another one read.
+
+    Args:
+        least: of the ids that this rank read in the epoch, each mixed in some ways: the least of each way. Two ranks
+            with a share J of their records in common have one of four in common with the chance 1 - (1 - J)^4 (Broder
+            1997); with none in common they have none.
 
     Raises:
-        TrainingError: two ranks read the same, or their gradients were not reduced; on all ranks alike.
+        TrainingError: two ranks read the same; on all ranks alike.
     """
-    if ranks.size == 1:
-        return
-    found = ranks.gather(np.array([taken.records, *taken.gradients], np.float64))  # [ranks, 3]
-    records, sums, lengths = found.T
-    if len(set(records)) < ranks.size:
+    of_ranks = ranks.gather(np.asarray(least, np.float64))  # [ranks, ways]
+    if any(len(set(of_way)) < ranks.size for of_way in of_ranks.T):
         raise TrainingError(
-            f"ranks read the same records before epoch {position.epoch}, step {position.step:,}",
+            f"two ranks read the same records in epoch {position.epoch}",
             wanted="another part of the training snapshot on each rank",
-            got="; ".join(f"rank {rank}: sum of ids {one:.0f}" for rank, one in enumerate(records)),
+            got="; ".join(f"rank {rank}: least ids {one.astype(int).tolist()}" for rank, one in enumerate(of_ranks)),
             fix="Report this; `--ranks 1` trains meanwhile",
         )
+
+
+def require_same_gradients(ranks: Ranks, taken: Taken, position: Position) -> None:
+    """After their reduction all ranks had the same gradients in their last step.
+
+    Raises:
+        TrainingError: they were not reduced; on all ranks alike.
+    """
+    sums, lengths = ranks.gather(np.array(taken.gradients, np.float64)).T  # [ranks] each
     if np.any(np.abs(sums - sums[0]) > _TOLERANCE * lengths[0]) or np.ptp(lengths) > _TOLERANCE * lengths[0]:
         raise TrainingError(
             f"the ranks have different gradients at epoch {position.epoch}, step {position.step:,}",

@@ -20,7 +20,8 @@ from pagerec_dbx.models.build import build, parameter_count
 from pagerec_dbx.progress import Progress, say
 from pagerec_dbx.training.agreement import (
     digest,
-    require_own_records_and_same_gradients,
+    require_own_records,
+    require_same_gradients,
     require_same_start,
     require_same_weights,
 )
@@ -29,7 +30,7 @@ from pagerec_dbx.training.heartbeats import rank_name
 from pagerec_dbx.training.job import EpochReport, OnEpoch, Position, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.optimizer import optimizer_of
 from pagerec_dbx.training.profiling import Profiled
-from pagerec_dbx.training.steps import Steps, Taken
+from pagerec_dbx.training.steps import WAYS, Steps, Taken
 from pagerec_dbx.training.validation import Validation
 from pagerec_dbx.training.weights import Best, save_weights
 
@@ -199,21 +200,24 @@ class _Training:
             self._train, self._shard, settings.batch_size, seed, drop_remainder=True, skip=skip, reader=settings.reader
         )
         with stream as batches:
-            iterator = iter(batches)
+            iterator, least = iter(batches), np.full(WAYS, np.inf)
             while position.step < self._steps:
                 number = min(settings.steps_at_once, self._steps - position.step)
                 taken = self._run(iterator, number)
                 all_waited += taken.waited
+                least = np.minimum(least, taken.least)
                 self._require_no_loss_lost(taken)  # before it is saved: the last good checkpoint stays the last one
                 # The mean over ranks: what stands in a checkpoint is every rank's.
                 position.loss += float(self._ranks.gather(np.array([taken.loss])).mean())
                 position.step += number
                 if position.step // settings.check_steps > (position.step - number) // settings.check_steps:
-                    require_own_records_and_same_gradients(self._ranks, taken, position)
+                    require_own_records(self._ranks, least, position)
+                    require_same_gradients(self._ranks, taken, position)
                     self._require_same_weights()
                 self.save()
                 if progress:
                     progress.update(position.step)
+            require_own_records(self._ranks, least, position)
         if progress:
             progress.close()
         return all_waited

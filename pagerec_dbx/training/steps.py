@@ -6,6 +6,11 @@ import tensorflow as tf
 
 from pagerec_dbx.errors import TrainingError
 
+# Odd, so that no two ids are mixed into one.
+_MIXERS = (0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9, 0x14D049BB133111EB, 0x2545F4914F6CDD1D)
+WAYS = len(_MIXERS)
+_NONE = 2**63 - 1
+
 
 class Taken(NamedTuple):
     """What some steps came to."""
@@ -14,7 +19,7 @@ class Taken(NamedTuple):
     waited: float  # seconds without a batch to work on
     lost: int = -1  # the first of them, from 0, whose loss is no number; -1: none
     days: tuple[int, int] = (0, 0)  # first and last day of the page views in its batch, since 1970-01-01
-    records: int = 0  # the sum of all page_view_ids, modulo 2^53: other records have another one
+    least: tuple[int, ...] = ()  # of their records' ids, mixed in four ways: no other records have one of these
     gradients: tuple[float, float] = (0.0, 0.0)  # of the last step, after their reduction: their sum and length
 
 
@@ -41,7 +46,7 @@ class Steps:
             TrainingError: the stream ended before.
         """
         try:
-            loss, waited, lost, days, records, gradients = self._run(batches, tf.constant(number))
+            loss, waited, lost, days, least, gradients = self._run(batches, tf.constant(number))
         except tf.errors.OutOfRangeError as error:
             raise TrainingError(
                 "a rank ran out of examples",
@@ -50,12 +55,12 @@ class Steps:
                 fix="Run `pagerec prepare` again; if it comes again, report this",
             ) from error
         return Taken(
-            float(loss), float(waited), int(lost), tuple(days.numpy().tolist()), int(records) % 2**53,
+            float(loss), float(waited), int(lost), tuple(days.numpy().tolist()), tuple((least.numpy() >> 11).tolist()),
             tuple(gradients.numpy().tolist()),
         )  # fmt: skip
 
     def _several(self, batches, number):
-        def body(done, loss, waited, lost, days, records, _):
+        def body(done, loss, waited, lost, days, least, _):
             asked = tf.timestamp()
             with tf.control_dependencies([asked]):
                 batch = batches.get_next()
@@ -68,12 +73,13 @@ class Steps:
             is_first = tf.logical_and(lost < 0, tf.logical_not(tf.math.is_finite(of_step)))
             lost = tf.where(is_first, done, lost)
             days = tf.where(is_first, tf.stack([tf.reduce_min(batch["day"]), tf.reduce_max(batch["day"])]), days)
-            records += tf.reduce_sum(batch["page_view_id"])
-            return done + 1, loss + of_step, waited, lost, days, records, gradients
+            mixed = batch["page_view_id"][:, None] * tf.constant([_MIXERS], tf.int64)  # [batch, 4], modulo 2^64
+            least = tf.minimum(least, tf.reduce_min(mixed, axis=0))
+            return done + 1, loss + of_step, waited, lost, days, least, gradients
 
         start = (
             tf.constant(0), tf.constant(0.0), tf.constant(0.0, tf.float64), tf.constant(-1), tf.zeros([2], tf.int32),
-            tf.constant(0, tf.int64), tf.zeros([2]),
+            tf.fill([WAYS], tf.constant(_NONE, tf.int64)), tf.zeros([2]),
         )  # fmt: skip
         return tf.while_loop(lambda done, *_: done < number, body, start, parallel_iterations=1)[1:]
 

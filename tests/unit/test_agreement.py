@@ -11,7 +11,8 @@ from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.training.agreement import (
     are_alike,
     digest,
-    require_own_records_and_same_gradients,
+    require_own_records,
+    require_same_gradients,
     require_same_start,
     require_same_weights,
 )
@@ -101,11 +102,13 @@ def test_ranks_at_another_step_or_with_other_weights_are_refused():
 
 
 def test_ranks_with_the_same_records_or_other_gradients_are_refused():
-    taken, position = Taken(1.0, 0.0, records=5, gradients=(3.0, 4.0)), Position(2, 30)
-    require_own_records_and_same_gradients(TwoRanks([7, 0, 0]), taken, position)
-    require_own_records_and_same_gradients(OneRank(), taken, position)
-    with pytest.raises(TrainingError, match="same records before epoch 2, step 30: .*rank 1: sum of ids 5. Report"):
-        require_own_records_and_same_gradients(TwoRanks([0]), taken, position)
-    for apart in ([7, 0.1, 0], [7, 0, 0.1]):
+    position = Position(2, 30)
+    require_own_records(TwoRanks([1, 2, 3, 4]), np.array([5, 6, 7, 8]), position)
+    require_own_records(OneRank(), np.array([5, 6, 7, 8]), position)
+    with pytest.raises(TrainingError, match=r"same records in epoch 2: .*rank 1: least ids \[6, 8, 7, 12\]. Report"):
+        require_own_records(TwoRanks([1, 2, 0, 4]), np.array([5, 6, 7, 8]), position)
+    taken = Taken(1.0, 0.0, gradients=(3.0, 4.0))
+    require_same_gradients(TwoRanks([0]), taken, position)
+    for apart in ([0.1, 0], [0, 0.1]):
         with pytest.raises(TrainingError, match="different gradients at epoch 2, step 30: .*rank 0: length 4; rank 1"):
-            require_own_records_and_same_gradients(TwoRanks(apart), taken, position)
+            require_same_gradients(TwoRanks(apart), taken, position)

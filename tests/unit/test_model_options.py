@@ -35,7 +35,7 @@ def a_config(name, option):
 
 
 def records(count, seed=1, menu=6):
-    """Page views of all sorts: histories of 0 to 4 titles, menus with unknown rows and padding."""
+    """Page views of all sorts: histories of 0 to 4 titles, some of no known age, menus with unknown rows and padding."""
     draw = np.random.default_rng(seed)
     history = draw.integers(1, 12, [count, 4]) * (np.arange(4) < draw.integers(0, 5, [count, 1]))
     ages = np.sort(draw.integers(1, 10**6, [count, 4]), axis=1)[:, ::-1] * (history > 0)
@@ -52,6 +52,7 @@ def records(count, seed=1, menu=6):
         "device": draw.integers(0, 4, count),
         "location": draw.integers(0, 4, count),
     }
+    fields["history_age"] = np.where(draw.random([count, 4]) < 0.2, 0, ages)
     return {name: tf.constant(values, tf.int32) for name, values in fields.items()}
 
 

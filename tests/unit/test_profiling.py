@@ -42,6 +42,7 @@ def trained(folder, calls):
     model = build(ModelConfig("two_tower_softmax", 50, 10, embedding_size=4, hidden_sizes=(8,)), seed=1)
     run = Steps(model, optimizer_of(TrainSettings(), 1, 10), lambda gradients, _: gradients).run
     record = {name: np.repeat(value, 6, axis=0) for name, value in a_record().items()}
+    record["page_view_id"] = np.arange(6)
     batches = iter(tf.data.Dataset.from_tensor_slices(record).batch(6, drop_remainder=True).repeat())
     profiled = Profiled(run, folder)
     return [profiled(batches, 3) for _ in range(calls)]
