@@ -2,9 +2,12 @@
 
 import contextlib
 import fcntl
+import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +57,16 @@ def spark_session(master: str | None = None, log_file: Path | None = None, java_
             fix=f"Run `pagerec doctor`{f' and read {log_file}' if log_file else ''}",
         ) from error
     session.sparkContext.setLogLevel("ERROR")
+    if threading.current_thread() is threading.main_thread():
+        # PySpark's own handler asks Java to cancel, in the middle of whatever Java was asked: both end in traces.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        logging.getLogger().addFilter(_is_news)
     return session
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """That somebody pressed Ctrl-C while Java was asked is none: the command says that it was stopped."""
+    return record.msg != "KeyboardInterrupt while sending command."
 
 
 def _local_builder(master: str, java_options: str):

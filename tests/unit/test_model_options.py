@@ -35,7 +35,7 @@ def a_config(name, option):
 
 
 def records(count, seed=1, menu=6):
-    """Page views of all sorts: histories of 0 to 4 titles, some of no known age, menus with unknown rows and padding."""
+    """Page views of all sorts: histories of 0 to 4 titles, some without age, menus with unknown rows and padding."""
     draw = np.random.default_rng(seed)
     history = draw.integers(1, 12, [count, 4]) * (np.arange(4) < draw.integers(0, 5, [count, 1]))
     ages = np.sort(draw.integers(1, 10**6, [count, 4]), axis=1)[:, ::-1] * (history > 0)
@@ -71,7 +71,8 @@ def test_every_option_trains_every_part_of_the_model(name, option):
     batch = records(24)
     optimizer = tf.keras.optimizers.legacy.Adam(0.02)
 
-    def step():  # a graph takes longer to build than it saves
+    @tf.function(autograph=False)  # without it the binary model, which scores page view by page view, takes a minute
+    def step():
         with tf.GradientTape() as tape:
             loss = model.compute_loss(batch, training=True)
             total = loss + tf.add_n(model.losses) if model.losses else loss
