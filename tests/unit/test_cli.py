@@ -72,14 +72,17 @@ def test_a_run_that_goes_on_keeps_its_model_and_ranks(tmp_path, option):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
-    [(["--model", "mistyped"], "mistyped"), (["--resume", "mistyped"], "no stopped training `mistyped`")],
+    ("arguments", "code", "said"),
+    [
+        (["--model", "mistyped"], 2, "unknown model `mistyped`"),
+        (["--resume", "mistyped"], 1, "no stopped training `mistyped`"),
+    ],
 )
-def test_what_cannot_be_trained_is_refused_before_spark_is_started(tmp_path, monkeypatch, arguments, said):
+def test_what_cannot_be_trained_is_refused_before_spark_is_started(tmp_path, monkeypatch, arguments, code, said):
     open_home(str(tmp_path / "home"))
     monkeypatch.setattr(cli.Workbench, "tables", property(lambda self: pytest.fail("Spark was started")))
     ran = run("train", "--home", str(tmp_path / "home"), *arguments)
-    assert (ran.code, ran.out) == (1, "") and said in ran.err
+    assert (ran.code, ran.out) == (code, "") and said in ran.err
 
 
 def test_a_file_stands_before_the_settings(tmp_path):

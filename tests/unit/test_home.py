@@ -175,8 +175,12 @@ def _dead(**others) -> str:
     return json.dumps(holder | others)
 
 
-def _most_holders(home, monkeypatch) -> int:
-    """Three commands find a dead one's lock; the first stops to think just after it has judged the lock to be dead."""
+def _most_holders(home, monkeypatch, patience: float) -> int:
+    """Three commands find a dead one's lock; the first stops to think just after it has judged the lock to be dead.
+
+    Args:
+        patience: seconds for which a command is waited for that may take the home.
+    """
     (home.folder / "lock.json").write_text(_dead())
     judged, think_on, let_go = threading.Event(), threading.Event(), threading.Event()
     real, inside, counts = lock_module.is_alive, [], []
@@ -202,9 +206,9 @@ def _most_holders(home, monkeypatch) -> int:
     assert judged.wait(30)
     for thread in threads[1:]:
         thread.start()
-    time.sleep(0.5)  # they wait for the first to have judged, or one of them takes the home now
+    _wait_until(lambda: counts, patience)  # they wait for the first to have judged, or one of them takes the home now
     think_on.set()
-    time.sleep(0.5)
+    _wait_until(lambda: len(counts) > 1, patience)
     let_go.set()
     for thread in threads:
         thread.join(60)
@@ -212,8 +216,14 @@ def _most_holders(home, monkeypatch) -> int:
     return max(counts)
 
 
+def _wait_until(true, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
 def test_of_three_commands_that_meet_a_dead_one_s_lock_one_holds_the_home(home, monkeypatch):
-    assert _most_holders(home, monkeypatch) == 1
+    assert _most_holders(home, monkeypatch, patience=0.5) == 1
 
 
 def test_without_judging_alone_two_hold_it(home, monkeypatch):
@@ -223,7 +233,7 @@ def test_without_judging_alone_two_hold_it(home, monkeypatch):
         raise OSError("no such right here")
 
     monkeypatch.setattr(fcntl, "flock", not_here)
-    assert _most_holders(home, monkeypatch) == 2
+    assert _most_holders(home, monkeypatch, patience=20) == 2
 
 
 def test_lock_works_without_hard_links(home, monkeypatch):
