@@ -75,9 +75,9 @@ home=$1 prepared=$2 python=$3 minutes=$4
 mount -t tmpfs -o size={size}k small "$home" || exit 77
 cp -a "$prepared/." "$home"
 run() {{ "$python" -m pagerec_dbx.cli train --home "$home" "$@"; echo "code $?" >&2; }}
-settings="epochs=150 patience=150 batch_size=32 embedding_size=8 hidden_sizes=[16] checkpoint_minutes=$minutes"
+settings="epochs=60 patience=60 batch_size=32 embedding_size=8 hidden_sizes=[16] checkpoint_minutes=$minutes"
 run $settings 2> "$home/../full" &
-until grep -q "epoch 1 of 150: loss" "$home/../full"; do sleep 0.1; done
+until grep -q "epoch 1 of 60: loss" "$home/../full"; do sleep 0.1; done
 cat /dev/zero > "$home/filler" 2> /dev/null
 wait
 rm "$home/filler"

@@ -233,7 +233,7 @@ def test_without_judging_alone_two_hold_it(home, monkeypatch):
         raise OSError("no such right here")
 
     monkeypatch.setattr(fcntl, "flock", not_here)
-    assert _most_holders(home, monkeypatch, patience=20) == 2
+    assert _most_holders(home, monkeypatch, patience=20) > 1
 
 
 def test_lock_works_without_hard_links(home, monkeypatch):
