@@ -30,6 +30,18 @@ SMALL = ModelConfig(
 )
 
 
+# All options of one model, and of the others those that touch most: the rest is for `make test-slow`.
+SOON = ("attention", "position", "cross")
+every_option = pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        pytest.param(name, option, marks=[] if name == MODELS[0] or option in SOON else [pytest.mark.slow])
+        for name in MODELS
+        for option in OPTIONS
+    ],
+)
+
+
 def a_config(name, option):
     return dataclasses.replace(SMALL, name=name, **OPTIONS[option])
 
@@ -56,16 +68,14 @@ def records(count, seed=1, menu=6):
     return {name: tf.constant(values, tf.int32) for name, values in fields.items()}
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("option", OPTIONS)
+@every_option
 def test_every_option_computes_in_bfloat16(name, option):
     plain, coarse = (build(a_config(name, option), 3, precision) for precision in ("float32", "bfloat16"))
     loss, rounded = (float(model.compute_loss(records(24))) for model in (plain, coarse))
     assert rounded == pytest.approx(loss, rel=0.02)
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("option", OPTIONS)
+@every_option
 def test_every_option_trains_every_part_of_the_model(name, option):
     model = build(a_config(name, option), seed=3)
     batch = records(24)
@@ -89,8 +99,7 @@ def test_every_option_trains_every_part_of_the_model(name, option):
         assert model.losses  # of the L2
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("option", OPTIONS)
+@every_option
 def test_order_and_padding_of_a_menu_change_no_score(name, option):
     model = build(a_config(name, option), seed=3)
     batch = records(5)
