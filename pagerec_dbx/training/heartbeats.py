@@ -132,6 +132,7 @@ class _Heart(threading.Thread):
         self._process = this_process()
         self._changes: dict[str, tuple[Beat, float]] = {}  # who -> last beat, when it was first seen
         self._first: float | None = None  # when the first of those heard was
+        self._spoken: set[str] = set()  # who of them ever spoke
 
     def run(self) -> None:
         while True:
@@ -142,6 +143,7 @@ class _Heart(threading.Thread):
                     return
             else:
                 self._changes.clear()
+                self._first = None
             if self._stopped.wait(self._silence / 8):
                 return
 
@@ -175,10 +177,12 @@ class _Heart(threading.Thread):
     def _missed(self) -> "Beat | str | None":
         """The last beat of whoever fell silent, the name of one who never spoke; None if nobody is missed."""
         now, beats = time.monotonic(), {who: _read(self._folder / f"{who}.json") for who in self._heard}
-        if self._first is None and any(beats.values()):
+        self._spoken |= {who for who, beat in beats.items() if beat is not None}
+        if self._first is None and self._spoken:
             self._first = now
         for who, beat in beats.items():
-            if beat is None and self._first is not None and now - self._first > self._silence:
+            never = who not in self._spoken  # a file that cannot be read for a moment is no silence
+            if never and self._first is not None and now - self._first > self._silence:
                 return who
             if beat is None or beat.end is not None:
                 continue

@@ -158,6 +158,19 @@ def test_one_that_does_not_speak_after_another_did_is_missed(start, tmp_path):
     assert who_was_missed(folder) == "rank 1 gave no sign of life"
 
 
+def test_one_that_spoke_and_cannot_be_read_for_a_moment_is_not_missed(start, tmp_path, monkeypatch):
+    """A volume may hide a file while it is replaced; the test above is the control: who never spoke is missed."""
+    folder, missed, real, hidden = tmp_path / "beats", threading.Event(), heartbeats._read, threading.Event()
+    monkeypatch.setattr(heartbeats, "_read", lambda path: None if hidden.is_set() else real(path))
+    with beating(folder, DRIVER, ["rank 0"], lambda: "launching", silence_seconds=2, on_missed=missed.set):
+        start("rank 0", "nobody")
+        time.sleep(4)  # longer than the silence, so that the first word is long ago
+        hidden.set()
+        time.sleep(1)
+        hidden.clear()
+        assert not missed.wait(3)
+
+
 def test_a_process_that_took_the_number_of_a_silent_one_is_left_alone(start, tmp_path, monkeypatch):
     folder, missed = tmp_path / "beats", threading.Event()
     real = heartbeats._read
