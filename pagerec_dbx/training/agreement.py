@@ -71,13 +71,14 @@ def require_own_records(ranks: Ranks, least: np.ndarray, position: Position) -> 
     Args:
         least: of the ids that this rank read in the epoch, each mixed in some ways: the least of each way. Two ranks
             with a share J of their records in common have one of four in common with the chance 1 - (1 - J)^4 (Broder
-            1997); with none in common they have none.
+            1997); with none in common they have none. Infinite where it read nothing, as after an epoch's last step.
 
     Raises:
         TrainingError: two ranks read the same; on all ranks alike.
     """
     of_ranks = ranks.gather(np.asarray(least, np.float64))  # [ranks, ways]
-    if any(len(set(of_way)) < ranks.size for of_way in of_ranks.T):
+    read = of_ranks[np.isfinite(of_ranks).all(axis=1)]  # [ranks that read something, ways]
+    if any(len(set(of_way)) < len(read) for of_way in read.T):
         raise TrainingError(
             f"two ranks read the same records in epoch {position.epoch}",
             wanted="another part of the training snapshot on each rank",

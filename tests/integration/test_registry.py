@@ -292,6 +292,7 @@ def test_unknown_versions_are_named(registry, version):
 
 
 def test_a_registry_that_fails_is_not_taken_for_one_without_the_version(registry):
+    assert registry.version("1").version == "1"  # opened once, it follows its home no more
     with sqlite3.connect(registry.home.folder / "mlflow.db") as database:
         database.execute("ALTER TABLE model_versions RENAME TO model_versions_away")
     with pytest.raises(MlflowException):

@@ -192,7 +192,9 @@ def test_a_training_can_be_stopped_at_any_step(job, tmp_path_factory, data, at_o
     changes = {"steps_at_once": at_once, "checkpoint_minutes": 0.0, "epochs": 2, "optimizer": optimizer}
     job = dataclasses.replace(with_settings(job, **changes), folder=str(folder / "stopped"))
     name, loss = learner
-    job = dataclasses.replace(job, config=dataclasses.replace(job.config, name=name, loss=loss, dropout=0.3))
+    job = dataclasses.replace(
+        job, config=dataclasses.replace(job.config, name=name, loss=loss, sampled_rows=3, dropout=0.3)
+    )
     undisturbed = fit(dataclasses.replace(job, folder=str(folder / "undisturbed")), OneRank(), print)
     with pytest.MonkeyPatch.context() as patched:
         stopped_after(patched, calls)

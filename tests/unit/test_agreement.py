@@ -105,6 +105,7 @@ def test_ranks_with_the_same_records_or_other_gradients_are_refused():
     position = Position(2, 30)
     require_own_records(TwoRanks([1, 2, 3, 4]), np.array([5, 6, 7, 8]), position)
     require_own_records(OneRank(), np.array([5, 6, 7, 8]), position)
+    require_own_records(TwoRanks([0, 0, 0, 0]), np.full(4, np.inf), position)  # it goes on after an epoch's last step
     with pytest.raises(TrainingError, match=r"same records in epoch 2: .*rank 1: least ids \[6, 8, 7, 12\]. Report"):
         require_own_records(TwoRanks([1, 2, 0, 4]), np.array([5, 6, 7, 8]), position)
     taken = Taken(1.0, 0.0, gradients=(3.0, 4.0))
