@@ -23,13 +23,13 @@ def local_copy(snapshot: Snapshot, numbers: Iterable[int], folder: Path) -> Iter
 
     Args:
         numbers: of the files that are copied; the others are not there.
-        folder: this reader's alone, beside those of others; it goes with its last copy.
+        folder: this reader's alone, beside those of others, of a name that none before it had: it goes with its last
+            copy; if its process was killed, when the next reader copies beside it.
 
     Raises:
         SnapshotError: it cannot be copied, as on a full disk.
     """
     copied = Snapshot(folder / snapshot.folder.name, snapshot.manifest)
-    shutil.rmtree(copied.folder, ignore_errors=True)
     try:
         try:
             _remove_copies_of_the_dead(folder.parent)

@@ -26,8 +26,14 @@ class PetastormGroups:
 
     def __init__(self, paths: Sequence[Path], threads: int):
         threads = min(threads, len(paths))
-        self._readers = [_reader(paths[first::threads], -(-_AHEAD // threads)) for first in range(threads)]
+        self._readers: list[Reader] = []
         self._count, self._next = len(paths), 0
+        try:
+            for first in range(threads):
+                self._readers.append(_reader(paths[first::threads], -(-_AHEAD // threads)))
+        except BaseException:  # the threads of those before would wait for ever
+            self.close()
+            raise
 
     def next(self) -> list[tuple[bytes, bytes]]:
         """The blocks of the next row group: ids and rows of each."""

@@ -153,19 +153,20 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def require_undamaged(snapshot: Snapshot, numbers: Iterable[int]) -> None:
+def require_undamaged(snapshot: Snapshot, numbers: Iterable[int], named_as: Snapshot | None = None) -> None:
     """Hold the bytes of some files against the manifest: a flipped bit would otherwise be trained on as another id.
 
     Args:
         numbers: of the files, which are as many as row groups.
+        named_as: the snapshot whose copy this is.
 
     Raises:
         SnapshotError: a file is not what was written; it is named.
     """
     for number in numbers:
-        path, wanted = snapshot.paths[number], snapshot.manifest.files[number].sha256
+        path, wanted = (named_as or snapshot).paths[number], snapshot.manifest.files[number].sha256
         try:
-            found = sha256_of(path)
+            found = sha256_of(snapshot.paths[number])
         except OSError as error:
             raise SnapshotError(f"snapshot file {path} cannot be read", got=str(error), fix=_REWRITE) from error
         if found != wanted:

@@ -116,11 +116,13 @@ def open_stream(
     shard_records(snapshot.manifest, shard)
     packing = packing_from_schema(snapshot.manifest.schema)
     batch = batch_size if drop_remainder else None
-    with (
-        reading(snapshot.folder),
-        _plain_path(snapshot.folder) as folder,
-        _Epoch(Snapshot(folder, snapshot.manifest), packing.words, shard, seed, _READERS[reader]) as epoch,
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(reading(snapshot.folder))
+        read = Snapshot(stack.enter_context(_plain_path(snapshot.folder)), snapshot.manifest)
+        try:
+            epoch = stack.enter_context(_Epoch(read, packing.words, shard, seed, _READERS[reader]))
+        except (OSError, ValueError) as error:  # Petastorm reads footers at once; PyArrow's errors are ValueErrors
+            raise _unstreamable(snapshot, error) from error
         batches = tf.data.Dataset.from_generator(
             lambda: epoch.batches(batch_size, drop_remainder, skip),
             output_signature=(tf.TensorSpec([batch], tf.int64), tf.TensorSpec([batch, packing.words], tf.int32)),
@@ -130,11 +132,15 @@ def open_stream(
         except tf.errors.OpError as error:
             if epoch.failure is None:
                 raise
-            raise SnapshotError(
-                f"snapshot {snapshot.folder} cannot be streamed",
-                got=f"{type(epoch.failure).__name__}: {epoch.failure}",
-                fix="Run `pagerec prepare`, which checks it and writes it again",
-            ) from error
+            raise _unstreamable(snapshot, epoch.failure) from error
+
+
+def _unstreamable(snapshot: Snapshot, cause: Exception) -> SnapshotError:
+    return SnapshotError(
+        f"snapshot {snapshot.folder} cannot be streamed",
+        got=f"{type(cause).__name__}: {cause}",
+        fix="Run `pagerec prepare`, which checks it and writes it again",
+    )
 
 
 def decoding_threads() -> int:

@@ -7,7 +7,7 @@ from pagerec_dbx.errors import KerasError
 
 
 def require_legacy_keras() -> None:
-    """Refuse to go on under Keras 3: Horovod's reduction would silently do nothing and every rank would train alone.
+    """Refuse to go on under Keras 3, for which TensorFlow Recommenders and the optimizers used here are not made.
 
     Raises:
         KerasError: `tf.keras` is Keras 3, or tf-keras is not installed.

@@ -37,4 +37,6 @@ def log_epoch(tracking_uri: str, run_id: str, credentials: Mapping[str, str], re
     os.environ.update(credentials)
     client = client_of(tracking_uri, tracking_uri)
     now = int(1e3 * time.time())
-    client.log_batch(run_id, [Metric(name, getattr(report, name), now, report.epoch) for name in EPOCH_FIGURES])
+    figures = {name: getattr(report, name) for name in EPOCH_FIGURES}
+    metrics = [Metric(name, value, now, report.epoch) for name, value in figures.items() if value is not None]
+    client.log_batch(run_id, metrics)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,7 +23,10 @@ class Runs:
 
     @property
     def tracking_uri(self) -> str:
-        return "databricks" if self.home.in_catalog else f"sqlite:///{self.home.folder / 'mlflow.db'}"
+        if self.home.in_catalog:
+            return "databricks"
+        # As a URL: a folder named 100%41 or what? would be another one, or end there.
+        return f"sqlite:///{urllib.parse.quote(str(self.home.folder / 'mlflow.db'))}"
 
     @property
     def _artifacts(self) -> str:

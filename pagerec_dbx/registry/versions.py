@@ -83,6 +83,13 @@ class Versions(Runs):
         client.set_registered_model_alias(self.model_name, alias, made.version)
         return str(made.version)
 
+    def give_alias(self, version: str) -> None:
+        """Give a version the alias that its registration was stopped before, unless a newer one has it."""
+        alias = LEGACY if self.version(version).is_legacy else CHALLENGER
+        holder = self.alias(alias)
+        if holder is None or int(holder) < int(version):
+            self._client().set_registered_model_alias(self.model_name, alias, version)
+
     def version_of(self, run_id: str) -> str | None:
         """The version that a run was registered as; None if it was not."""
         if not self._exists():

@@ -37,6 +37,7 @@ def resume(
 
     version = registry.version_of(stopped.run_id)
     if version is not None:  # it was stopped between registering it and saying so
+        registry.give_alias(version)
         registry.end_run(stopped.run_id, succeeded=True)
         shutil.rmtree(run_folder(registry.home, stopped.run_id))
         raise TrainingError(

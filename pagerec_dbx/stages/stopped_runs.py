@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pagerec_dbx.config import TrainSettings
-from pagerec_dbx.errors import TrainingError
+from pagerec_dbx.errors import SettingError, TrainingError
 from pagerec_dbx.features.preparation import preparations
 from pagerec_dbx.home import Home, write_atomically
 from pagerec_dbx.models.config import ModelConfig, config_from_values
@@ -53,7 +53,7 @@ def find_stopped(home: Home, run_id: str) -> StoppedRun:
             wanted="one of " + (", ".join(stopped_runs(home)) or "those that stop from now on"),
             fix="Train anew without --resume",
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, SettingError) as error:
         raise TrainingError(
             f"the stopped training `{run_id}` cannot be read",
             wanted=f"what this version writes into {file}",

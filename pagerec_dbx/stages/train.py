@@ -5,7 +5,7 @@ import dataclasses
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pagerec_dbx.config import Settings
@@ -57,6 +57,7 @@ def train(
         RegistryError: the exported model does not score as the trained one does; nothing is registered.
     """
     preparation, run = sound_run(tables, model_name, ranks, settings)
+    _advise_on_steps(tables.home, preparation, run)
     run_id = registry.start_run(
         f"{model_name} on {preparation.preparation_id}",
         {"model": model_name, "ranks": ranks, **_parameters(preparation, settings)},
@@ -64,12 +65,8 @@ def train(
         {"labelled_page_views": preparation.labelled_version, "examples": preparation.examples_version},
     )
     run = dataclasses.replace(run, run_id=run_id)
-    run.keep(registry.home)
     job = job_of(registry.home, preparation, run, profile)
-    steps = open_snapshot(Path(job.train_snapshot)).manifest.records // (ranks * job.settings.batch_size)
-    if steps < FEW_STEPS:
-        say(f"  an epoch has {steps} step{'s' if steps > 1 else ''}: with a smaller batch_size it learns more")
-    return train_and_register(tables, registry, job, run, preparation)
+    return train_and_register(tables, registry, job, run, preparation, begin=lambda: run.keep(registry.home))
 
 
 def sound_run(tables: Tables, model_name: str, ranks: int, settings: Settings) -> tuple[Preparation, StoppedRun]:
@@ -103,13 +100,27 @@ def job_of(home: Home, preparation: Preparation, run: StoppedRun, profile: bool 
     )
 
 
+def _advise_on_steps(home: Home, preparation: Preparation, run: StoppedRun) -> None:
+    from pagerec_dbx.training.loop import require_steps
+
+    steps = require_steps(open_snapshot(preparation.folder(home, "train")), run.ranks, run.settings.batch_size)
+    if steps < FEW_STEPS:
+        say(f"  an epoch has {steps} step{'s' if steps > 1 else ''}: with a smaller batch_size it learns more")
+
+
 def train_and_register(
-    tables: Tables, registry: Registry, job, run: StoppedRun, preparation: Preparation
+    tables: Tables,
+    registry: Registry,
+    job,
+    run: StoppedRun,
+    preparation: Preparation,
+    begin: Callable[[], None] = lambda: None,
 ) -> TrainResult:
     """Train, export and register; what a stopped training leaves in its folder goes when it is registered.
 
     Args:
         job: the run's, from `job_of`.
+        begin: what comes first; where it fails the run counts as failed, as where anything after it does.
 
     Raises:
         As `train`.
@@ -118,6 +129,7 @@ def train_and_register(
 
     context = tables.spark.sparkContext
     with _told_how_to_go_on(registry, run.run_id):
+        begin()
         log_file = _log_folder(registry) / "ranks.log"
         with reading(Path(job.train_snapshot)), reading(Path(job.validation_snapshot)):  # between epochs too
             logger, slots = registry.epoch_logger(run.run_id), context.defaultParallelism

@@ -13,6 +13,7 @@ from pagerec_dbx.training.checkpoints import Checkpoint
 from pagerec_dbx.training.job import Position, Ranks
 from pagerec_dbx.training.steps import Taken
 
+_REPORT = "Report this; `--ranks 1` trains meanwhile"
 _TOLERANCE = 1e-3  # of a variable's or gradient's length, where sums are added in another order each time
 
 
@@ -61,7 +62,7 @@ def require_same_weights(ranks: Ranks, variables: Sequence[tf.Variable], positio
                 f"rank {rank}: epoch {one[0]:.0f}, step {one[1]:.0f}, digest {int(one[2]):08x}"
                 for rank, one in enumerate(found)
             ),
-            fix="Gradients were not reduced: check that tf-keras is in use on every worker (TF_USE_LEGACY_KERAS=1)",
+            fix=_REPORT,
         )
 
 
@@ -83,7 +84,7 @@ def require_own_records(ranks: Ranks, least: np.ndarray, position: Position) -> 
             f"two ranks read the same records in epoch {position.epoch}",
             wanted="another part of the training snapshot on each rank",
             got="; ".join(f"rank {rank}: least ids {one.astype(int).tolist()}" for rank, one in enumerate(of_ranks)),
-            fix="Report this; `--ranks 1` trains meanwhile",
+            fix=_REPORT,
         )
 
 
@@ -99,7 +100,7 @@ def require_same_gradients(ranks: Ranks, taken: Taken, position: Position) -> No
             f"the ranks have different gradients at epoch {position.epoch}, step {position.step:,}",
             wanted="the mean over all ranks on each of them",
             got="; ".join(f"rank {rank}: length {one:.6g}" for rank, one in enumerate(lengths)),
-            fix="Gradients were not reduced: check that tf-keras is in use on every worker (TF_USE_LEGACY_KERAS=1)",
+            fix=_REPORT,
         )
 
 

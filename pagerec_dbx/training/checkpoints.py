@@ -1,5 +1,6 @@
 """Where a training stands, on a disk: enough to go on as if it had never stopped."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -50,10 +51,10 @@ class Checkpoints:
         Raises:
             TrainingError: it cannot be written, as on a full disk.
         """
-        self._remove_all_but_the_last()  # what a killed one left takes room that this one needs
         marker = self._marker(checkpoint.step)
         aside = marker.with_name(f".{marker.stem}.{os.getpid()}")
         try:
+            self._remove_all_but_the_last()  # what a killed one left takes room that this one needs
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory() as scratch:
                 local = Path(scratch, "arrays.npz")
@@ -66,8 +67,9 @@ class Checkpoints:
             facts = {"step": checkpoint.step, "state": checkpoint.state, "arrays": data.name, "sha256": digest}
             write_atomically(marker, json.dumps(facts))
         except OSError as error:
-            aside.unlink(missing_ok=True)
-            self._remove_all_but_the_last()  # one without its marker takes the room that is lacking
+            with contextlib.suppress(OSError):  # one without its marker takes the room that is lacking
+                aside.unlink(missing_ok=True)
+                self._remove_all_but_the_last()
             raise TrainingError(
                 f"the checkpoint of step {checkpoint.step:,} cannot be written",
                 wanted=f"room for it in {self._folder} and in the folder for temporary files",

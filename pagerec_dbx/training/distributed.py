@@ -1,22 +1,18 @@
-"""Several ranks through Horovod on Spark: the only door to Horovod."""
+"""Several ranks through Horovod on Spark: how they are launched, and what is said when one dies."""
 
 import contextlib
-import dataclasses
 import os
-import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-import numpy as np
-
-from pagerec_dbx.errors import DeadRankError, PagerecError, TrainingError
+from pagerec_dbx.errors import DeadRankError, PagerecError, TrainingError, in_one_line
 from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.features.stream import Shard, shard_records
-from pagerec_dbx.progress import Words, say
+from pagerec_dbx.progress import say
 from pagerec_dbx.training.heartbeats import (
     DRIVER,
     beating,
@@ -26,62 +22,13 @@ from pagerec_dbx.training.heartbeats import (
     who_just_ended,
     who_was_missed,
 )
+from pagerec_dbx.training.horovod_ranks import Beats, HorovodRanks, Place
 from pagerec_dbx.training.job import OnEpoch, OneRank, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.loop import fit, require_steps
-from pagerec_dbx.training.reduction import REDUCTION, mean_over_ranks, whole_rows_of
-from pagerec_dbx.training.words import RankWords, listening
+from pagerec_dbx.training.rank_output import CONSEQUENCES, RankOutput
+from pagerec_dbx.training.words import listening
 
 T = TypeVar("T")
-
-
-@dataclasses.dataclass(frozen=True)
-class Beats:
-    """Where the ranks of a job hear each other, and how long one may be silent."""
-
-    folder: Path
-    silence_seconds: float
-
-
-class HorovodRanks:
-    """The ranks of one Horovod job, seen from one of them; exists only inside `run_on_ranks`."""
-
-    def __init__(self, place: "Place", threads: int | None = None, beats: Beats | None = None):
-        """With no number of threads the ranks of a machine divide its processors."""
-        import horovod.tensorflow as hvd
-
-        self._place = place
-        self.words: Words = RankWords(beats.folder) if beats else sys.stderr
-        with _threads_that_give_way():
-            hvd.init()
-        self._hvd = hvd
-        self.rank, self.size = hvd.rank(), hvd.size()
-        _work_with(threads or max(1, (os.cpu_count() or 1) // hvd.local_size()))
-        lacking = _take_one_gpu(hvd.local_rank(), hvd.local_size())
-        require_gpus(self.gather(np.array([lacking]))[:, 0])
-
-    def stand(self, where: Callable[[], str]) -> None:
-        """From now on the others are told this."""
-        self._place.where = where
-
-    def mean(self, gradients, variables, whole_table_rows):
-        """The gradients' means over all ranks."""
-        if self.size == 1:
-            return gradients
-        import tensorflow as tf
-
-        with tf.name_scope(REDUCTION):
-            limit = whole_rows_of(whole_table_rows, self.size)
-            return mean_over_ranks(gradients, variables, limit, self._hvd.allreduce)
-
-    def gather(self, values: np.ndarray) -> np.ndarray:
-        """Every rank's [k] values as [ranks, k]."""
-        import tensorflow as tf
-
-        return self._hvd.allgather(tf.constant(values, tf.float64)[None, :]).numpy()
-
-    def broadcast(self, variables) -> None:
-        """Give every rank the first one's values."""
-        self._hvd.broadcast_variables(variables, root_rank=0)
 
 
 def train_on_ranks(
@@ -110,10 +57,15 @@ def train_on_ranks(
             with listening(job.beats):
                 results = run_on_ranks(lambda group: fit(job, group, on_epoch), ranks, slots, log_file, beats=beats)
         except DeadRankError as error:
-            failed = who_failed(job.beats, _CONSEQUENCES)
+            failed = who_failed(job.beats, CONSEQUENCES)
             raise DeadRankError(
                 error.what,
-                got=who_was_missed(job.beats) or failed or error.got or who_just_ended(job.beats) or "no word",
+                got=who_was_missed(job.beats)
+                or failed
+                or error.got
+                or who_just_ended(job.beats)
+                or who_failed(job.beats, ())
+                or in_one_line(error.__cause__ or error),
                 fix=f"Read the ranks' own words in {log_file}, then go on with --resume {Path(job.folder).name}",
             ) from error
     return results[0]
@@ -146,7 +98,7 @@ def run_on_ranks(
     say(f"  launching {ranks} ranks (20 to 40 s)")
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with open(log_file, "a", encoding="utf-8") as log:
-        output = _RankOutput(log)
+        output = RankOutput(log)
         try:
             # Horovod's threads print Java's whole trace when a rank dies: that belongs in the log file.
             with _threads_last_words(log), contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
@@ -155,6 +107,7 @@ def run_on_ranks(
                     stdout=output, stderr=output, env={**os.environ, **_RANK_ENVIRONMENT},
                 )  # fmt: skip
         except Exception as error:  # Horovod raises bare Exceptions and py4j's
+            traceback.print_exception(error, file=log)
             raise DeadRankError(
                 "a training rank died",
                 got=output.cause,
@@ -209,68 +162,6 @@ _RANK_ENVIRONMENT = {
 }
 
 
-_NICE = 10
-
-
-@contextlib.contextmanager
-def _threads_that_give_way() -> Iterator[None]:
-    """Threads that begin in the block leave the processor to those that compute.
-
-    Gloo's polls without a pause while another rank's message lies there that nobody has asked for yet: at the same
-    priority that takes a sixth of the steps of two ranks on two processors (docs/benchmarks.md).
-    """
-    tasks = Path("/proc/self/task")
-    before = set(os.listdir(tasks)) if tasks.is_dir() else set()
-    yield
-    for thread in set(os.listdir(tasks)) - before if tasks.is_dir() else ():
-        with contextlib.suppress(OSError):  # it has ended
-            os.setpriority(os.PRIO_PROCESS, int(thread), _NICE)
-
-
-def _work_with(threads: int) -> None:
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
-
-
-def _take_one_gpu(local_rank: int, local_size: int) -> int:
-    """Each rank of a machine works on a GPU of its own; how many this machine lacks, 0 where there are none at all."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return 0
-    tf.config.set_visible_devices(gpus[local_rank % len(gpus)], "GPU")
-    return max(0, local_size - len(gpus))
-
-
-def require_gpus(lacking: Sequence[float] | np.ndarray) -> None:
-    """Refuse ranks that would share a GPU; called on every rank with the same figures, so that none waits for another.
-
-    Args:
-        lacking: of each rank, how many GPUs its machine has less than ranks.
-
-    Raises:
-        TrainingError: a machine has fewer GPUs than ranks.
-    """
-    worst = int(max(lacking))
-    if worst:
-        raise TrainingError(
-            f"{len(lacking)} ranks have no GPU each",
-            wanted="one rank a GPU",
-            got=f"a machine with {worst} GPU{'s' if worst > 1 else ''} less than ranks",
-            fix="Lower --ranks, or take more workers",
-        )
-
-
-@dataclasses.dataclass
-class Place:
-    """What a rank tells the others of where it stands."""
-
-    where: Callable[[], str]
-
-
 def _on_one_rank(work: Callable[[Ranks], T], threads: int | None, beats: Beats | None) -> T | PagerecError:
     """Errors that all ranks meet alike (a bad snapshot) travel home as values, so that their words are not lost.
 
@@ -292,38 +183,3 @@ def _heard(beats: Beats | None, place: Place) -> contextlib.AbstractContextManag
     own, size = (int(os.environ[f"HOROVOD_{name}"]) for name in ("RANK", "SIZE"))  # its launcher tells each rank
     others = [rank_name(rank) for rank in range(size) if rank != own]
     return beating(beats.folder, rank_name(own), [DRIVER, *others], lambda: place.where(), beats.silence_seconds)
-
-
-# What the error of a rank says that comes of another one's end.
-_CONSEQUENCES = ("orovod", "gloo", "by peer", "timed out", "Broken pipe")
-
-
-class _RankOutput:
-    """Horovod's stream of all ranks' lines, which comes late: into the log file, and what a rank died of is kept."""
-
-    _LINE = re.compile(r"^\[(\d+)\]<(?:stdout|stderr)>:(.*)$")
-    _ERROR = re.compile(r"^[\w.]*(?:Error|Exception)\b.*")
-    _NO_CAUSE = (*_CONSEQUENCES, "Graph execution error")  # TensorFlow's headline says nothing
-
-    def __init__(self, log: TextIO):
-        self._log, self._rest, self._lock = log, "", threading.Lock()
-        self.cause = ""
-
-    def write(self, text: str) -> None:
-        with self._lock:
-            *lines, self._rest = (self._rest + text).split("\n")
-            for line in lines:
-                self._one(line)
-
-    def _one(self, line: str) -> None:
-        match = self._LINE.match(line)
-        rank, words = match.groups() if match else ("?", line)
-        if self._ERROR.match(words) and not any(said in words for said in self._NO_CAUSE):
-            self.cause = f"rank {rank}: {words}"
-        self._log.write(line + "\n")
-
-    def flush(self) -> None:
-        self._log.flush()
-
-    def close(self) -> None:
-        self.flush()

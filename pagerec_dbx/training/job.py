@@ -46,14 +46,15 @@ class EpochReport:
     loss: float  # mean over the epoch's steps
     validation_loss: float  # mean over all validation page views
     validation_ndcg: float  # of the rows offered, mean over all validation page views
-    examples_per_second: float
-    waited_for_data: float  # share of the steps' time in which the slowest-fed rank had no batch to work on
+    examples_per_second: float | None  # None where it went on after its last step, as for the next
+    waited_for_data: float | None  # share of the steps' time in which the slowest-fed rank had no batch to work on
 
     def to_text(self, epochs: int) -> str:
         """One line for the terminal."""
+        rate = "" if self.examples_per_second is None else f", {self.examples_per_second:,.0f} examples/s"
         return (
             f"epoch {self.epoch} of {epochs}: loss {self.loss:.4f}, validation loss {self.validation_loss:.4f}, "
-            f"validation NDCG {number(self.validation_ndcg)}, {self.examples_per_second:,.0f} examples/s"
+            f"validation NDCG {number(self.validation_ndcg)}{rate}"
         )
 
 
@@ -78,7 +79,7 @@ class TrainingResult:
     steps_per_epoch: int
     left_out_per_epoch: int  # records that equal steps of full batches do not reach
     seconds: float
-    digests: tuple[float, ...]  # of each rank's final weights: equal
+    digests: tuple[int, ...]  # of each rank's final weights: equal
 
     @property
     def validation_loss_of_best(self) -> float:

@@ -5,6 +5,7 @@ import dataclasses
 import datetime as dt
 import functools
 import math
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ from pagerec_dbx.training.heartbeats import rank_name
 from pagerec_dbx.training.job import EpochReport, OnEpoch, Position, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.optimizer import optimizer_of
 from pagerec_dbx.training.profiling import Profiled
-from pagerec_dbx.training.steps import WAYS, Steps, Taken
+from pagerec_dbx.training.steps import WAYS, Steps
 from pagerec_dbx.training.validation import Validation
 from pagerec_dbx.training.weights import Best, save_weights
 
@@ -74,6 +75,8 @@ class _Training:
         """Copies of snapshots are removed when `stack` is closed."""
         self._job, self._ranks, self._settings = job, ranks, job.settings
         self._shard = Shard(ranks.rank, ranks.size)
+        # A new name each time: another rank may be clearing away what the dead one of this rank's number left.
+        self._copies = f"{Path(job.folder).name} {rank_name(ranks.rank)} {secrets.token_hex(4)}"
         self._train, self._validation = (
             stack.enter_context(self._opened(Path(folder))) for folder in (job.train_snapshot, job.validation_snapshot)
         )
@@ -121,7 +124,9 @@ class _Training:
 
     def _tell_restored(self, found: Checkpoint | None, damaged: list[int]) -> None:
         lost = f"; checkpoints of later steps were damaged: {', '.join(map(str, damaged))}" if damaged else ""
-        if found is not None:
+        if found is not None and found.state["is_over"]:
+            say(f"  it had ended: its best weights are exported{lost}", self._ranks.words)
+        elif found is not None:
             position = Position(**found.state["position"])
             place = f"epoch {position.epoch}, step {position.step:,} of {self._steps:,}"
             say(f"  going on from {place}{lost}", self._ranks.words)
@@ -131,7 +136,7 @@ class _Training:
     def run_epoch(self) -> EpochReport:
         """The rest of the epoch that the training stands in, its validation, and what follows from it."""
         started, position = time.monotonic(), self._position
-        already = position.step
+        taken = self._steps - position.step
         waited = self._run_steps()
         seconds = time.monotonic() - started
         sums = self._measure.sums(self._validation, self._shard, self._settings)
@@ -142,16 +147,17 @@ class _Training:
             loss=float(of_ranks[:, 0].mean()),
             validation_loss=float(validation_loss),
             validation_ndcg=float(ndcg),
-            examples_per_second=(self._steps - already) * self._settings.batch_size * self._ranks.size / seconds,
-            waited_for_data=float(of_ranks[:, 4].max()),
+            examples_per_second=taken * self._settings.batch_size * self._ranks.size / seconds if taken else None,
+            waited_for_data=float(of_ranks[:, 4].max()) if taken else None,
         )
         _require_finite("loss", report.loss, report.epoch)
         _require_finite("validation loss", report.validation_loss, report.epoch)
+        _require_finite("validation NDCG", report.validation_ndcg, report.epoch)
         self._require_same_weights()
         self._reports.append(report)
         standing = -report.validation_ndcg if self._settings.best_by == "ndcg" else report.validation_loss
-        patience_ended = self._best.is_over(report.epoch, standing, self._model)
-        self.is_over = patience_ended or report.epoch == self._settings.epochs
+        self._best.note(report.epoch, standing, self._model)
+        self.is_over = self._best.patience_ended or report.epoch == self._settings.epochs
         self._position = Position(epoch=report.epoch + 1)
         return report
 
@@ -176,14 +182,13 @@ class _Training:
     @contextlib.contextmanager
     def _opened(self, folder: Path) -> Iterator[Snapshot]:
         """A snapshot whose files that this rank reads are what was written; on this machine's own disk, if wished."""
-        snapshot = open_snapshot(folder)
+        snapshot = read = open_snapshot(folder)
         numbers = self._shard.part_of(range(len(snapshot.paths)))
         with contextlib.ExitStack() as stack:
             if self._settings.cache is not None:
-                own = Path(self._settings.cache, f"{Path(self._job.folder).name} {rank_name(self._ranks.rank)}")
-                snapshot = stack.enter_context(local_copy(snapshot, numbers, own))
-            require_undamaged(snapshot, numbers)
-            yield snapshot
+                read = stack.enter_context(local_copy(snapshot, numbers, Path(self._settings.cache, self._copies)))
+            require_undamaged(read, numbers, named_as=snapshot)
+            yield read
 
     def _require_same_weights(self) -> None:
         require_same_weights(self._ranks, [*self._model.variables, *self._optimizer.variables()], self._position)
@@ -206,9 +211,9 @@ class _Training:
                 taken = self._run(iterator, number)
                 all_waited += taken.waited
                 least = np.minimum(least, taken.least)
-                self._require_no_loss_lost(taken)  # before it is saved: the last good checkpoint stays the last one
-                # The mean over ranks: what stands in a checkpoint is every rank's.
-                position.loss += float(self._ranks.gather(np.array([taken.loss])).mean())
+                of_ranks = self._ranks.gather(np.array([taken.loss, taken.lost, *taken.days], np.float64))  # [ranks, 4]
+                self._require_no_loss_lost(of_ranks[:, 1:])  # before a checkpoint, so that the last one is a good one
+                position.loss += float(of_ranks[:, 0].mean())  # what stands in a checkpoint is every rank's
                 position.step += number
                 if position.step // settings.check_steps > (position.step - number) // settings.check_steps:
                     require_own_records(self._ranks, least, position)
@@ -222,13 +227,15 @@ class _Training:
             progress.close()
         return all_waited
 
-    def _require_no_loss_lost(self, taken: Taken) -> None:
-        """Refuse to go on where the loss of a step is no number, on all ranks alike.
+    def _require_no_loss_lost(self, lost: np.ndarray) -> None:
+        """Refuse to go on where the loss of a step, or its gradient, is no number, on all ranks alike.
+
+        Args:
+            lost: [ranks, 3], of each rank the first such step of this call, -1 for none, and the days of its batch.
 
         Raises:
             LossError: it names the first such step of any rank and the days of its batch.
         """
-        lost = self._ranks.gather(np.array([taken.lost, *taken.days], np.float64))  # [ranks, 3]
         lost = lost[lost[:, 0] >= 0]
         if not len(lost):
             return
@@ -241,7 +248,9 @@ class _Training:
             fix += f"; the last good checkpoint is that of step {found.step:,} in {self._job.folder}"
         place = f"epoch {position.epoch}, step {position.step + step + 1:,}"
         raise LossError(
-            f"the loss of step {of_training:,} ({place}) is no number", got=f"a batch of page views of {days}", fix=fix
+            f"the loss of step {of_training:,} ({place}), or its gradient, is no number",
+            got=f"a batch of page views of {days}",
+            fix=fix,
         )
 
     def save(self, at_once: bool = False) -> None:

@@ -17,7 +17,7 @@ class Taken(NamedTuple):
 
     loss: float  # their sum
     waited: float  # seconds without a batch to work on
-    lost: int = -1  # the first of them, from 0, whose loss is no number; -1: none
+    lost: int = -1  # the first of them, from 0, whose loss (of the last: or gradient) is no number; -1: none
     days: tuple[int, int] = (0, 0)  # first and last day of the page views in its batch, since 1970-01-01
     least: tuple[int, ...] = ()  # of their records' ids, mixed in four ways: no other records have one of these
     gradients: tuple[float, float] = (0.0, 0.0)  # of the last step, after their reduction: their sum and length
@@ -70,7 +70,10 @@ class Steps:
                 batch = tf.nest.map_structure(tf.identity, batch)
             waited += came - asked
             of_step, gradients = self._step(batch, tf.equal(done, number - 1))
-            is_first = tf.logical_and(lost < 0, tf.logical_not(tf.math.is_finite(of_step)))
+            # A gradient that is none makes weights that are none, which the next loss shows; after the last step of a
+            # call there is no next one before a checkpoint.
+            is_number = tf.reduce_all(tf.math.is_finite([of_step, *tf.unstack(gradients)]))
+            is_first = tf.logical_and(lost < 0, tf.logical_not(is_number))
             lost = tf.where(is_first, done, lost)
             days = tf.where(is_first, tf.stack([tf.reduce_min(batch["day"]), tf.reduce_max(batch["day"])]), days)
             mixed = batch["page_view_id"][:, None] * tf.constant([_MIXERS], tf.int64)  # [batch, 4], modulo 2^64
@@ -95,7 +98,7 @@ class Steps:
 
 def _sum_and_length(gradients) -> tf.Tensor:
     """[2]: of all numbers in some gradients; of a table's those of the rows in use."""
-    parts = [one.values if isinstance(one, tf.IndexedSlices) else one for one in gradients if one is not None]
+    parts = [one.values if isinstance(one, tf.IndexedSlices) else one for one in gradients]
     parts = [tf.cast(part, tf.float32) for part in parts]
     total = tf.add_n([tf.reduce_sum(part) for part in parts])
     return tf.stack([total, tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(part)) for part in parts]))])

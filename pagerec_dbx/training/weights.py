@@ -1,4 +1,4 @@
-"""Weights: kept while they are the best, saved, loaded, and held against those of the other ranks."""
+"""Weights: kept while they are the best, saved and loaded."""
 
 import io
 import math
@@ -34,14 +34,18 @@ class Best:
         self._waited = 0
         self.epoch = 0
 
-    def is_over(self, epoch: int, figure: float, model) -> bool:
-        """Take note of an epoch; True when patience is at its end."""
+    @property
+    def patience_ended(self) -> bool:
+        """Whether that many epochs in a row were no better."""
+        return self._waited >= self._patience
+
+    def note(self, epoch: int, figure: float, model) -> None:
+        """Keep the weights of an epoch if it is the best so far."""
         if figure < self._figure:
             self._figure, self.weights, self._waited = figure, model.get_weights(), 0
             self.epoch = epoch
-            return False
-        self._waited += 1
-        return self._waited >= self._patience
+        else:
+            self._waited += 1
 
     def state(self) -> dict[str, float | int | None]:
         """All but the weights, as JSON takes it."""

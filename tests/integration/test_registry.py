@@ -291,6 +291,13 @@ def test_unknown_versions_are_named(registry, version):
         registry.version(version)
 
 
+def test_an_alias_is_given_late_but_not_taken_from_a_newer_version(registry):
+    registry._client().delete_registered_model_alias(registry.model_name, "challenger")
+    for version, holder in (("1", "1"), ("3", "3"), ("2", "3")):
+        registry.give_alias(version)
+        assert registry.alias("challenger") == holder
+
+
 def test_a_registry_that_fails_is_not_taken_for_one_without_the_version(registry):
     assert registry.version("1").version == "1"  # opened once, it follows its home no more
     with sqlite3.connect(registry.home.folder / "mlflow.db") as database:

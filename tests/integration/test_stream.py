@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -217,6 +218,24 @@ def test_stream_can_be_left_early(snapshot, reader):
     with open_stream(snapshot, Shard(0, 1), 2, 17, reader=reader) as batches:
         assert len(list(batches.take(1))) == 1
     assert len(flat(read_ids(snapshot, Shard(0, 1)))) == 28
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut"])
+@pytest.mark.parametrize("reader", ["petastorm", "parquet"])
+def test_a_file_that_went_or_was_cut_since_the_last_epoch_is_told_of_its_snapshot(tmp_path, reader, harm):
+    snapshot = write_snapshot(tmp_path / "broken", [4, 4, 4, 4])
+    before = threading.active_count()
+    path = snapshot.paths[3]
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:40])
+    with (
+        pytest.raises(SnapshotError, match="broken cannot be streamed"),
+        open_stream(snapshot, Shard(0, 1), 2, 17, reader=reader) as batches,
+    ):
+        list(batches)
+    assert threading.active_count() <= before  # the readers of the files that are whole were stopped
 
 
 def test_stream_is_read_once(snapshot):

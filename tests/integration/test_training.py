@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import json
 import math
 import os
 import shutil
@@ -13,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mlflow import MlflowClient
 
 from pagerec_dbx.config import given_settings, load_settings
 from pagerec_dbx.errors import (
@@ -26,6 +28,7 @@ from pagerec_dbx.errors import (
 from pagerec_dbx.features import parquet_groups, stream
 from pagerec_dbx.home import Home
 from pagerec_dbx.models.build import build, parameter_count
+from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.names import MODEL_SETTINGS
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.plan import plan_training
@@ -35,7 +38,8 @@ from pagerec_dbx.stages.stopped_runs import find_stopped, run_folder, stopped_ru
 from pagerec_dbx.stages.train import train
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
-from pagerec_dbx.training.distributed import require_gpus, require_ranks, run_on_ranks
+from pagerec_dbx.training.distributed import require_ranks, run_on_ranks
+from pagerec_dbx.training.horovod_ranks import require_gpus
 from pagerec_dbx.training.job import EpochReport, OneRank, TrainingJob
 from pagerec_dbx.training.loop import fit
 from pagerec_dbx.training.optimizer import optimizer_of
@@ -73,6 +77,21 @@ def test_one_rank_learns_and_keeps_the_best_epoch(job):
     assert result.parameters == parameter_count(model)
 
 
+def test_the_weights_that_are_left_are_those_of_the_best_epoch(job, monkeypatch):
+    """The second of three, as its figures are made here; each epoch's weights are taken as it ends."""
+    real, at_end = Best.note, []
+
+    def note(self, epoch, figure, model):
+        at_end.append(model.get_weights())
+        real(self, epoch, {1: -0.5, 2: -0.7, 3: -0.6}[epoch], model)
+
+    monkeypatch.setattr(Best, "note", note)
+    assert fit(job, OneRank(), print).best_epoch == 2
+    left = trained_weights(job)
+    assert all(np.array_equal(one, other) for one, other in zip(left, at_end[1], strict=True))
+    assert any(not np.array_equal(one, other) for one, other in zip(left, at_end[2], strict=True))
+
+
 def test_the_same_seed_trains_the_same_weights(job, tmp_path):
     jobs = [
         dataclasses.replace(with_settings(job, seed=seed, epochs=1), folder=str(tmp_path / name))
@@ -98,8 +117,17 @@ def test_training_without_petastorm_from_copies_on_a_local_disk_is_the_same(job,
     changed = with_settings(job, seed=3, reader="parquet", cache=str(tmp_path / "disk"))
     other = fit(dataclasses.replace(changed, folder=str(tmp_path / "other")), OneRank(), print)
     np.testing.assert_allclose(curve(other), curve(plain), rtol=1e-5)
-    assert {path.parents[2] for path in read} == {tmp_path / "disk" / "other rank 0"}  # with SNAPSHOT/ROW_GROUP/FILE
+    (folder,) = {path.parents[2] for path in read}  # with SNAPSHOT/ROW_GROUP/FILE
+    assert folder.parent == tmp_path / "disk" and folder.name.startswith("other rank 0 ")
     assert list((tmp_path / "disk").iterdir()) == []  # copies do not outlive their training
+    read.clear()
+    fit(
+        dataclasses.replace(with_settings(changed, epochs=1), folder=str(tmp_path / "again" / "other")),
+        OneRank(),
+        print,
+    )
+    # Else who clears away what a dead rank left could take the copies of the rank that goes on in its place.
+    assert folder not in {path.parents[2] for path in read}
     third = fit(dataclasses.replace(with_settings(job, seed=4), folder=str(tmp_path / "third")), OneRank(), print)
     assert np.abs(np.array(curve(third)) / curve(plain) - 1).max() > 1e-4  # the control: other batches are noticed
 
@@ -400,7 +428,7 @@ def test_less_than_one_step_is_refused(job):
         fit(with_settings(job, batch_size=5_000), OneRank(), print)
 
 
-@pytest.mark.parametrize(("place", "name"), [(0, "loss"), (1, "validation loss")])
+@pytest.mark.parametrize(("place", "name"), [(0, "loss"), (1, "validation loss"), (2, "validation NDCG")])
 @pytest.mark.parametrize("number", ["nan", "inf"])
 def test_a_loss_that_is_no_number_ends_the_training(job, place, name, number):
     with pytest.raises(TrainingError, match=f"the {name} of epoch 1 is {number}"):
@@ -419,7 +447,8 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(job, monkeypat
     monkeypatch.setattr(Steps, "run", run)
     # the fifth step of the fourth call of ten
     words = (
-        r"the loss of step 35 \(epoch 1, step 35\) is no number: got a batch of page views of 2024-01-01 to 2024-01-02"
+        r"the loss of step 35 \(epoch 1, step 35\), or its gradient, is no number: got a batch of page views of "
+        "2024-01-01 to 2024-01-02"
     )
     with pytest.raises(TrainingError, match=words + ".*the last good checkpoint is that of step 30"):
         fit(job, OneRank(), print)
@@ -478,6 +507,22 @@ def test_the_first_step_whose_loss_is_no_number_is_told_with_the_days_of_its_bat
     assert taken.lost == -1 and taken.gradients == (1.0, 1.0)  # of the weight, in the last step: the value of its batch
 
 
+def test_a_gradient_that_is_no_number_is_told_before_its_weights_are_kept():
+    class Steep:
+        """The square root of nothing has a loss, and a gradient without end."""
+
+        def __init__(self):
+            self.weight, self.losses = tf.Variable(0.0), []
+            self.trainable_variables = [self.weight]
+
+        def compute_loss(self, batch, training):
+            return tf.sqrt(self.weight)
+
+    batches = tf.data.Dataset.from_tensors({"day": [7, 5], "page_view_id": tf.constant([1, 2], tf.int64)})
+    taken = Steps(Steep(), tf.keras.optimizers.legacy.SGD(0.1), lambda gradients, _: gradients).run(iter(batches), 1)
+    assert (taken.loss, taken.lost, taken.days) == (0.0, 0, (5, 7))
+
+
 def test_the_epoch_to_keep_is_the_one_that_was_asked_for(job, tmp_path):
     by_loss = dataclasses.replace(with_settings(job, best_by="loss"), folder=str(tmp_path / "by loss"))
     for wanted, one in (("validation_ndcg", job), ("validation_loss", by_loss)):
@@ -492,7 +537,8 @@ def test_early_stopping_waits_patiently_and_goes_back():
     stopped = []
     for epoch, loss in enumerate((3.0, 1.0, 2.0, 1.5), start=1):
         model.value = epoch
-        stopped.append(best.is_over(epoch, loss, model))
+        best.note(epoch, loss, model)
+        stopped.append(best.patience_ended)
     # the best is epoch 2; epochs 3 and 4 are not better, and two are all the patience there is
     assert stopped == [False, False, False, True]
     best.restore(model)
@@ -552,19 +598,20 @@ def test_a_profile_is_left_beside_the_run(prepared):
     assert list(folder.glob("plugins/profile/*/*.xplane.pb"))
 
 
-def test_a_run_that_was_killed_once_it_was_registered_is_not_registered_twice(prepared, monkeypatch):
+@pytest.mark.parametrize("place", [(MlflowClient, "set_registered_model_alias"), (Registry, "end_run")])
+def test_a_run_that_was_killed_once_it_was_registered_is_not_registered_twice(prepared, monkeypatch, place):
     registry = Registry(prepared.home)
     settings = load_settings(overrides=["epochs=1", "batch_size=64", "embedding_size=8"])
 
-    def killed(*_, succeeded):
+    def killed(*_, **__):
         raise Stopped
 
     with monkeypatch.context() as patched:
-        patched.setattr(Registry, "end_run", killed)
+        patched.setattr(*place, killed)
         with pytest.raises(Stopped):
             train(prepared.tables, registry, "two_tower_softmax", 1, settings)
     (run_id,) = stopped_runs(prepared.home)
-    version = registry.resolve("challenger")
+    version = registry.version_of(run_id)
     with pytest.raises(TrainingError, match=f"run {run_id} is version {version} already"):
         resume(prepared.tables, registry, find_stopped(prepared.home, run_id), load_settings())
     assert registry.resolve("challenger") == version and stopped_runs(prepared.home) == []
@@ -653,7 +700,18 @@ def test_a_job_that_is_run_again_goes_on_with_its_own_training_and_no_other(prep
     assert stopped_runs(prepared.home) == []
 
 
-@pytest.mark.parametrize("content", ["{}", "half of a fi", '{"config": {"hidden_sizes": 3}}'])
+OF_ANOTHER_VERSION = json.dumps(
+    {
+        "run_id": "abc",
+        "config": dataclasses.asdict(ModelConfig("two_tower_softmax", title_count=4, row_count=4)),
+        "settings": dataclasses.asdict(load_settings().train) | {"optimizer": "rmsprop"},
+        "ranks": 1,
+        "preparation_id": "p",
+    }
+)
+
+
+@pytest.mark.parametrize("content", ["{}", "half of a fi", '{"config": {"hidden_sizes": 3}}', OF_ANOTHER_VERSION])
 def test_a_run_of_another_version_is_refused_in_words(tmp_path, content):
     home = Home(str(tmp_path / "home"))
     run_folder(home, "abc").mkdir(parents=True)

@@ -43,7 +43,7 @@ HEIGHT = {unit: height for height, units in enumerate(ORDER) for unit in units}
 DOORS = {
     "delta": ("tables.py", "spark.py"),
     "petastorm": ("features/petastorm_groups.py",),
-    "horovod": ("training/distributed.py",),
+    "horovod": ("training/distributed.py", "training/horovod_ranks.py"),
     "mlflow": ("registry/",),
     "lightgbm": ("baselines/lambdamart.py",),
 }

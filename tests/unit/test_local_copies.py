@@ -43,16 +43,6 @@ def test_nothing_is_left_and_nothing_else_is_taken_away(snapshot, tmp_path):
     assert list((tmp_path / "fast" / "cache").iterdir()) == []  # somebody's folder, empty as it may be, is not ours
 
 
-def test_what_a_killed_reader_left_is_not_read(snapshot, tmp_path):
-    left = tmp_path / "fast" / snapshot.folder.name / "row_group=0"
-    left.mkdir(parents=True)
-    (left / "part.parquet").write_bytes(b"half")
-    (left / "another.parquet").write_bytes(b"half")
-    with local_copy(snapshot, [0], tmp_path / "fast") as copied:
-        require_undamaged(copied, [0])
-        assert not (left / "another.parquet").exists()
-
-
 def test_copies_of_a_process_that_is_dead_go_when_another_copies_beside_them(snapshot, tmp_path):
     cache = tmp_path / "fast"
     dead = subprocess.Popen([sys.executable, "-c", ""])

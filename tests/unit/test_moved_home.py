@@ -33,7 +33,7 @@ def file(tmp_path):
 def copied(tmp_path, file) -> tuple[Home, Home, str]:
     """A home, its copy in a folder whose name is longer, and a run that both know."""
     (tmp_path / "home").mkdir()
-    home, copy = Home(str(tmp_path / "home")), Home(str(tmp_path / "100% a longer name"))
+    home, copy = Home(str(tmp_path / "home")), Home(str(tmp_path / "100%41 a longer? name"))
     a_run_with_a_file(home, file)
     run_id = Registry(home).start_run("another run", {}, {}, {})  # MLflow remembers where those lie that it wrote into
     shutil.copytree(home.folder, copy.folder)
