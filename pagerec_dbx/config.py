@@ -181,6 +181,7 @@ class ModelSettings:
     cross_layers: int = 0  # products of all features with each other, so many times over, before the hidden layers
     cross_rank: int | None = None  # of their weights; None: full
     factorisation: bool = False  # adds the products of the row with history and circumstances to its score
+    target_attention: bool = False  # each row weighs the titles watched for itself, and its score gains what they say
     position_bias: str | None = None  # additive or examination: learnt beside the score, set aside in ranking
 
     def __post_init__(self):

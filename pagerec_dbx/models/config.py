@@ -37,6 +37,7 @@ class ModelConfig:
     cross_layers: int = 0
     cross_rank: int | None = None
     factorisation: bool = False
+    target_attention: bool = False
     position_bias: str | None = None
 
     def __post_init__(self):

@@ -1,7 +1,5 @@
 """Products of features, which sums of what each feature says cannot express."""
 
-from collections.abc import Sequence
-
 import tensorflow as tf
 import tf_keras
 
@@ -37,9 +35,9 @@ class FactorisationMachine(tf_keras.layers.Layer):
         super().__init__(name="factorisation")
         self._rows = self.add_weight("rows", shape=[row_count, dimension], initializer="uniform")
 
-    def call(self, fields: Sequence[tf.Tensor], rows: tf.Tensor) -> tf.Tensor:
-        """[batch, dimension] each and int32 rows, [batch, n] or [n] for all alike -> [batch, n] float32."""
-        total = tf.add_n(fields)
+    def call(self, query: dict, rows: tf.Tensor) -> tf.Tensor:
+        """`fields`, [batch, dimension] each, and int32 rows, [batch, n] or [n] for all alike -> [batch, n] float32."""
+        total = tf.add_n(query["fields"])
         vectors = tf.cast(tf.gather(self._rows, rows), total.dtype)
         form = "bd,nd->bn" if rows.shape.rank == 1 else "bd,bnd->bn"
         return tf.cast(tf.einsum(form, total, vectors), tf.float32)

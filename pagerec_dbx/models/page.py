@@ -47,16 +47,24 @@ def _sizes(config: ModelConfig) -> Mapping[str, int]:
 
 
 class Page(tf_keras.layers.Layer):
-    """The fields of a page view as vectors of the embedding's size: the history, then each circumstance."""
+    """The fields of a page view as vectors of the embedding's size: the history, then each circumstance.
+
+    For target attention the titles' own vectors too.
+    """
 
     def __init__(self, config: ModelConfig):
         super().__init__(name="page")
         self.history = history_encoder(config)
+        self._has_titles = config.target_attention
         self._context = {
             name: Embeddings(_sizes(config)[name], config.embedding_size, name=name) for name in config.context
         }
 
-    def call(self, record: dict[str, tf.Tensor]) -> list[tf.Tensor]:
-        """[batch, embedding] each."""
-        watched = self.history(record["history"], record["history_age"])
-        return [watched, *(table(_IDS[name](record)) for name, table in self._context.items())]
+    def call(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor | list[tf.Tensor]]:
+        """`fields`: [batch, embedding] each. For target attention also `titles`: [batch, length, embedding], and
+        `history`, `history_age` as they are in the record."""
+        ids, ages = record["history"], record["history_age"]
+        fields = [self.history(ids, ages), *(table(_IDS[name](record)) for name, table in self._context.items())]
+        if not self._has_titles:
+            return {"fields": fields}
+        return {"fields": fields, "titles": self.history.titles(ids), "history": ids, "history_age": ages}

@@ -19,8 +19,8 @@ class SingleTowerSoftmax(RowRanker):
         self._logits = RowLogits(config)
 
     def query(self, record, training=False):
-        fields = self._page(record)  # [batch, embedding] each
-        return {"hidden": self._tower(tf.concat(fields, axis=1), training), "fields": fields}
+        page = self._page(record)
+        return {**page, "hidden": self._tower(tf.concat(page["fields"], axis=1), training)}
 
     def row_scores(self, query, rows, training=False):
         return self._logits.of(query, rows)  # [batch, n]

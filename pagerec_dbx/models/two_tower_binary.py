@@ -4,9 +4,9 @@ import tensorflow as tf
 import tf_keras
 
 from pagerec_dbx.models.config import ModelConfig
-from pagerec_dbx.models.interaction import FactorisationMachine
 from pagerec_dbx.models.page import Page
 from pagerec_dbx.models.row_ranker import RowRanker
+from pagerec_dbx.models.row_terms import RowTerms
 from pagerec_dbx.models.tower import Tower
 
 
@@ -22,10 +22,10 @@ class TwoTowerBinary(RowRanker):
         self._candidate_tower = tf_keras.layers.Embedding(config.row_count, config.embedding_size, name="row")
         self._tower = Tower(config, self.randomness)
         self._logit = tf_keras.layers.Dense(1, name="logit")
-        self._products = FactorisationMachine(config.row_count, config.embedding_size) if config.factorisation else None
+        self._terms = RowTerms(config)
 
     def query(self, record, training=False):
-        return {"fields": self._page(record)}  # [batch, embedding] each
+        return self._page(record)
 
     def row_scores(self, query, rows, training=False):
         candidates = self._candidate_tower(rows)  # [batch, n, embedding], or [n, embedding]
@@ -33,13 +33,13 @@ class TwoTowerBinary(RowRanker):
         alike = [tf.shape(page)[0], tf.shape(rows)[-1]]
         pairs = [tf.broadcast_to(part, [*alike, part.shape[-1]]) for part in (page, candidates)]
         logits = tf.cast(self._logit(self._tower(tf.concat(pairs, axis=2), training))[..., 0], tf.float32)
-        return logits if self._products is None else logits + self._products(query["fields"], rows)  # [batch, n]
+        return self._terms(logits, query, rows)  # [batch, n]
 
     def all_scores(self, query, training=False):
         """Page view by page view: all at once would take [batch, rows, width]."""
         every = tf.range(self.config.row_count)
         return tf.map_fn(
-            lambda fields: self.row_scores({"fields": [field[None] for field in fields]}, every, training)[0],
-            query["fields"],
+            lambda one: self.row_scores(tf.nest.map_structure(lambda part: part[None], one), every, training)[0],
+            query,
             fn_output_signature=tf.float32,
         )

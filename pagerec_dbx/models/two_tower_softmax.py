@@ -22,8 +22,9 @@ class TwoTowerSoftmax(RowRanker):
 
     def query(self, record, training=False):
         offered = self._candidate_tower.mean(record["menu"])  # [batch, embedding]
-        fields = [*self._page(record), offered]
-        return {"hidden": self._tower(tf.concat(fields, axis=1), training), "fields": fields}
+        page = self._page(record)
+        fields = [*page["fields"], offered]
+        return {**page, "hidden": self._tower(tf.concat(fields, axis=1), training), "fields": fields}
 
     def row_scores(self, query, rows, training=False):
         return self._logits.of(query, rows)  # [batch, n]

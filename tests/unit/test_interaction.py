@@ -32,5 +32,6 @@ def test_factorisation_is_the_sum_of_all_products_with_the_row():
     layer.set_weights([rows])
     one, other = tf.constant([[1.0, 2.0], [0.5, 0.0]]), tf.constant([[3.0, 0.0], [0.0, 1.0]])
     # row 3 on page 0: (1, 2).(2, -1) + (3, 0).(2, -1) = 0 + 6; row 2: 2 + 0; on page 1 row 3: 1 - 1, row 2: 0 + 1
-    np.testing.assert_allclose(layer([one, other], tf.constant([3, 2])), [[6, 2], [0, 1]])
-    np.testing.assert_allclose(layer([one, other], tf.constant([[3, 2], [2, 3]])), [[6, 2], [1, 0]])
+    query = {"fields": [one, other]}
+    np.testing.assert_allclose(layer(query, tf.constant([3, 2])), [[6, 2], [0, 1]])
+    np.testing.assert_allclose(layer(query, tf.constant([[3, 2], [2, 3]])), [[6, 2], [1, 0]])

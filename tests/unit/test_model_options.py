@@ -20,6 +20,7 @@ OPTIONS = {
     "cross": {"context": ("device", "hour"), "cross_layers": 2},
     "cross of a rank": {"context": ("device", "hour"), "cross_layers": 2, "cross_rank": 3},
     "factorisation": {"context": ("device", "hour"), "factorisation": True},
+    "target attention": {"history_encoder": "recency", "target_attention": True},
     "regularised": {"dropout": 0.2, "l2": 0.01, "label_smoothing": 0.1},
     "position": {"loss": "menu_softmax", "position_bias": "examination"},
     "hashed": {"title_buckets": 5},
@@ -31,7 +32,7 @@ SMALL = ModelConfig(
 
 
 # All options of one model, and of the others those that touch most: the rest is for `make test-slow`.
-SOON = ("attention", "position", "cross")
+SOON = ("attention", "position", "cross", "target attention")
 every_option = pytest.mark.parametrize(
     ("name", "option"),
     [
@@ -134,7 +135,7 @@ VOCABULARIES = {
     ("name", "options"),
     [
         ("two_tower_softmax", ["attention", "context", "cross", "factorisation", "position"]),
-        ("single_tower_softmax", ["gru", "context", "cross of a rank", "regularised", "hashed"]),
+        ("single_tower_softmax", ["gru", "context", "cross of a rank", "target attention", "regularised", "hashed"]),
         ("two_tower_binary", ["recency", "context", "cross", "factorisation", "sampled"]),
     ],
 )
