@@ -396,6 +396,16 @@ EVALUATIONS = Table(
     partition_by=("holdout", "version"),
 )
 
+HOLDOUT_LOOKS = Table(
+    "holdout_looks",
+    "measurement of a version or baseline on a holdout",
+    _columns("""
+        holdout   string!
+        ranker    string!
+        looked_at timestamp!
+    """),
+)
+
 CALIBRATIONS = Table(
     "calibrations",
     "holdout, version, bin of (page view, offered row) pairs",

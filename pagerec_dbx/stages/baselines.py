@@ -14,6 +14,7 @@ from pagerec_dbx.baselines.views import clicks_of, page_views_of
 from pagerec_dbx.config import JudgeSettings
 from pagerec_dbx.evaluation.baselines import FLOORS, all_floors, row_counts
 from pagerec_dbx.evaluation.entries import FIGURES
+from pagerec_dbx.evaluation.looks import Looks, looks_at, note_look
 from pagerec_dbx.evaluation.offline import SCORES, evaluate_floors, evaluate_scores
 from pagerec_dbx.evaluation.pages import holdout_pages, read_truth, with_truth
 from pagerec_dbx.evaluation.protocols import BASELINE_PREFIX, METRICS, PROTOCOLS, SPLIT
@@ -52,6 +53,7 @@ class BaselinesResult:
     measured: tuple[Measured, ...]
     runs: Mapping[str, str]  # of those that were trained: name -> run id
     seconds: Mapping[str, float]  # of each, to fit and to measure it
+    looks: Looks  # at this holdout so far, these among them
 
     def to_json(self) -> dict:
         return {**dataclasses.asdict(self), "split": SPLIT}
@@ -68,7 +70,7 @@ class BaselinesResult:
                 lines.append(f"{protocol} protocol, {SPLIT}: {count}{simulated}")
                 lines.append(f"  {'':<32}" + "".join(f"{name:>17}" for name in METRICS))
                 lines += [_line(one) for one in mine]
-        return "\n".join(lines)
+        return "\n".join([*lines, self.looks.to_text()])
 
 
 def _line(one: Measured) -> str:
@@ -114,6 +116,7 @@ def baselines(
                 _measure_floors(tables, ground, settings)
             for name, baseline in chosen.items():
                 started = time.monotonic()
+                note_look(tables, preparation.holdout, f"{BASELINE_PREFIX}{name}")
                 with watch_spark(tables.spark, f"baseline {name}"):
                     run_id = _fit_and_measure(tables, runs, ground, name, baseline)
                 seconds[f"{BASELINE_PREFIX}{name}"] = round(time.monotonic() - started, 1)
@@ -123,7 +126,8 @@ def baselines(
             ground.clicks.unpersist()
         everybody = [*(f"{BASELINE_PREFIX}{name}" for name in chosen), *FLOORS]
         measured = tuple(_means(tables, preparation.holdout, everybody))
-    return BaselinesResult(preparation.holdout, is_simulated(tables.home), measured, run_ids, seconds)
+    looks = looks_at(tables, preparation.holdout)
+    return BaselinesResult(preparation.holdout, is_simulated(tables.home), measured, run_ids, seconds, looks)
 
 
 def _ground(tables: Tables, preparation: Preparation, settings: JudgeSettings, truth: Path | None) -> _Ground:

@@ -13,6 +13,7 @@ from pagerec_dbx.evaluation.baselines import FLOORS, all_floors, row_counts
 from pagerec_dbx.evaluation.calibration import BINS, Reliability
 from pagerec_dbx.evaluation.entries import FIGURES
 from pagerec_dbx.evaluation.legacy_way import LegacyWay, legacy_means
+from pagerec_dbx.evaluation.looks import Looks, looks_at, note_look
 from pagerec_dbx.evaluation.offline import Judged, Ranker, evaluate_frame
 from pagerec_dbx.evaluation.pages import holdout_pages, read_truth, with_truth
 from pagerec_dbx.evaluation.protocols import CEILINGS, EXPECTED, MENU, METRICS, PROTOCOLS, SPLIT
@@ -61,6 +62,7 @@ class EvaluateResult:
     calibrated_pairs: int  # (page view, offered row) pairs behind the calibration error; 0 where there is none
     alarms: tuple[str, ...]  # sentences; an alarm refuses nothing
     legacy_way: LegacyWay | None
+    looks: Looks  # at this holdout so far, this one among them
 
     def to_json(self) -> dict:
         whole = dataclasses.asdict(self)
@@ -77,7 +79,7 @@ class EvaluateResult:
         lines += [line for result in self.others for line in _lines(result, self.simulated)]
         if self.legacy_way is not None:
             lines += self.legacy_way.to_lines()
-        return "\n".join([*lines, *(f"Alarm: {alarm}" for alarm in self.alarms)])
+        return "\n".join([*lines, *(f"Alarm: {alarm}" for alarm in self.alarms), self.looks.to_text()])
 
 
 def evaluate(
@@ -108,6 +110,7 @@ def evaluate(
     """
     holdout = open_snapshot(preparation.folder(tables.home, SPLIT))
     require_later(version, trained_until, holdout)
+    note_look(tables, preparation.holdout, version)
     with watch_spark(tables.spark, "evaluate"), reading(holdout.folder):
         labelled = tables.read(LABELLED_PAGE_VIEWS, preparation.labelled_version)
         before = labelled.where(~at_or_after(preparation.cuts.holdout))
@@ -124,7 +127,8 @@ def evaluate(
                 legacy_way = legacy_batch_size and legacy_means(pages, examples, judged, legacy_batch_size)
         finally:
             rows_before.unpersist()
-        result = _result(tables.read(EVALUATIONS).where(mine), version, holdout, is_simulated(tables.home))
+        looks = looks_at(tables, preparation.holdout)
+        result = _result(tables.read(EVALUATIONS).where(mine), version, holdout, is_simulated(tables.home), looks)
         return _completed(result, calibrate(tables, preparation.holdout, version), legacy_way or None, settings)
 
 
@@ -181,7 +185,7 @@ def require_later(version: str, trained_until: OrderKey, holdout: Snapshot) -> N
         )
 
 
-def _result(evaluations: DataFrame, version: str, holdout: Snapshot, simulated: bool) -> EvaluateResult:
+def _result(evaluations: DataFrame, version: str, holdout: Snapshot, simulated: bool, looks: Looks) -> EvaluateResult:
     means = evaluations.groupBy("version", "protocol").agg(
         F.count("*").alias("pages"),
         F.countDistinct("user_hash").alias("viewers"),
@@ -198,7 +202,7 @@ def _result(evaluations: DataFrame, version: str, holdout: Snapshot, simulated: 
             got=f"{menu.pages:,}",
             fix="Run `pagerec prepare` again",
         )
-    return EvaluateResult(holdout.manifest.name, simulated, menu, tuple(others), 0, (), None)
+    return EvaluateResult(holdout.manifest.name, simulated, menu, tuple(others), 0, (), None, looks)
 
 
 def _protocol_result(records: Mapping, version: str, protocol: str, total: int) -> ProtocolResult:

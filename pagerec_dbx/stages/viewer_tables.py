@@ -10,8 +10,8 @@ ID_NAMES = ("page_view_id", "click_id")  # what stands for a record of one viewe
 # Counts, names and decisions over many viewers, or none: nothing of one of them.
 WITHOUT_VIEWERS = (
     schemas.TITLES, schemas.ROWS, schemas.INGESTED_FILES, schemas.JOIN_HEALTH,
-    schemas.VOCABULARIES, schemas.CALIBRATIONS, schemas.COMPARISONS, schemas.VERDICTS, schemas.PROMOTIONS,
-    schemas.DRIFT,
+    schemas.VOCABULARIES, schemas.HOLDOUT_LOOKS, schemas.CALIBRATIONS, schemas.COMPARISONS, schemas.VERDICTS,
+    schemas.PROMOTIONS, schemas.DRIFT,
 )  # fmt: skip
 LIST = schemas.FORGOTTEN  # it keeps the hashes on purpose
 

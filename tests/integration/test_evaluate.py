@@ -26,12 +26,21 @@ from pagerec_dbx.evaluation.compare import legacy_named
 from pagerec_dbx.evaluation.comparison import LEGACY_IMPORTED, POPULARITY_IMPORTED, elsewhere_sentence
 from pagerec_dbx.evaluation.gate import Facts, judge
 from pagerec_dbx.evaluation.grounds import Grounds, limits_of
+from pagerec_dbx.evaluation.looks import Looks, looks_at, note_look
 from pagerec_dbx.evaluation.power import measured_spread, needed
 from pagerec_dbx.evaluation.slices import with_slices
 from pagerec_dbx.features.preparation import store_preparation
 from pagerec_dbx.figures import number
 from pagerec_dbx.home import open_home
-from pagerec_dbx.schemas import CALIBRATIONS, COMPARISONS, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, PAGE_VIEWS
+from pagerec_dbx.schemas import (
+    CALIBRATIONS,
+    COMPARISONS,
+    EVALUATIONS,
+    EXAMPLES,
+    HOLDOUT_LOOKS,
+    LABELLED_PAGE_VIEWS,
+    PAGE_VIEWS,
+)
 from pagerec_dbx.stages.baselines import baselines
 from pagerec_dbx.stages.calibrate import calibration_of
 from pagerec_dbx.stages.compare import Sides, compare, renewed_comparison, stored_comparison
@@ -206,6 +215,7 @@ def test_evaluating_again_replaces_and_does_not_repeat(bench, evaluated):
     again = evaluate(tables, "5", preparation, world.ranker_by_id(known=5), world.key_of(13), SETTINGS)
     assert tables.read(EVALUATIONS).count() == before
     assert again.menu.metrics == evaluated[1].menu.metrics
+    assert again.looks == Looks(times=evaluated[1].looks.times + 1, rankers=evaluated[1].looks.rankers)
     # a version 5 4, 3 and 4 records, version 7 the same, floors 4 + 3 + 4 each and 4 less, ceilings 3 + 1
     assert before == 11 + 11 + 33 - 4 + 4
 
@@ -216,6 +226,19 @@ def test_a_holdout_that_overlaps_training_is_refused(bench):
         with pytest.raises(OverlapError, match="version 9 was trained on page views of the holdout"):
             evaluate(tables, "9", preparation, world.ranker_by_id(known=6), last, SETTINGS)
     assert tables.read(EVALUATIONS).where("version = '9'").count() == 0
+    assert tables.read(HOLDOUT_LOOKS).where("ranker = '9'").count() == 0  # nothing was seen of it
+
+
+def test_every_look_at_the_holdout_is_counted(bench, evaluated):
+    tables, preparation, _ = bench
+    assert [result.looks for result in evaluated] == [Looks(1, 1), Looks(2, 2)]
+    assert "So far 2 measurements of 2 rankers on this holdout; what is chosen" in evaluated[1].to_text()
+    before = looks_at(tables, preparation.holdout)
+    note_look(tables, preparation.holdout, "baseline:als")
+    note_look(tables, "another holdout", "7")
+    note_look(tables, preparation.holdout, "7")
+    assert looks_at(tables, preparation.holdout) == Looks(before.times + 2, before.rankers + 1)
+    assert Looks(1, 1).to_text().startswith("So far one measurement of one ranker on this holdout;")
 
 
 def test_a_nan_score_names_the_page_view(bench):
