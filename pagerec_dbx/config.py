@@ -99,7 +99,7 @@ class PrepareSettings:
     max_rows: int = 10_000  # entries of the row vocabulary, padding and unknown included
     min_count: int = 1  # tokens seen less often than this in training are unknown
     row_groups: int = 24  # of a training snapshot, a multiple of 24, or as many times as keep each at 65,536 records
-    impression_length: int = 0  # rows shown and passed over on earlier page views that a record keeps; 0 keeps none
+    shown_length: int = 0  # rows shown on the viewer's earlier page views that a record keeps; 0 keeps none
     max_examples_per_viewer_day: int | None = None  # in training and in validation, never in the holdout; None: all
     snapshot_days: float = 30.0  # older snapshots are removed unless this preparation names them
 
@@ -115,7 +115,7 @@ class PrepareSettings:
         _require(self.max_rows >= 3, "max_rows", "at least 3", self.max_rows)
         _require(self.min_count >= 1, "min_count", "at least 1", self.min_count)
         _require(self.row_groups >= 24 and self.row_groups % 24 == 0, "row_groups", "a multiple of 24", self.row_groups)
-        _require(0 <= self.impression_length <= 500, "impression_length", "0 to 500", self.impression_length)
+        _require(0 <= self.shown_length <= 500, "shown_length", "0 to 500", self.shown_length)
         cap = self.max_examples_per_viewer_day
         _require(cap is None or cap >= 1, "max_examples_per_viewer_day", "at least 1, or none", cap)
         _require(self.snapshot_days >= 0, "snapshot_days", "at least 0", self.snapshot_days)

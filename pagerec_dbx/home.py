@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pagerec_dbx.errors import HomeError, KeyFileError
 
-LAYOUT = 7  # raised whenever a home written before can no longer be read
+LAYOUT = 8  # raised whenever a home written before can no longer be read
 
 
 @dataclasses.dataclass(frozen=True)

@@ -45,6 +45,7 @@ _COUNTED = "records >= 1"
 HISTORY = "array<struct<title_id:string,watched_at:timestamp>>"
 MENU = "array<struct<row_id:string,row_title:string,position:int,pinned:boolean>>"
 RANKED = "array<struct<row_id:string,score:double>>"
+SHOWN = ("shown_row", "shown_position", "shown_clicked", "shown_age")  # lists of equal length: what was shown before
 GROUNDS = (
     "struct<champion:string,legacy:string,holdout:string,labelled_version:bigint,examples_version:bigint,"
     "evaluations_version:bigint,newest_page_view:bigint,limits:string,champion_since:bigint,relabelled:bigint>"
@@ -314,22 +315,25 @@ EXAMPLES = Table(
     "examples",
     "page view with a click",
     _columns("""
-        page_view_id bigint!
-        request_id   string
-        user_hash    string!
-        served_at    timestamp!
-        day          date!
-        randomized   boolean!
-        history      array<string>!
-        history_age  array<int>!
-        menu         array<string>!
-        pinned       array<tinyint>!
-        clicked      array<tinyint>!
-        hour         int!
-        weekday      int!
-        device       string
-        location     string
-        impressions  array<string>
+        page_view_id   bigint!
+        request_id     string
+        user_hash      string!
+        served_at      timestamp!
+        day            date!
+        randomized     boolean!
+        history        array<string>!
+        history_age    array<int>!
+        menu           array<string>!
+        pinned         array<tinyint>!
+        clicked        array<tinyint>!
+        hour           int!
+        weekday        int!
+        device         string
+        location       string
+        shown_row      array<string>
+        shown_position array<int>
+        shown_clicked  array<tinyint>
+        shown_age      array<int>
     """),
     key=("page_view_id",),
     partition_by=("day",),
@@ -352,7 +356,7 @@ PREPARATIONS = Table(
         location_count     int!
         history_length     int!
         menu_length        int!
-        impression_length  int!
+        shown_length       int!
         validation_start   struct<served_at:timestamp,request_id:string,page_view_id:bigint>!
         holdout_start      struct<served_at:timestamp,request_id:string,page_view_id:bigint>!
         train_snapshot     string!

@@ -137,13 +137,13 @@ def write_snapshot(folder, pages: Pages = PAGES) -> None:
             "history": [0, 0], "history_age": [0, 0], "menu": padded([IDS.get(row, 1) for row in menu_of(text)]),
             "pinned": padded(pinned_of(text)), "clicked": padded(clicked_of(text)), "clicked_row": 0, "hour": 0,
             "weekday": 0, "device": 0, "location": 0, "page_view_id": number, "day": 19_724,
-            "user_hash": pages.viewers[number], "randomized": number in RANDOMIZED,
+            "user_hash": pages.viewers[number], "randomized": int(number in RANDOMIZED),
         }
         for number, text in pages.holdout.items()
     ]  # fmt: skip
     int32, int8 = pa.list_(pa.int32()), pa.list_(pa.int8())
     kinds = {"history": int32, "history_age": int32, "menu": int32, "pinned": int8, "clicked": int8}
-    kinds |= {"page_view_id": pa.int64(), "user_hash": pa.string(), "randomized": pa.bool_()}
+    kinds |= {"page_view_id": pa.int64(), "user_hash": pa.string(), "randomized": int8}
     schema = pa.schema([(name, kinds.get(name, pa.int32())) for name in records[0]])
     pq.write_table(pa.Table.from_pylist(records, schema), folder / "part.parquet", row_group_size=2)
     file = File("part.parquet", (folder / "part.parquet").stat().st_size, sha256_of(folder / "part.parquet"))

@@ -1,4 +1,4 @@
-"""A fault to find: impressions that know what the viewer was shown later."""
+"""A fault to find: a look back that knows what the viewer was shown later."""
 
 from pyspark.sql import Window
 

@@ -37,7 +37,7 @@ from pagerec_dbx.evaluation.protocols import (
     unpinned_lists,
     vocabulary_lists,
 )
-from pagerec_dbx.schemas import EVALUATIONS
+from pagerec_dbx.schemas import EVALUATIONS, SHOWN
 from pagerec_dbx.tables import conform
 from pagerec_dbx.workers import OnceAProcess, once_a_process
 
@@ -120,7 +120,7 @@ def _evaluated(
 def needed(pages: DataFrame) -> list[str]:
     """The columns of `holdout_pages` that a pass over its batches reads."""
     always = ["page_view_id", "user_hash", "randomized", "pinned", "clicked", "row_ids", *LISTS, *SINGLE]
-    return always + [name for name in (*TRUE, SLICES, SCORES) if name in pages.columns]
+    return always + [name for name in (*SHOWN, *TRUE, SLICES, SCORES) if name in pages.columns]
 
 
 def _evaluate_batches(

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from pagerec_dbx.errors import LogsError, ScoresError
 from pagerec_dbx.evaluation.protocols import PageBatch
 from pagerec_dbx.features.snapshot import Snapshot
+from pagerec_dbx.schemas import SHOWN
 from pagerec_dbx.tables import require_unique
 
 SINGLE = ("hour", "weekday", "device", "location")  # what a model reads, one value a page view
@@ -84,7 +85,8 @@ class World:
 
 def pages_from_arrow(batch: pa.RecordBatch) -> PageBatch:
     """The page views of one Arrow batch of `holdout_pages`."""
-    record = {name: _matrix(batch.column(name)) for name in LISTS}
+    lists = (*LISTS, *(name for name in SHOWN if name in batch.schema.names))
+    record = {name: _matrix(batch.column(name)) for name in lists}
     record |= {name: batch.column(name).to_numpy(zero_copy_only=False) for name in SINGLE}
     return PageBatch(
         page_view_ids=batch.column("page_view_id").to_numpy(zero_copy_only=False),
@@ -129,7 +131,7 @@ def world_from_arrow(batch: pa.RecordBatch) -> World | None:
     filled = offered & known[:, None]  # the truth's lists are as long as the menus, which are padded here
     for name, target in zip(TRUE, (probabilities, utilities), strict=True):
         target[filled] = batch.column(name).flatten().to_numpy(zero_copy_only=False)
-    randomized = batch.column("randomized").to_numpy(zero_copy_only=False)
+    randomized = batch.column("randomized").to_numpy(zero_copy_only=False) > 0
     return World(np.where(known[:, None] & ~filled, 0.0, probabilities), utilities, known, randomized)
 
 

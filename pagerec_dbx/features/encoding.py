@@ -25,11 +25,20 @@ RECORD = {
     "weekday": "int",
     "device": "int",
     "location": "int",
+    "randomized": "tinyint",
     "page_view_id": "bigint",
     "day": "int",
 }
-IMPRESSIONS = {"impressions": "array<int>"}
-_LISTS_OF_IDS = {"history": TITLES, "menu": ROWS, "impressions": ROWS}
+SHOWN = {
+    "shown_row": "array<int>",
+    "shown_position": "array<smallint>",  # at most the length of the list: each page's rows are its first ones
+    "shown_clicked": "array<tinyint>",
+    "shown_age": "array<int>",
+}
+_LISTS_OF_IDS = {"history": TITLES, "menu": ROWS, "shown_row": ROWS}
+_PACKED = {
+    "int": "int32", "tinyint": "int8", "array<int>": "int32", "array<smallint>": "uint16", "array<tinyint>": "int8"
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Lengths:
 
     history: int
     menu: int
-    impressions: int = 0  # 0: the record has no such field
+    shown: int = 0  # 0: the record has no such fields
 
 
 def has_click_within(menu_length: int) -> Column:
@@ -53,14 +62,15 @@ def encode(examples: DataFrame, vocabulary: Vocabulary, lengths: Lengths, keep: 
     lookup searches constants of thousands of tokens for each of 50 tokens a record.
 
     Args:
-        examples: records of `examples`; their histories and impressions are no longer than `lengths`.
+        examples: records of `examples`; their histories and rows shown before are no longer than `lengths`.
         lengths: longer menus are cut, shorter lists padded at the end.
         keep: further columns of the examples to keep.
 
     Returns:
         history int[H], history_age int[H], menu int[M], pinned tinyint[M], clicked tinyint[M], clicked_row int (0 if
         several rows within the menu are clicked), hour, weekday, device, location int (0 where the log gave none),
-        page_view_id bigint, day int (days since 1970-01-01), impressions int[I] if there are any, and `keep`.
+        randomized tinyint, page_view_id bigint, day int (days since 1970-01-01), if S > 0 shown_row int[S],
+        shown_position smallint[S], shown_clicked tinyint[S], shown_age int[S], and `keep`.
     """
     kinds = _record(lengths) | {name: examples.schema[name].dataType.simpleString() for name in keep}
     schema = ", ".join(f"`{name}` {kind}" for name, kind in kinds.items())
@@ -91,12 +101,11 @@ def packing_of(lengths: Lengths, sizes: Mapping[str, int]) -> Packing:
         "menu": lengths.menu,
         "pinned": lengths.menu,
         "clicked": lengths.menu,
-        "impressions": lengths.impressions,
+        **dict.fromkeys(SHOWN, lengths.shown),
     }
-    kinds = {"int": "int32", "array<int>": "int32", "array<tinyint>": "int8"}
     narrow = {name: "uint16" for name, kind in _LISTS_OF_IDS.items() if sizes[kind] <= NARROW_IDS}
     fields = [
-        Field(name, narrow.get(name, kinds[kind]), of_list.get(name))
+        Field(name, narrow.get(name, _PACKED[kind]), of_list.get(name))
         for name, kind in _record(lengths).items()
         if name != IDS
     ]
@@ -104,12 +113,13 @@ def packing_of(lengths: Lengths, sizes: Mapping[str, int]) -> Packing:
 
 
 def _record(lengths: Lengths) -> dict[str, str]:
-    return RECORD | (IMPRESSIONS if lengths.impressions else {})
+    return RECORD | (SHOWN if lengths.shown else {})
 
 
 def _needed(examples: DataFrame, lengths: Lengths, keep: tuple[str, ...]) -> DataFrame:
-    needed = [name for name in _record(lengths) if name not in ("clicked_row", "day")]
-    return examples.select(*needed, F.unix_date("day").alias("day"), *keep)
+    needed = [name for name in _record(lengths) if name not in ("clicked_row", "day", "randomized")]
+    randomized = F.col("randomized").cast("tinyint")
+    return examples.select(*needed, randomized.alias("randomized"), F.unix_date("day").alias("day"), *keep)
 
 
 def _encode_batches(
@@ -128,7 +138,7 @@ def _pack_batches(
     known = {kind: pa.array(values, pa.string()) for kind, values in tokens.items()}
     for batch in batches:
         columns = _ids_of(batch, known, lengths)
-        for name in ("hour", "weekday", "day"):
+        for name in ("hour", "weekday", "randomized", "day"):
             columns[name] = batch.column(name).to_numpy(zero_copy_only=False)
         rows = rows_as_arrow(pack(packing, columns))
         yield pa.RecordBatch.from_arrays([batch.column(IDS), rows], names=[IDS, PACKED])
@@ -153,8 +163,10 @@ def _ids_of(batch: pa.RecordBatch, known: dict[str, pa.Array], lengths: Lengths)
         "pinned": numbers("pinned", lengths.menu, np.int8),
         "clicked": clicked,
     }
-    if lengths.impressions:
-        columns["impressions"] = ids("impressions", ROWS, lengths.impressions)
+    if lengths.shown:
+        columns["shown_row"] = ids("shown_row", ROWS, lengths.shown)
+        widths = {"shown_position": np.int16, "shown_clicked": np.int8, "shown_age": np.int32}
+        columns |= {name: numbers(name, lengths.shown, width) for name, width in widths.items()}
     for name, kind in (("device", DEVICES), ("location", LOCATIONS)):
         columns[name] = _ids_or_padding(batch.column(name), known[kind])
     return columns | {"clicked_row": only_clicked(menu, clicked)}

@@ -11,11 +11,11 @@ from pyspark.sql import functions as F
 from pagerec_dbx.errors import LeakageError, UnfinishedTableError
 from pagerec_dbx.ledger import Ledger
 from pagerec_dbx.pipelines.gold import examples_from_labelled, leaks_from_labelled
-from pagerec_dbx.pipelines.impressions import Impressions
+from pagerec_dbx.pipelines.shown import Shown
 from pagerec_dbx.schemas import CLICK_MATCHES, EXAMPLES, LABELLED_PAGE_VIEWS
 from pagerec_dbx.tables import Tables, on_days
 
-FORMAT = 2  # raised whenever the same page views give other examples
+FORMAT = 3  # raised whenever the same page views give other examples
 _NOTHING = "no page views"  # what a day is made from that `labelled_page_views` no longer has
 
 
@@ -29,32 +29,32 @@ class Renewed:
 
 
 def renew_examples(
-    tables: Tables, labelled: DataFrame, labelled_version: int, history_length: int, impression_length: int
+    tables: Tables, labelled: DataFrame, labelled_version: int, history_length: int, shown_length: int
 ) -> Renewed:
     """Make the examples of those days again whose labelled page views or settings are others than they were made from.
 
     A day is said to be begun before the one commit that writes, and to be finished after it: a run that is killed in
-    between makes its days again. With impressions a day depends on all days before it.
+    between makes its days again. With what was shown before a day depends on all days before it.
 
     Args:
         labelled: `labelled_page_views` at that version.
 
     Raises:
         UnfinishedTableError: `join` was killed while it rewrote some of the days.
-        MissingTableError: impressions are wanted, and the clicks of the page views are not there.
+        MissingTableError: what was shown before is wanted, and the clicks of the page views are not there.
         LeakageError: some examples would know of their own future; nothing is written.
     """
     tables.create(EXAMPLES)
     table = tables.identity(EXAMPLES)
-    settings = f"{history_length}/{impression_length}/{FORMAT}/{_digest(tables.identity(LABELLED_PAGE_VIEWS), table)}"
+    settings = f"{history_length}/{shown_length}/{FORMAT}/{_digest(tables.identity(LABELLED_PAGE_VIEWS), table)}"
     wanted = {day: f"{revision}/{settings}" for day, revision in _revisions(tables, labelled, labelled_version).items()}
     ledger = Ledger(tables.home)
     held = {day: record.made_from for day, record in ledger.revisions(EXAMPLES).items()}
-    stale = stale_days(wanted, held, onward=impression_length > 0)
+    stale = stale_days(wanted, held, onward=shown_length > 0)
     if stale:
-        needed, impressions = _needed(tables, labelled, stale, impression_length)
-        _require_no_leaks(leaks_from_labelled(needed, history_length, impressions).where(on_days(stale)))
-        made = examples_from_labelled(needed, history_length, impressions).where(on_days(stale))
+        needed, shown = _needed(tables, labelled, stale, shown_length)
+        _require_no_leaks(leaks_from_labelled(needed, history_length, shown).where(on_days(stale)))
+        made = examples_from_labelled(needed, history_length, shown).where(on_days(stale))
         ledger.begin(EXAMPLES, stale)
         if len(stale) == len(wanted.keys() | held.keys()):
             tables.replace(EXAMPLES, made)  # spares the comparison of every record with the condition
@@ -93,13 +93,13 @@ def _revisions(tables: Tables, labelled: DataFrame, version: int) -> dict[dt.dat
 
 
 def _needed(
-    tables: Tables, labelled: DataFrame, days: list[dt.date], impression_length: int
-) -> tuple[DataFrame, Impressions | None]:
-    """The page views that the examples of some days are made from, and their clicks where impressions are wanted."""
-    if not impression_length:
+    tables: Tables, labelled: DataFrame, days: list[dt.date], shown_length: int
+) -> tuple[DataFrame, Shown | None]:
+    """The page views that the examples of some days are made from; their clicks if what was shown before is wanted."""
+    if not shown_length:
         return labelled.where(on_days(days)), None
     until = F.col("day") <= days[-1]  # of both: a matched click is on the day of its page view
-    return labelled.where(until), Impressions(impression_length, tables.read(CLICK_MATCHES).where(until))
+    return labelled.where(until), Shown(shown_length, tables.read(CLICK_MATCHES).where(until))
 
 
 def _require_no_leaks(leaks: DataFrame) -> None:
@@ -113,9 +113,9 @@ def _require_no_leaks(leaks: DataFrame) -> None:
         )
     if later:
         raise LeakageError(
-            f"the impressions of {later:,} examples come from page views that are not before theirs",
+            f"the rows shown before of {later:,} examples come from page views that are not before theirs",
             wanted="only page views before it in the order of the cuts",
-            fix="Report this; impression_length=0 leaves impressions out",
+            fix="Report this; shown_length=0 leaves them out",
         )
 
 

@@ -37,7 +37,7 @@ class Preparation:
     validation_snapshot: str
     holdout_snapshot: str  # also the id of the holdout in evaluations
     counts: Mapping[str, int]  # page views and clicked, recorded and left-out ones, by part
-    impression_length: int = 0
+    shown_length: int = 0
 
     @property
     def holdout(self) -> str:

@@ -37,9 +37,9 @@ from pagerec_dbx.home import write_atomically
 from pagerec_dbx.pipelines.cuts import HOLDOUT
 from pagerec_dbx.pipelines.order import Cuts, OrderKey
 
-ORDER = 4  # raised whenever the same records come in another order or another layout
+ORDER = 5  # raised whenever the same records come in another order or another layout
 _ONE_GROUP_BYTES = 512 * 1024 * 1024  # Parquet's row-group limit: far above a group, so that no group is split
-_HOLDOUT_ALSO = ("user_hash", "randomized")  # what only the holdout's records have
+_HOLDOUT_ALSO = ("user_hash",)  # what only the holdout's records have
 _GROUP = "row_group"
 MOST_GROUP_RECORDS = 65_536  # of a training or validation snapshot
 
@@ -179,7 +179,7 @@ def _manifest(folder: Path, contents: Contents, created_at: dt.datetime) -> Mani
         location_count=vocabulary.size(LOCATIONS),
         history_length=contents.lengths.history,
         menu_length=contents.lengths.menu,
-        impression_length=contents.lengths.impressions,
+        shown_length=contents.lengths.shown,
         records=contents.records,
         row_groups=tuple(group[0] for group in groups),
         files=tuple(File(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path)) for path in paths),

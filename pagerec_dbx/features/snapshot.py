@@ -15,7 +15,7 @@ from pagerec_dbx.features.leases import MANIFEST, reading
 from pagerec_dbx.features.packing import IDS, RECORDS, ROWS, block_ids, block_rows, packing_from_schema, unpack
 from pagerec_dbx.pipelines.order import OrderKey
 
-FORMAT = 2  # raised whenever a snapshot written before can no longer be read
+FORMAT = 3  # raised whenever a snapshot written before can no longer be read
 _REWRITE = "Run `pagerec prepare`, which writes it again"
 
 
@@ -52,7 +52,7 @@ class Manifest:
     last: OrderKey
     created_at: str  # ISO 8601
     left_out: dict[str, int]  # page views of this part that are not in it, by reason
-    impression_length: int = 0  # 0: the records have no such field
+    shown_length: int = 0  # rows shown before; 0: the records have no such fields
 
     def to_json(self) -> str:
         """The manifest as text; `manifest_from_json` reads it back."""

@@ -7,12 +7,13 @@ import tensorflow as tf
 import tf_keras
 
 from pagerec_dbx.models.config import ModelConfig
-from pagerec_dbx.models.inputs import require_legacy_keras
+from pagerec_dbx.models.inputs import record_specs, require_legacy_keras
 from pagerec_dbx.models.names import LEGACY_BINARY, require_model_name
 from pagerec_dbx.models.row_ranker import RowRanker
 from pagerec_dbx.models.single_tower_softmax import SingleTowerSoftmax
 from pagerec_dbx.models.two_tower_binary import TwoTowerBinary
 from pagerec_dbx.models.two_tower_softmax import TwoTowerSoftmax
+from pagerec_dbx.schemas import SHOWN
 
 _MODELS: dict[str, Callable[[ModelConfig], RowRanker]] = {
     "two_tower_softmax": TwoTowerSoftmax,
@@ -48,8 +49,8 @@ def build(config: ModelConfig, seed: int, precision: str = "float32") -> RowRank
 def one_record(config: ModelConfig) -> dict[str, tf.Tensor]:
     """A record of unknown ids, batch of one."""
     lengths = {"history": config.history_length, "history_age": config.history_length, "menu": 1}
-    fields = ("history", "history_age", "menu", "hour", "weekday", "device", "location")
-    return {name: tf.ones([1, lengths[name]] if name in lengths else [1], tf.int32) for name in fields}
+    lengths |= dict.fromkeys(SHOWN, config.shown_length)
+    return {name: tf.ones([1, lengths[name]] if name in lengths else [1], tf.int32) for name in record_specs(config)}
 
 
 def parameter_count(model) -> int:

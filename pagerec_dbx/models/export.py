@@ -16,44 +16,47 @@ import tensorflow as tf
 from pagerec_dbx.errors import RegistryError
 from pagerec_dbx.models.config import ModelConfig, config_from_values
 from pagerec_dbx.models.inputs import record_specs
+from pagerec_dbx.schemas import SHOWN
 
 FORMAT = 1  # raised whenever a folder written before can no longer be loaded
 
-_RAW_SPECS = {
-    "history": tf.TensorSpec([None, None], tf.string),
-    "history_age": tf.TensorSpec([None, None], tf.int32),
-    "menu": tf.TensorSpec([None, None], tf.string),
-    "hour": tf.TensorSpec([None], tf.int32),
-    "weekday": tf.TensorSpec([None], tf.int32),
-    "device": tf.TensorSpec([None], tf.string),
-    "location": tf.TensorSpec([None], tf.string),
-}
-RAW_FIELDS = tuple(_RAW_SPECS)
-RECORD_FIELDS = tuple(record_specs(None, None))
+# The fields of a record that are texts in a page as it is served, and the vocabulary of each.
+_TEXTS = {"history": "titles", "menu": "rows", "shown_row": "rows", "device": "devices", "location": "locations"}
+
+
+def raw_specs(config: ModelConfig) -> dict[str, tf.TensorSpec]:
+    """What the exported ranker takes: the fields of a record, with texts in place of ids."""
+    kinds = dict.fromkeys(_TEXTS, tf.string)
+    return {name: tf.TensorSpec(spec.shape, kinds.get(name, tf.int32)) for name, spec in record_specs(config).items()}
+
+
+def raw_fields(config: ModelConfig) -> tuple[str, ...]:
+    """Their names."""
+    return tuple(raw_specs(config))
+
+
+def record_fields(config: ModelConfig) -> tuple[str, ...]:
+    """The names of the fields that a ranker scores from."""
+    return tuple(record_specs(config))
 
 
 class RankerModule(tf.Module):
     """The graph that is saved: three functions over the model, and the tables from tokens to ids."""
 
-    def __init__(self, model, vocabularies: Mapping[str, Sequence[str]]):
+    def __init__(self, model, config: ModelConfig, vocabularies: Mapping[str, Sequence[str]]):
         super().__init__(name="ranker")
         self._model = model
-        self._titles = _table(vocabularies["titles"])
-        self._rows = _table(vocabularies["rows"])
-        self._devices = _table(vocabularies["devices"])
-        self._locations = _table(vocabularies["locations"])
+        self._tables = {kind: _table(tokens) for kind, tokens in vocabularies.items()}
+        records = record_specs(config)
+        self.rank = tf.function(self._rank, input_signature=[raw_specs(config)], autograph=False)
+        self.menu_scores = tf.function(self._masked, input_signature=[records], autograph=False)
+        self.vocabulary_scores = tf.function(self._of_all_rows, input_signature=[records], autograph=False)
 
-    @tf.function(input_signature=[_RAW_SPECS], autograph=False)
-    def rank(self, pages):
+    def _rank(self, pages):
         """Rows in falling score, ties in menu order, padding last: row_id [pages, menu], score [pages, menu]."""
         record = {
-            "history": self._titles.lookup(pages["history"]),
-            "history_age": pages["history_age"],
-            "menu": self._rows.lookup(pages["menu"]),
-            "hour": pages["hour"],
-            "weekday": pages["weekday"],
-            "device": self._devices.lookup(pages["device"]),
-            "location": self._locations.lookup(pages["location"]),
+            name: self._tables[_TEXTS[name]].lookup(values) if name in _TEXTS else values
+            for name, values in pages.items()
         }
         scores = self._masked(record)
         order = tf.argsort(scores, axis=1, direction="DESCENDING", stable=True)  # [pages, menu]
@@ -62,17 +65,12 @@ class RankerModule(tf.Module):
             "score": tf.gather(scores, order, batch_dims=1),
         }
 
-    @tf.function(input_signature=[record_specs(None, None)], autograph=False)
-    def menu_scores(self, record):
-        """[pages, menu] logits of the offered rows, -inf for padding."""
-        return self._masked(record)
-
-    @tf.function(input_signature=[record_specs(None, None)], autograph=False)
-    def vocabulary_scores(self, record):
+    def _of_all_rows(self, record):
         """[pages, row_count] logits of all rows of the vocabulary."""
         return self._model.vocabulary_scores(record)
 
     def _masked(self, record):
+        """[pages, menu] logits of the offered rows, -inf for padding."""
         scores = self._model.menu_scores(record)
         return tf.where(record["menu"] > 0, scores, tf.fill(tf.shape(scores), -np.inf))
 
@@ -94,15 +92,16 @@ class Ranker:
 
     def menu_scores(self, record: Mapping[str, np.ndarray]) -> np.ndarray:
         """[pages, menu] float32 logits; padding is -inf; ids past the model's vocabularies count as unknown."""
-        return self.module.menu_scores(_record(record)).numpy()
+        return self.module.menu_scores(_record(record, self.config)).numpy()
 
     def vocabulary_scores(self, record: Mapping[str, np.ndarray]) -> np.ndarray:
         """[pages, row_count] float32 logits; columns 0 and 1 are padding and unknown."""
-        return self.module.vocabulary_scores(_record(record)).numpy()
+        return self.module.vocabulary_scores(_record(record, self.config)).numpy()
 
     def rank(self, pages: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Raw strings (padded with "") to `row_id` and `score`, [pages, menu] each, best first, padding last."""
-        ranked = self.module.rank({name: tf.constant(pages[name], spec.dtype) for name, spec in _RAW_SPECS.items()})
+        specs = raw_specs(self.config)
+        ranked = self.module.rank({name: tf.constant(pages[name], spec.dtype) for name, spec in specs.items()})
         return {
             "row_id": _decoded(ranked["row_id"].numpy()),
             "score": ranked["score"].numpy(),
@@ -113,8 +112,11 @@ class Ranker:
 _decoded = np.frompyfunc(bytes.decode, 1, 1)
 
 
-def _record(record: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
-    return {name: tf.constant(record[name], tf.int32) for name in RECORD_FIELDS}
+def _record(record: Mapping[str, np.ndarray], config: ModelConfig) -> dict[str, tf.Tensor]:
+    """A record that holds more rows shown before than the model was trained with is cut to the most recent ones."""
+    most = dict.fromkeys(SHOWN, config.shown_length)
+    cut = {name: record[name][:, : most[name]] if name in most else record[name] for name in record_fields(config)}
+    return {name: tf.constant(values, tf.int32) for name, values in cut.items()}
 
 
 def save_ranker(model, config: ModelConfig, vocabularies: Mapping[str, Sequence[str]], folder: Path) -> Ranker:
@@ -123,7 +125,7 @@ def save_ranker(model, config: ModelConfig, vocabularies: Mapping[str, Sequence[
     Args:
         vocabularies: tokens in the order of their ids, from id 2, by kind: titles, rows, devices, locations.
     """
-    module = RankerModule(model, vocabularies)
+    module = RankerModule(model, config, vocabularies)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     tf.saved_model.save(module, str(aside / "saved_model"))
@@ -140,6 +142,15 @@ def load_ranker(folder: Path, version: str) -> Ranker:
     Raises:
         RegistryError: the folder holds no ranker of this format.
     """
+    return Ranker(version, ranker_config(folder), tf.saved_model.load(str(folder / "saved_model")))
+
+
+def ranker_config(folder: Path) -> ModelConfig:
+    """What a saved ranker was built from.
+
+    Raises:
+        RegistryError: the folder holds no ranker of this format.
+    """
     try:
         description = json.loads((folder / "ranker.json").read_text(encoding="utf-8"))
         found = description["format"]
@@ -147,8 +158,7 @@ def load_ranker(folder: Path, version: str) -> Ranker:
         raise RegistryError(f"{folder} holds no ranker", wanted="ranker.json", got=type(error).__name__) from error
     if found != FORMAT:
         raise RegistryError("ranker of another format", wanted=str(FORMAT), got=str(found), fix="Train it again")
-    config = config_from_values(description["config"])
-    return Ranker(version, config, tf.saved_model.load(str(folder / "saved_model")))
+    return config_from_values(description["config"])
 
 
 def pack_ranker(folder: Path) -> bytes:

@@ -4,6 +4,8 @@ import importlib.util
 import os
 
 from pagerec_dbx.errors import KerasError
+from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.schemas import SHOWN
 
 
 def require_legacy_keras() -> None:
@@ -45,14 +47,11 @@ def known_ids(ids: tf.Tensor, size: int) -> tf.Tensor:
     return tf.where(ids < size, ids, UNKNOWN * tf.ones_like(ids))
 
 
-def record_specs(history_length: int | None, menu_length: int | None) -> dict[str, tf.TensorSpec]:
-    """The fields that a ranker scores from, with an open batch dimension; None leaves a length open."""
-    return {
-        "history": tf.TensorSpec([None, history_length], tf.int32),
-        "history_age": tf.TensorSpec([None, history_length], tf.int32),
-        "menu": tf.TensorSpec([None, menu_length], tf.int32),
-        "hour": tf.TensorSpec([None], tf.int32),
-        "weekday": tf.TensorSpec([None], tf.int32),
-        "device": tf.TensorSpec([None], tf.int32),
-        "location": tf.TensorSpec([None], tf.int32),
-    }
+def record_specs(config: ModelConfig) -> dict[str, tf.TensorSpec]:
+    """The fields that a ranker scores from, int32: [batch, length] for lists, [batch] for single numbers, all open.
+
+    Only a ranker with a `shown_length` reads what was shown before.
+    """
+    lists = ("history", "history_age", "menu", *(SHOWN if config.shown_length else ()))
+    specs = {name: tf.TensorSpec([None, None], tf.int32) for name in lists}
+    return specs | {name: tf.TensorSpec([None], tf.int32) for name in ("hour", "weekday", "device", "location")}

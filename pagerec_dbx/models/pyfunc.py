@@ -5,9 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pagerec_dbx.models.export import RAW_FIELDS, Ranker, load_ranker
+from pagerec_dbx.models.export import Ranker, load_ranker, raw_fields
 
-_LISTS = {"history": "", "history_age": 0, "menu": ""}  # list columns and their padding
+# List columns and their padding.
+_LISTS = {
+    "history": "", "history_age": 0, "menu": "",
+    "shown_row": "", "shown_position": 0, "shown_clicked": 0, "shown_age": 0,
+}  # fmt: skip
 
 
 class PyfuncRanker:
@@ -17,8 +21,8 @@ class PyfuncRanker:
         self._ranker = ranker
 
     def predict(self, frame: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
-        """One record per page in: columns as RAW_FIELDS, lists of any length. Out: `row_id` and `score`, best first."""
-        pages = {name: _array(frame[name], name) for name in RAW_FIELDS}
+        """One record per page in: columns `raw_fields`, lists of any length. Out: `row_id` and `score`, best first."""
+        pages = {name: _array(frame[name], name) for name in raw_fields(self._ranker.config)}
         ranked = self._ranker.rank(pages)
         lengths = frame["menu"].map(len)
         columns = {
@@ -33,7 +37,7 @@ def _array(column: pd.Series, name: str) -> np.ndarray:
         return column.to_numpy()
     longest = max([1, *column.map(len)])
     padded = [[*values, *[_LISTS[name]] * (longest - len(values))] for values in column]
-    return np.array(padded, dtype=object if name != "history_age" else np.int32)
+    return np.array(padded, dtype=object if _LISTS[name] == "" else np.int32)
 
 
 def _load_pyfunc(path: str) -> PyfuncRanker:

@@ -54,7 +54,8 @@ def scored(page_views: DataFrame, load: Loader, floor: PopularityFloor) -> DataF
     given one, and the metrics of the menu protocol of both; null without a click.
 
     Args:
-        page_views: records of `labelled_page_views` with a column `side`.
+        page_views: records of `labelled_page_views` with a column `side`; for a model that reads it with what was shown
+            before (`schemas.SHOWN`).
         load: gives the version's ranker; picklable, called once in each worker process.
 
     Raises:
@@ -73,7 +74,7 @@ def _score_batches(
 
 
 def _score_batch(batch: pa.RecordBatch, ranker: Ranker, floor: PopularityFloor) -> pa.RecordBatch:
-    pages = pages_from_arrow(batch, ranker.config.history_length)
+    pages = pages_from_arrow(batch, ranker.config.history_length, ranker.config.shown_length)
     judged = _judged(batch, pages)
     scores = rank_pages(ranker, pages).scores
     figures = page_metrics(menu_lists(judged, scores).places(pages.names))

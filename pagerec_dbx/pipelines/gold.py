@@ -7,33 +7,31 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import LeakageError, NoExamplesError
+from pagerec_dbx.pipelines.ages import age_seconds
 from pagerec_dbx.pipelines.cuts import SPLITS, with_split
-from pagerec_dbx.pipelines.impressions import Impressions, with_impressions, with_later_pages
 from pagerec_dbx.pipelines.order import Cuts
-from pagerec_dbx.schemas import EXAMPLES
+from pagerec_dbx.pipelines.shown import Shown, with_later_pages, with_shown
+from pagerec_dbx.schemas import EXAMPLES, SHOWN
 from pagerec_dbx.tables import conform
 
 _DAY = 86_400  # seconds
 _THURSDAY = 3  # 1970-01-01 was one; Monday is 0
-_LONGEST_AGE = 2_147_483_647  # seconds; what an int holds
 
 
-def examples_from_labelled(
-    labelled: DataFrame, history_length: int, impressions: Impressions | None = None
-) -> DataFrame:
+def examples_from_labelled(labelled: DataFrame, history_length: int, shown: Shown | None = None) -> DataFrame:
     """One record per page view with a click, in the columns of `examples`.
 
     Args:
-        labelled: records of `labelled_page_views`; for impressions with all earlier ones of the same viewers.
+        labelled: records of `labelled_page_views`; for what was shown before with all earlier ones of the same viewers.
         history_length: the most recent titles kept, oldest first.
-        impressions: the clicks of these page views, and how many rows passed over earlier are kept; without them the
-            column `impressions` is null.
+        shown: the clicks of these page views, and how many rows shown before are kept; without it the columns `shown_*`
+            are null.
 
     Returns:
         Tokens, not ids; the menu whole. `hour` and `weekday` (Monday 0) are the viewer's where the offset is known,
         else UTC. `history_age` is in whole seconds before the page view, at least 1, and 0 where no time is known.
     """
-    page_views = _without_impressions(labelled) if impressions is None else with_impressions(labelled, impressions)
+    page_views = _without_shown(labelled) if shown is None else with_shown(labelled, shown)
     shortened = page_views.where(has_click()).withColumn("recent", most_recent("history", history_length))
     columns = shortened.select(
         "page_view_id", "request_id", "user_hash", "served_at", "day", "randomized", "device", "location",
@@ -44,23 +42,23 @@ def examples_from_labelled(
         F.col("clicked").cast("array<tinyint>").alias("clicked"),
         local_hour().alias("hour"),
         local_weekday().alias("weekday"),
-        "impressions",
+        *SHOWN,
     )  # fmt: skip
     return conform(columns, EXAMPLES)
 
 
-def leaks_from_labelled(labelled: DataFrame, history_length: int, impressions: Impressions | None = None) -> DataFrame:
+def leaks_from_labelled(labelled: DataFrame, history_length: int, shown: Shown | None = None) -> DataFrame:
     """What examples would know of their own future, which their columns no longer show.
 
     One record per page view with a click: day, late_titles (titles kept that were watched at or after the page was
-    served: an age has no negative values), later_pages (page views that impressions come from and that are not before
-    it). Both are 0 unless an earlier stage is at fault.
+    served: an age has no negative values), later_pages (page views that the rows shown before come from and that are
+    not before it). Both are 0 unless an earlier stage is at fault.
 
     Args:
-        labelled, history_length, impressions: as of `examples_from_labelled`.
+        labelled, history_length, shown: as of `examples_from_labelled`.
     """
     nothing = F.lit(0).alias("later_pages")
-    page_views = labelled.select("*", nothing) if impressions is None else with_later_pages(labelled, impressions)
+    page_views = labelled.select("*", nothing) if shown is None else with_later_pages(labelled, shown)
     watched = most_recent("history", history_length)["watched_at"]
     late = F.filter(watched, lambda moment: moment >= F.col("served_at"))  # entries without a time are trusted
     return page_views.where(has_click()).select("day", F.size(late).alias("late_titles"), "later_pages")
@@ -81,8 +79,9 @@ def _local_seconds() -> Column:
     return F.unix_seconds("served_at") + 60 * F.coalesce(F.col("utc_offset_minutes"), F.lit(0))
 
 
-def _without_impressions(page_views: DataFrame) -> DataFrame:
-    return page_views.withColumn("impressions", F.lit(None).cast("array<string>"))
+def _without_shown(page_views: DataFrame) -> DataFrame:
+    kinds = {column.name: column.type for column in EXAMPLES.columns}
+    return page_views.withColumns({name: F.lit(None).cast(kinds[name]) for name in SHOWN})
 
 
 def has_click() -> Column:
@@ -93,13 +92,6 @@ def has_click() -> Column:
 def most_recent(name: str, length: int) -> Column:
     """The last `length` entries of an array column, all where there are fewer."""
     return F.slice(name, F.greatest(F.size(name) - length + 1, F.lit(1)), F.lit(length))
-
-
-def age_seconds(watched_at: Column) -> Column:
-    """Whole seconds from a history entry to its page view: at least 1, 0 where the entry has no time."""
-    seconds = F.floor((F.unix_micros("served_at") - F.unix_micros(watched_at)) / 1_000_000)
-    within = F.least(F.greatest(seconds, F.lit(1)), F.lit(_LONGEST_AGE))
-    return F.when(watched_at.isNull(), 0).otherwise(within.cast("int"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,21 +9,30 @@ def save_pyfunc(folder: Path, ranker_folder: Path) -> None:
     import pandas as pd
     import tensorflow as tf
 
+    from pagerec_dbx.models.export import ranker_config
+
     data = folder.with_name("ranker")
     data.symlink_to(ranker_folder.absolute(), target_is_directory=True)
     example = {"history": [["title"]], "history_age": [[60]], "menu": [["row-1", "row-2"]], "hour": [20]}
     example |= {"weekday": [4], "device": ["tv"], "location": [""]}
+    shows = ranker_config(ranker_folder).shown_length > 0
+    if shows:
+        example |= {"shown_row": [["row-2"]], "shown_position": [[1]], "shown_clicked": [[0]], "shown_age": [[3600]]}
     mlflow.pyfunc.save_model(
         str(folder),
         loader_module="pagerec_dbx.models.pyfunc",
         data_path=str(data),
-        signature=_signature(),
+        signature=_signature(shows),
         input_example=pd.DataFrame(example),
         pip_requirements=[f"tensorflow=={tf.__version__}", "tf-keras", "pagerec_dbx"],
     )
 
 
-def _signature():
+def _signature(shows: bool):
+    """
+    Args:
+        shows: the ranker reads what was shown before.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types.schema import Array, ColSpec, DataType, Schema
 
@@ -37,5 +46,8 @@ def _signature():
         ColSpec(text, "device"),
         ColSpec(text, "location"),
     ]
+    if shows:
+        inputs.append(ColSpec(Array(text), "shown_row"))
+        inputs += [ColSpec(Array(whole), name) for name in ("shown_position", "shown_clicked", "shown_age")]
     outputs = [ColSpec(Array(text), "row_id"), ColSpec(Array(DataType.float), "score")]
     return ModelSignature(Schema(inputs), Schema(outputs))

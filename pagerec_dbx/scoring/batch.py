@@ -8,8 +8,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pagerec_dbx.pipelines.gold import age_seconds, local_hour, local_weekday
-from pagerec_dbx.schemas import RANKED, RANKED_MENUS
+from pagerec_dbx.pipelines.ages import age_seconds
+from pagerec_dbx.pipelines.gold import local_hour, local_weekday
+from pagerec_dbx.schemas import RANKED, RANKED_MENUS, SHOWN
 from pagerec_dbx.scoring.pages import Pages, Ranker, filled, padded, rank_pages
 from pagerec_dbx.tables import conform
 from pagerec_dbx.workers import OnceAProcess, once_a_process
@@ -28,7 +29,7 @@ def ranked_menus(page_views: DataFrame, version: str, load: Loader) -> DataFrame
     One record per page view.
 
     Args:
-        page_views: as the table `page_views`.
+        page_views: as the table `page_views`; for a model that reads it with what was shown before (`schemas.SHOWN`).
         version: written beside each ranking.
         load: gives the version's ranker; picklable, called once in each worker process.
     """
@@ -41,7 +42,7 @@ def ranked_menus(page_views: DataFrame, version: str, load: Loader) -> DataFrame
 
 
 def page_inputs(page_views: DataFrame, *beside: str) -> DataFrame:
-    """What a ranker reads of a page view, as flat columns and arrays of them.
+    """What a ranker reads of a page view, as flat columns and arrays of them; what was shown before where it is there.
 
     One record per page view.
 
@@ -61,6 +62,7 @@ def page_inputs(page_views: DataFrame, *beside: str) -> DataFrame:
         local_weekday().alias("weekday"),
         F.coalesce("device", F.lit("")).alias("device"),
         F.coalesce("location", F.lit("")).alias("location"),
+        *(name for name in SHOWN if name in page_views.columns),
         *beside,
     )
 
@@ -72,7 +74,7 @@ def _rank_batches(batches: Iterator[pa.RecordBatch], ranker: OnceAProcess[Ranker
 
 
 def _rank_batch(batch: pa.RecordBatch, ranker: Ranker) -> pa.RecordBatch:
-    pages = pages_from_arrow(batch, ranker.config.history_length)
+    pages = pages_from_arrow(batch, ranker.config.history_length, ranker.config.shown_length)
     ranking = rank_pages(ranker, pages)
     rows = batch.column("rows")
     starts = np.cumsum(pages.mask.sum(axis=1)) - pages.mask.sum(axis=1)
@@ -86,8 +88,12 @@ def _rank_batch(batch: pa.RecordBatch, ranker: Ranker) -> pa.RecordBatch:
     )
 
 
-def pages_from_arrow(batch: pa.RecordBatch, history_length: int) -> Pages:
-    """The pages of one Arrow batch of `page_inputs`, their histories cut to the most recent titles."""
+def pages_from_arrow(batch: pa.RecordBatch, history_length: int, shown_length: int = 0) -> Pages:
+    """The pages of one Arrow batch of `page_inputs`, their histories cut to the most recent titles.
+
+    Args:
+        shown_length: places for what was shown before, which the batch then has; 0 leaves it out.
+    """
     recent, lengths = _last(batch.column("titles"), history_length)
     rows = batch.column("rows")
     sizes = _lengths(rows)
@@ -107,7 +113,16 @@ def pages_from_arrow(batch: pa.RecordBatch, history_length: int) -> Pages:
         weekday=numbers("weekday"),
         device=_texts(batch.column("device")),
         location=_texts(batch.column("location")),
+        shown=_shown(batch, shown_length) if shown_length else {},
     )
+
+
+def _shown(batch: pa.RecordBatch, length: int) -> dict[str, np.ndarray]:
+    """What was shown before, [pages, length] each."""
+    row, *numbers = SHOWN
+    sizes = _lengths(batch.column(row))
+    fields = {name: padded(_ints(batch.column(name).flatten()), sizes, length, 0) for name in numbers}
+    return {row: padded(_texts(batch.column(row).flatten()), sizes, length, ""), **fields}
 
 
 def _last(lists: pa.ListArray, count: int) -> tuple[pa.Array, np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pagerec_dbx.errors import ScoresError
+from pagerec_dbx.schemas import SHOWN
 
 UNKNOWN_TIME = -1  # hour and weekday of a page without a timestamp
 
@@ -18,6 +19,10 @@ class Sizes(Protocol):
     @property
     def history_length(self) -> int:
         """Most recent titles the model reads."""
+
+    @property
+    def shown_length(self) -> int:
+        """Rows shown before that the model reads; 0 where it reads none."""
 
 
 class Ranker(Protocol):
@@ -50,6 +55,8 @@ class Pages:
         weekday: [n] int32 Monday 0 to Sunday 6, the viewer's; -1 unknown.
         device: [n] text, "" unknown.
         location: [n] text, "" unknown.
+        shown: what the viewer was shown before, for a model that reads it: `shown_row` [n, s] row ids, padded with "",
+            and `shown_position`, `shown_clicked`, `shown_age`, [n, s] int32 each, padded with 0.
     """
 
     names: np.ndarray
@@ -62,6 +69,7 @@ class Pages:
     weekday: np.ndarray
     device: np.ndarray
     location: np.ndarray
+    shown: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +92,18 @@ def rank_pages(ranker: Ranker, pages: Pages) -> Ranking:
         ScoresError: the model returned other rows than the page's, or a score that is not a number.
     """
     fed = ("history", "history_age", "menu", "hour", "weekday", "device", "location")
-    ranked = ranker.rank({name: getattr(pages, name) for name in fed})
+    ranked = ranker.rank({**{name: getattr(pages, name) for name in fed}, **pages.shown})
     scores = scores_in_page_order(pages, np.asarray(ranked["row_id"]), np.asarray(ranked["score"]))
     return Ranking(shown_order(scores, pages.pinned, pages.mask), scores)
+
+
+def nothing_shown(count: int, length: int) -> dict[str, np.ndarray]:
+    """The field `shown` of pages of whose viewers nothing is known: padding [count, length]; empty for length 0."""
+    if not length:
+        return {}
+    row, *numbers = SHOWN
+    padding = {name: np.zeros((count, length), np.int32) for name in numbers}
+    return {row: np.full((count, length), "", object), **padding}
 
 
 def shown_order(scores: np.ndarray, pinned: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pagerec_dbx.errors import PageError
-from pagerec_dbx.scoring.pages import UNKNOWN_TIME, Pages
+from pagerec_dbx.scoring.pages import UNKNOWN_TIME, Pages, nothing_shown
 
 LONGEST_MENU = 500
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -44,13 +44,14 @@ def parse_page(text: bytes | str) -> Mapping:
     return _object(page)
 
 
-def page_from_request(page: Mapping, history_length: int) -> Pages:
+def page_from_request(page: Mapping, history_length: int, shown_length: int = 0) -> Pages:
     """A request's page as arrays of one page.
 
     Args:
         page: watch_history, candidates, timestamp, device, location and utc_offset_minutes as in a service log; other
             keys are ignored.
         history_length: most recent titles kept.
+        shown_length: places for what the viewer was shown before, which a request does not say: they stay empty.
 
     Raises:
         PageError: no candidates, more than 500, a row twice, positions that are not 0..n-1, or a value of a wrong type.
@@ -72,6 +73,7 @@ def page_from_request(page: Mapping, history_length: int) -> Pages:
         weekday=np.array([weekday], np.int32),
         device=np.array([_text("device", page.get("device"))], object),
         location=np.array([_text("location", page.get("location"))], object),
+        shown=nothing_shown(1, shown_length),
     )
 
 

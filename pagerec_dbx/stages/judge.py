@@ -23,20 +23,27 @@ from pagerec_dbx.stages.grounds import resolve, retrained_legacy, serving, train
 from pagerec_dbx.stages.power import PowerResult, power
 from pagerec_dbx.stages.ranker_loader import broadcast_ranker
 from pagerec_dbx.stages.report import FromRegistry
+from pagerec_dbx.stages.shown_before import require_shown
 from pagerec_dbx.workbench import Workbench
 
 
 def evaluate_version(
     bench: Workbench, version: str, truth: Path | None = None, legacy_batch_size: int | None = None
 ) -> EvaluateResult:
-    """Measure a registered version on the holdout of the latest preparation; its figures go to its run too."""
+    """Measure a registered version on the holdout of the latest preparation; its figures go to its run too.
+
+    Raises:
+        SnapshotError: the holdout lacks what the version reads, or see `stages.evaluate.evaluate`.
+    """
     known = bench.registry.version(resolve(bench, version))
     preparation = latest_preparation(bench.tables)
+    load = broadcast_ranker(bench.tables, bench.registry, known.version)
+    require_shown(known.version, load.shown_length, preparation)
     result = evaluate(
         bench.tables,
         known.version,
         preparation,
-        broadcast_ranker(bench.tables, bench.registry, known.version),
+        load,
         trained_until(bench, known.version),
         bench.settings.judge,
         truth,

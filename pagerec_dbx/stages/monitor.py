@@ -24,6 +24,7 @@ from pagerec_dbx.scoring.batch import Loader
 from pagerec_dbx.stages.conditions import sql_text
 from pagerec_dbx.stages.grounds import resolve, serving
 from pagerec_dbx.stages.ranker_loader import broadcast_ranker
+from pagerec_dbx.stages.shown_before import with_shown_fields
 from pagerec_dbx.tables import Tables, spark_schema, union_all
 from pagerec_dbx.workbench import Workbench
 from pagerec_dbx.workers import worker_errors
@@ -62,8 +63,9 @@ def monitor_version(bench: Workbench, day: dt.date | None = None, version: str |
         compared = compared_page_views(bench.tables, known.version, preparation, day)
         load = broadcast_ranker(bench.tables, bench.registry, known.version)
         result = monitor(
-            bench.tables, known.version, preparation, compared, load, bench.settings.monitor, bench.settings.judge
-        )
+            bench.tables, known.version, preparation, compared, load, bench.settings.monitor, bench.settings.judge,
+            load.shown_length,
+        )  # fmt: skip
         _store(bench.tables, result, bench.now())
     return result
 
@@ -150,12 +152,14 @@ def monitor(
     load: Loader,
     settings: MonitorSettings,
     judge: JudgeSettings,
+    shown_length: int = 0,
 ) -> MonitorResult:
     """Every measure of a day, held against its limit; nothing is stored.
 
     Args:
         load: gives the version's ranker; picklable, called once in each worker process.
         judge: how popularity is smoothed and how often viewers are resampled.
+        shown_length: rows shown before that the ranker reads with each page view.
 
     Raises:
         ScoresError: the model's scores of a page cannot be ranked.
@@ -166,7 +170,8 @@ def monitor(
     measures = [psi_measure(name, found[name], sample, limit_of(name, settings)) for name in found]
     floor = popularity_floor(row_counts(compared.before), judge.popularity_smoothing)
     chosen = sampled(compared.training, compared.training_page_views, settings.monitor_sample)
-    pages = scored(_sides(chosen, compared.later), load, floor).persist()
+    asked = with_shown_fields(tables, _sides(chosen, compared.later), shown_length, compared.day)
+    pages = scored(asked, load, floor).persist()
     try:
         with worker_errors():
             scores = score_distribution(pages)

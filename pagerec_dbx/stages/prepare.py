@@ -77,7 +77,7 @@ def prepare(tables: Tables, settings: PrepareSettings, now: dt.datetime) -> Prep
         cuts = find_cuts(labelled, settings)
         split_counts = count_splits(labelled, cuts)
         vocabulary = _vocabulary(tables, labelled, cuts, settings)
-        renewed = renew_examples(tables, labelled, version, settings.history_length, settings.impression_length)
+        renewed = renew_examples(tables, labelled, version, settings.history_length, settings.shown_length)
         basis = _Basis(tables.identity(LABELLED_PAGE_VIEWS), version, renewed, cuts, vocabulary)
         snapshots = _snapshots(tables, basis, settings, now)
         preparation = _preparation(basis, snapshots, _counts(split_counts, snapshots), settings, now)
@@ -120,7 +120,7 @@ def _contents(basis: _Basis, split: str, part: Part, settings: PrepareSettings) 
         table_version=basis.examples.version,
         vocabulary=basis.vocabulary,
         cuts=basis.cuts,
-        lengths=Lengths(settings.history_length, menu_length, settings.impression_length),
+        lengths=Lengths(settings.history_length, menu_length, settings.shown_length),
         viewer_day_cap=None if split == HOLDOUT else settings.max_examples_per_viewer_day,
         bucket_counts=part.bucket_counts,
         groups=min(settings.row_groups, part.records) if split == HOLDOUT else _groups_of(part.records, settings),
@@ -174,7 +174,7 @@ def _preparation(
         location_count=vocabulary.size(LOCATIONS),
         history_length=settings.history_length,
         menu_length=settings.menu_length,
-        impression_length=settings.impression_length,
+        shown_length=settings.shown_length,
         cuts=basis.cuts,
         train_snapshot=names[TRAIN],
         validation_snapshot=names[VALIDATION],

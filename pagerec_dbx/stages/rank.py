@@ -37,7 +37,7 @@ def rank_page(ranker: Ranker, page: Mapping) -> dict:
         PageError: the page cannot be ranked.
         ScoresError: the model's scores of it cannot.
     """
-    pages = page_from_request(page, ranker.config.history_length)
+    pages = page_from_request(page, ranker.config.history_length, ranker.config.shown_length)
     ranking = rank_pages(ranker, pages)
     shown = ranking.order[0]
     rows = zip(pages.menu[0, shown], ranking.scores[0, shown].tolist(), strict=True)

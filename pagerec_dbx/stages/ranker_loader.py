@@ -4,7 +4,7 @@ import dataclasses
 
 from pyspark.broadcast import Broadcast
 
-from pagerec_dbx.models.export import Ranker, pack_ranker, unpack_ranker
+from pagerec_dbx.models.export import Ranker, pack_ranker, ranker_config, unpack_ranker
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.tables import Tables
 
@@ -15,6 +15,7 @@ class BroadcastRanker:
 
     data: Broadcast
     version: str
+    shown_length: int  # of its model: what its pages must come with
 
     def __call__(self) -> Ranker:
         return unpack_ranker(self.data.value, self.version)
@@ -23,5 +24,6 @@ class BroadcastRanker:
 def broadcast_ranker(tables: Tables, registry: Registry, version: str) -> BroadcastRanker:
     """Read a version's ranker on the driver and send it to the workers."""
     number = registry.resolve(version)
-    packed = pack_ranker(registry.ranker_folder(number))
-    return BroadcastRanker(tables.spark.sparkContext.broadcast(packed), number)
+    folder = registry.ranker_folder(number)
+    packed = tables.spark.sparkContext.broadcast(pack_ranker(folder))
+    return BroadcastRanker(packed, number, ranker_config(folder).shown_length)

@@ -13,6 +13,7 @@ from pagerec_dbx.scoring.batch import Loader, ranked_menus
 from pagerec_dbx.stages.conditions import sql_text
 from pagerec_dbx.stages.grounds import resolve, serving
 from pagerec_dbx.stages.ranker_loader import broadcast_ranker
+from pagerec_dbx.stages.shown_before import with_shown_fields
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
 from pagerec_dbx.workers import worker_errors
@@ -39,10 +40,10 @@ def score_version(bench: Workbench, version: str, from_: str | None = None, to: 
         UsageError: no such time, or an empty range.
         UnknownVersionError: no such version, or nobody serves.
     """
-    times = [None if text is None else _moment(name, text) for name, text in (("--from", from_), ("--to", to))]
+    begin, end = (None if text is None else _moment(name, text) for name, text in (("--from", from_), ("--to", to)))
     serving(bench)  # aliases may have stayed behind in a crash
     load = broadcast_ranker(bench.tables, bench.registry, resolve(bench, version))
-    return score(bench.tables, load.version, load, *times)
+    return score(bench.tables, load.version, load, begin, end, load.shown_length)
 
 
 def _moment(name: str, text: str) -> dt.datetime:
@@ -53,7 +54,12 @@ def _moment(name: str, text: str) -> dt.datetime:
 
 
 def score(
-    tables: Tables, version: str, load: Loader, from_: Moment | None = None, to: Moment | None = None
+    tables: Tables,
+    version: str,
+    load: Loader,
+    from_: Moment | None = None,
+    to: Moment | None = None,
+    shown_length: int = 0,
 ) -> ScoreResult:
     """Rank the page views served in [from_, to) into `ranked_menus`, in place of this version's earlier rankings there.
 
@@ -63,10 +69,11 @@ def score(
         load: gives the version's ranker; picklable, called once in each worker process.
         from_: first moment, UTC where it has no offset; a date is its first moment; None for no limit.
         to: the first moment no longer included.
+        shown_length: rows shown before that the ranker reads with each page view.
 
     Raises:
         UsageError: the range ends before it begins.
-        MissingTableError: nothing was ingested yet.
+        MissingTableError: nothing was ingested yet; or the ranker reads what was shown before and `join` has not run.
         ScoresError: the model's scores of a page cannot be ranked.
     """
     begin, end = _instant(from_), _instant(to)
@@ -77,6 +84,7 @@ def score(
     views = tables.read(PAGE_VIEWS)
     views = views if begin is None else views.where(F.col("served_at") >= F.lit(begin))
     views = views if end is None else views.where(F.col("served_at") < F.lit(end))
+    views = with_shown_fields(tables, views, shown_length, None if end is None else end.date())
     # Of each day one task writes one file, unless the day is too large for one: then it is divided.
     rebalanced = "SELECT /*+ REBALANCE(day) */ * FROM {ranked}"
     ranked = tables.spark.sql(rebalanced, ranked=ranked_menus(views, version, load))

@@ -173,7 +173,9 @@ def _told_how_to_go_on(registry: Registry, run_id: str) -> Iterator[None]:
 
 def _parameters(preparation: Preparation, settings: Settings) -> dict[str, object]:
     """What shaped the training: its own settings, and what the preparation it reads was made with."""
-    lengths = ("title_count", "row_count", "device_count", "location_count", "history_length", "menu_length")
+    lengths = (
+        "title_count", "row_count", "device_count", "location_count", "history_length", "menu_length", "shown_length"
+    )  # fmt: skip
     return {
         **dataclasses.asdict(settings.train),
         **dataclasses.asdict(settings.model),
@@ -192,6 +194,6 @@ def _log_folder(registry: Registry) -> Path:
 
 
 def _config(preparation: Preparation, model_name: str, settings: Settings) -> ModelConfig:
-    counts = ("title_count", "row_count", "device_count", "location_count", "history_length")
+    counts = ("title_count", "row_count", "device_count", "location_count", "history_length", "shown_length")
     sizes = {name: getattr(preparation, name) for name in counts}
     return model_config(model_name, settings.model, **sizes)

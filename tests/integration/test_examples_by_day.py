@@ -9,9 +9,9 @@ from pagerec_dbx.errors import LeakageError, UnfinishedTableError
 from pagerec_dbx.features import examples
 from pagerec_dbx.features.examples import renew_examples
 from pagerec_dbx.ledger import Ledger
-from pagerec_dbx.pipelines import impressions
+from pagerec_dbx.pipelines import shown as pipeline
 from pagerec_dbx.pipelines.gold import examples_from_labelled
-from pagerec_dbx.pipelines.impressions import Impressions
+from pagerec_dbx.pipelines.shown import Shown
 from pagerec_dbx.schemas import CLICK_MATCHES, EXAMPLES, LABELLED_PAGE_VIEWS
 from pagerec_dbx.tables import Tables
 from tests.looking_ahead import LookingAhead
@@ -38,18 +38,18 @@ def label(tables, *given) -> None:
     ledger.finish(LABELLED_PAGE_VIEWS, dict.fromkeys(days, "silver"))
 
 
-def renew(tables, history_length=3, impression_length=0):
+def renew(tables, history_length=3, shown_length=0):
     version = tables.version(LABELLED_PAGE_VIEWS)
     labelled = tables.read(LABELLED_PAGE_VIEWS, version)
-    return renew_examples(tables, labelled, version, history_length, impression_length)
+    return renew_examples(tables, labelled, version, history_length, shown_length)
 
 
 def stored(tables) -> list:
     return sorted(tables.read(EXAMPLES).collect())
 
 
-def from_scratch(tables, impression_length=0) -> list:
-    shown = Impressions(impression_length, tables.read(CLICK_MATCHES)) if impression_length else None
+def from_scratch(tables, shown_length=0) -> list:
+    shown = Shown(shown_length, tables.read(CLICK_MATCHES)) if shown_length else None
     return sorted(examples_from_labelled(tables.read(LABELLED_PAGE_VIEWS), 3, shown).collect())
 
 
@@ -91,17 +91,17 @@ def test_days_without_page_views_are_emptied(tables):
 
 
 @pytest.mark.slow
-def test_with_impressions_later_days_follow_and_earlier_ones_stay(tables):
+def test_with_what_was_shown_before_later_days_follow_and_earlier_ones_stay(tables):
     label(tables, views(0), views(1), views(2))
     tables.create(CLICK_MATCHES)  # nobody knows when the clicks came
-    renew(tables, impression_length=4)
+    renew(tables, shown_length=4)
     untouched = files_of(tables, DAYS[0])
     changed = [view | {"menu": [("z", None, 0, False), ("y", None, 1, False)], "clicked": [1, 0]} for view in views(1)]
     label(tables, changed)
-    assert renew(tables, impression_length=4).days == (DAYS[1], DAYS[2])
+    assert renew(tables, shown_length=4).days == (DAYS[1], DAYS[2])
     assert files_of(tables, DAYS[0]) == untouched
     assert stored(tables) == from_scratch(tables, 4)
-    assert any("y" in record["impressions"] for record in stored(tables) if record["day"] == DAYS[2])
+    assert any("y" in record["shown_row"] for record in stored(tables) if record["day"] == DAYS[2])
 
 
 class Killed(BaseException):
@@ -207,11 +207,11 @@ def test_examples_that_know_their_future_are_refused_before_they_are_written(tab
 
 
 @pytest.mark.slow
-def test_impressions_of_a_later_page_view_are_refused(tables, monkeypatch):
+def test_rows_of_a_later_page_view_are_refused(tables, monkeypatch):
     label(tables, views(0), views(1))
     tables.create(CLICK_MATCHES)
-    monkeypatch.setattr(impressions, "Window", LookingAhead)
-    with pytest.raises(LeakageError, match="^the impressions of 4 examples come from page views that are not before"):
-        renew(tables, impression_length=4)
+    monkeypatch.setattr(pipeline, "Window", LookingAhead)
+    with pytest.raises(LeakageError, match="^the rows shown before of 4 examples come from page views that are not"):
+        renew(tables, shown_length=4)
     monkeypatch.undo()  # control: with the window as it is they are fine
-    assert renew(tables, impression_length=4).days == (DAYS[0], DAYS[1])
+    assert renew(tables, shown_length=4).days == (DAYS[0], DAYS[1])

@@ -24,7 +24,7 @@ def test_a_day_that_vanished_is_emptied_once():
     assert stale_days({A: "1", B: "2"}, {A: "1", B: "no page views"}, onward=False) == [B]  # and comes back
 
 
-def test_with_impressions_every_later_day_is_stale_too():
+def test_with_what_was_shown_before_every_later_day_is_stale_too():
     wanted = {A: "1", B: "2", C: "1"}
     assert stale_days(wanted, {A: "1", B: "1", C: "1"}, onward=True) == [B, C]
     assert stale_days(wanted, wanted, onward=True) == []
