@@ -182,6 +182,8 @@ class ModelSettings:
     cross_rank: int | None = None  # of their weights; None: full
     factorisation: bool = False  # adds the products of the row with history and circumstances to its score
     target_attention: bool = False  # each row weighs the titles watched for itself, and its score gains what they say
+    shown_attention: bool = False  # the same with the rows of earlier page views, clicked or passed over
+    row_memory: bool = False  # how often this viewer clicked the row before, and passed it over, in its score
     position_bias: str | None = None  # additive or examination: learnt beside the score, set aside in ranking
 
     def __post_init__(self):

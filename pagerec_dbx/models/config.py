@@ -39,6 +39,8 @@ class ModelConfig:
     cross_rank: int | None = None
     factorisation: bool = False
     target_attention: bool = False
+    shown_attention: bool = False
+    row_memory: bool = False
     position_bias: str | None = None
 
     def __post_init__(self):
@@ -63,6 +65,14 @@ class ModelConfig:
                 got=self.position_bias,
                 fix="Train with loss=menu_softmax",
             )
+        for name in ("shown_attention", "row_memory"):
+            if getattr(self, name) and not self.shown_length:
+                raise SettingError(
+                    f"setting `{name}` needs what was shown before",
+                    wanted="a preparation whose records hold it",
+                    got="shown_length=0",
+                    fix="Run `pagerec prepare shown_length=100`, then train on that",
+                )
         if self.label_smoothing and self.loss in (SAMPLED_SOFTMAX, IN_BATCH_SOFTMAX):
             raise SettingError(
                 f"setting `label_smoothing` does not go with loss={self.loss}",

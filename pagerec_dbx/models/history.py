@@ -48,14 +48,18 @@ class RecencyMean(HistoryEncoder):
 
 
 class Recency(tf_keras.layers.Layer):
-    """The logarithm of what a title weighs for its order and age: three numbers that are learnt."""
+    """The logarithm of what a title weighs for its order and age: three numbers that are learnt.
 
-    def __init__(self):
+    Two where every age is known.
+    """
+
+    def __init__(self, ages_known: bool = False):
         super().__init__(name="recency")
         start = tf_keras.initializers.Constant(-2.0)  # softplus: .13 less with each title after it, and with each day
         self._by_order = self.add_weight("by_order", shape=[], initializer=start, experimental_autocast=False)
         self._by_day = self.add_weight("by_day", shape=[], initializer=start, experimental_autocast=False)
-        self._without_age = self.add_weight("without_age", shape=[], initializer="zeros", experimental_autocast=False)
+        unknown = {"shape": [], "initializer": "zeros", "experimental_autocast": False}
+        self._without_age = 0.0 if ages_known else self.add_weight("without_age", **unknown)
 
     def call(self, ids: tf.Tensor, ages: tf.Tensor) -> tf.Tensor:
         """[batch, length] int32 twice -> [batch, length] float32; very low where there is padding."""

@@ -8,6 +8,8 @@ import tf_keras
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.embeddings import Embeddings
 from pagerec_dbx.models.history import history_encoder
+from pagerec_dbx.models.inputs import known_ids
+from pagerec_dbx.schemas import SHOWN
 
 _MENU_SIZES = 500  # a larger menu counts as this large
 
@@ -49,22 +51,27 @@ def _sizes(config: ModelConfig) -> Mapping[str, int]:
 class Page(tf_keras.layers.Layer):
     """The fields of a page view as vectors of the embedding's size: the history, then each circumstance.
 
-    For target attention the titles' own vectors too.
+    Beside them what the terms of `row_terms` read.
     """
 
     def __init__(self, config: ModelConfig):
         super().__init__(name="page")
         self.history = history_encoder(config)
-        self._has_titles = config.target_attention
+        self._has_titles, self._has_shown = config.target_attention, config.shown_attention or config.row_memory
+        self._row_count = config.row_count
         self._context = {
             name: Embeddings(_sizes(config)[name], config.embedding_size, name=name) for name in config.context
         }
 
     def call(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor | list[tf.Tensor]]:
-        """`fields`: [batch, embedding] each. For target attention also `titles`: [batch, length, embedding], and
-        `history`, `history_age` as they are in the record."""
+        """`fields`: [batch, embedding] each. For target attention also `titles`, [batch, length, embedding], and of the
+        record `history` and `history_age`; for terms that read them, what was shown before."""
         ids, ages = record["history"], record["history_age"]
-        fields = [self.history(ids, ages), *(table(_IDS[name](record)) for name, table in self._context.items())]
-        if not self._has_titles:
-            return {"fields": fields}
-        return {"fields": fields, "titles": self.history.titles(ids), "history": ids, "history_age": ages}
+        circumstances = (table(_IDS[name](record)) for name, table in self._context.items())
+        query: dict[str, tf.Tensor | list[tf.Tensor]] = {"fields": [self.history(ids, ages), *circumstances]}
+        if self._has_titles:
+            query |= {"titles": self.history.titles(ids), "history": ids, "history_age": ages}
+        if self._has_shown:
+            query |= {name: record[name] for name in SHOWN}
+            query["shown_row"] = known_ids(record["shown_row"], self._row_count)
+        return query

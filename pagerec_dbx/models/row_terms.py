@@ -5,7 +5,8 @@ import tf_keras
 
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.interaction import FactorisationMachine
-from pagerec_dbx.models.target_attention import TargetAttention
+from pagerec_dbx.models.row_memory import RowMemory
+from pagerec_dbx.models.target_attention import HistoryAttention, ShownAttention
 
 
 class RowTerms(tf_keras.layers.Layer):
@@ -17,7 +18,11 @@ class RowTerms(tf_keras.layers.Layer):
         if config.factorisation:
             self._terms.append(FactorisationMachine(config.row_count, config.embedding_size))
         if config.target_attention:
-            self._terms.append(TargetAttention(config))
+            self._terms.append(HistoryAttention(config))
+        if config.shown_attention:
+            self._terms.append(ShownAttention(config))
+        if config.row_memory:
+            self._terms.append(RowMemory(config))
 
     def call(self, logits: tf.Tensor, query: dict, rows: tf.Tensor) -> tf.Tensor:
         """Logits [batch, n] of int32 rows, [batch, n] or [n] for all alike -> the same with the terms, float32."""

@@ -21,18 +21,27 @@ OPTIONS = {
     "cross of a rank": {"context": ("device", "hour"), "cross_layers": 2, "cross_rank": 3},
     "factorisation": {"context": ("device", "hour"), "factorisation": True},
     "target attention": {"history_encoder": "recency", "target_attention": True},
+    "shown before": {"shown_attention": True, "row_memory": True},
     "regularised": {"dropout": 0.2, "l2": 0.01, "label_smoothing": 0.1},
     "position": {"loss": "menu_softmax", "position_bias": "examination"},
     "hashed": {"title_buckets": 5},
     "sampled": {"loss": "sampled_softmax", "sampled_rows": 5, "sampling": "log_uniform"},
 }
 SMALL = ModelConfig(
-    "", 12, 9, device_count=4, location_count=4, embedding_size=6, hidden_sizes=(8, 5), history_length=4
+    "",
+    12,
+    9,
+    device_count=4,
+    location_count=4,
+    embedding_size=6,
+    hidden_sizes=(8, 5),
+    history_length=4,
+    shown_length=5,
 )
 
 
 # All options of one model, and of the others those that touch most: the rest is for `make test-slow`.
-SOON = ("attention", "position", "cross", "target attention")
+SOON = ("attention", "position", "cross", "target attention", "shown before")
 every_option = pytest.mark.parametrize(
     ("name", "option"),
     [
@@ -41,6 +50,9 @@ every_option = pytest.mark.parametrize(
         for option in OPTIONS
     ],
 )
+
+
+LISTS = ("history", "history_age", "menu", "pinned", "shown_row", "shown_position", "shown_clicked", "shown_age")
 
 
 def a_config(name, option):
@@ -64,6 +76,13 @@ def records(count, seed=1, menu=6):
         "weekday": draw.integers(-1, 7, count),
         "device": draw.integers(0, 4, count),
         "location": draw.integers(0, 4, count),
+    }
+    shown = np.arange(5) < draw.integers(0, 6, [count, 1])
+    fields |= {
+        "shown_row": draw.integers(1, 12, [count, 5]) * shown,
+        "shown_position": draw.integers(1, 9, [count, 5]) * shown,
+        "shown_clicked": draw.integers(0, 2, [count, 5]) * shown,
+        "shown_age": np.sort(draw.integers(1, 10**6, [count, 5]), axis=1) * shown,
     }
     fields["history_age"] = np.where(draw.random([count, 4]) < 0.2, 0, ages)
     return {name: tf.constant(values, tf.int32) for name, values in fields.items()}
@@ -107,7 +126,7 @@ def test_order_and_padding_of_a_menu_change_no_score(name, option):
     scores = model.menu_scores(batch).numpy()
     turned = model.menu_scores({**batch, "menu": batch["menu"][:, ::-1], "pinned": batch["pinned"][:, ::-1]})
     np.testing.assert_allclose(turned.numpy()[:, ::-1], scores, atol=1e-5)
-    longer = {key: tf.pad(batch[key], [[0, 0], [0, 3]]) for key in ("history", "history_age", "menu", "pinned")}
+    longer = {key: tf.pad(batch[key], [[0, 0], [0, 3]]) for key in LISTS}
     np.testing.assert_allclose(model.menu_scores({**batch, **longer})[:, :6], scores, atol=1e-5)
     every = np.take_along_axis(model.vocabulary_scores(batch).numpy(), np.minimum(batch["menu"], 9) % 9, axis=1)
     known = batch["menu"].numpy() < 9
@@ -118,6 +137,10 @@ RAW = {
     "history": [["t3", "t1", "nobody's"], ["", "", ""]],
     "history_age": [[9_000, 800, 60], [0, 0, 0]],
     "menu": [["r2", "new", "r0", "r5"], ["r6", "r1", "", ""]],
+    "shown_row": [["r2", "new"], ["", ""]],
+    "shown_position": [[1, 2], [0, 0]],
+    "shown_clicked": [[1, 0], [0, 0]],
+    "shown_age": [[600, 600], [0, 0]],
     "hour": [9, -1],
     "weekday": [0, -1],
     "device": ["tv", ""],
@@ -136,7 +159,7 @@ VOCABULARIES = {
     [
         ("two_tower_softmax", ["attention", "context", "cross", "factorisation", "position"]),
         ("single_tower_softmax", ["gru", "context", "cross of a rank", "target attention", "regularised", "hashed"]),
-        ("two_tower_binary", ["recency", "context", "cross", "factorisation", "sampled"]),
+        ("two_tower_binary", ["recency", "context", "cross", "factorisation", "shown before", "sampled"]),
     ],
 )
 def test_what_is_saved_predicts_the_same_from_raw_strings(name, options, tmp_path):
