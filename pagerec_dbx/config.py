@@ -185,6 +185,9 @@ class ModelSettings:
     shown_attention: bool = False  # the same with the rows of earlier page views, clicked or passed over
     row_memory: bool = False  # how often this viewer clicked the row before, and passed it over, in its score
     position_bias: str | None = None  # additive or examination: learnt beside the score, set aside in ranking
+    propensities: str | None = (
+        None  # randomized or em: a click counts by the inverse of how often its place is looked at
+    )
 
     def __post_init__(self):
         buckets = self.title_buckets
@@ -210,6 +213,8 @@ class ModelSettings:
         _require(self.cross_rank is None or self.cross_rank >= 1, "cross_rank", "at least 1, or none", self.cross_rank)
         if self.position_bias is not None:
             _require_one_of("position_bias", ("additive", "examination"), self.position_bias)
+        if self.propensities is not None:
+            _require_one_of("propensities", ("randomized", "em"), self.propensities)
 
 
 STANDARD_SLICES = ("menu size", "history", "popularity", "position", "hour", "device", "location")

@@ -216,6 +216,11 @@ def _packed_file(path: Path, words: int) -> tuple[np.ndarray, np.ndarray]:
     return ids, np.concatenate([block_rows(one[ROWS], words) for one in blocks])
 
 
+def packed_rows(snapshot: Snapshot, number: int) -> np.ndarray:
+    """[records, words] int32: the records of one file of a packed snapshot."""
+    return _packed_file(snapshot.paths[number], packing_from_schema(snapshot.manifest.schema).words)[1]
+
+
 def click_counts(snapshot: Snapshot, numbers: Iterable[int]) -> np.ndarray:
     """[row_count] int64: how often each row was clicked in some files of a packed snapshot.
 
@@ -226,8 +231,7 @@ def click_counts(snapshot: Snapshot, numbers: Iterable[int]) -> np.ndarray:
     counts = np.zeros(snapshot.manifest.row_count, np.int64)
     with reading(snapshot.folder):
         for number in numbers:
-            _, rows = _packed_file(snapshot.paths[number], packing.words)
-            fields = unpack(packing, rows, ("menu", "clicked"))
+            fields = unpack(packing, packed_rows(snapshot, number), ("menu", "clicked"))
             counts += np.bincount(fields["menu"][fields["clicked"] > 0], minlength=len(counts))
     return counts
 

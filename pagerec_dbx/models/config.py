@@ -42,6 +42,7 @@ class ModelConfig:
     shown_attention: bool = False
     row_memory: bool = False
     position_bias: str | None = None
+    propensities: str | None = None
 
     def __post_init__(self):
         if self.loss == SAMPLED_SOFTMAX and self.sampled_rows >= self.row_count:
@@ -64,6 +65,13 @@ class ModelConfig:
                 wanted="a loss whose rows all stand at a place of the page",
                 got=self.position_bias,
                 fix="Train with loss=menu_softmax",
+            )
+        if self.position_bias and self.propensities:
+            raise SettingError(
+                "setting `propensities` does not go with position_bias",
+                wanted="one of them: a click's place is either modelled or weighed",
+                got=f"position_bias={self.position_bias}, propensities={self.propensities}",
+                fix="Leave one of them out",
             )
         for name in ("shown_attention", "row_memory"):
             if getattr(self, name) and not self.shown_length:

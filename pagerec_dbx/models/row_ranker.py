@@ -22,6 +22,7 @@ class RowRanker(tfrs.Model):
         self.config = config
         self.randomness = Randomness()
         self.position_bias = PositionBias(config.position_bias) if config.position_bias else None
+        self.click_weights: np.ndarray | None = None  # by place; none: every click counts alike
         self.row_chances: RowChances | None = None  # of being drawn as a row that was not clicked
         if config.sampling not in (CLICKS, MENU):
             self.row_chances = row_chances(config.sampling, config.row_count)
@@ -34,6 +35,10 @@ class RowRanker(tfrs.Model):
     def learn_click_counts(self, counts: np.ndarray) -> None:
         """Take the clicks of each row in training, [row_count]; they belong to the loss and are not saved."""
         self.row_chances = row_chances(CLICKS, self.config.row_count, counts)
+
+    def learn_click_weights(self, weights: np.ndarray) -> None:
+        """Take what a click at each place counts, [places] float32; it belongs to the loss and is not saved."""
+        self.click_weights = weights
 
     def query(self, record: dict[str, tf.Tensor], training: bool = False) -> Query:
         """What is read off a page view, once for all rows."""
@@ -50,7 +55,14 @@ class RowRanker(tfrs.Model):
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Mean loss of a batch of records."""
         inputs = {**inputs, "menu": known_ids(inputs["menu"], self.config.row_count)}
-        return tf.reduce_mean(OBJECTIVES[self.config.loss](self, inputs, training))
+        if self.click_weights is None:
+            return tf.reduce_mean(OBJECTIVES[self.config.loss](self, inputs, training))
+        # Each click's part of the loss times its weight: the page view's by their sum, its clicks' by their shares.
+        clicked = tf.cast(inputs["clicked"], tf.float32)
+        weighted = clicked * self.click_weights[: clicked.shape[1]]
+        of_page = tf.reduce_sum(weighted, axis=1) / tf.reduce_sum(clicked, axis=1)
+        losses = OBJECTIVES[self.config.loss](self, {**inputs, "clicked": weighted}, training)
+        return tf.reduce_mean(of_page * losses)
 
     def vocabulary_scores(self, record: dict[str, tf.Tensor]) -> tf.Tensor:
         """[batch, row_count] float32 logits of all rows; columns 0 and 1 are padding and unknown."""

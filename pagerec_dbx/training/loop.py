@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from pagerec_dbx.errors import LossError, NoExamplesError
 from pagerec_dbx.features.local_copies import local_copy
-from pagerec_dbx.features.snapshot import Snapshot, click_counts, open_snapshot, require_undamaged
+from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, require_undamaged
 from pagerec_dbx.features.stream import Shard, open_stream, steps_per_epoch
 from pagerec_dbx.models.build import build, parameter_count
 from pagerec_dbx.progress import Progress, say
@@ -27,6 +27,7 @@ from pagerec_dbx.training.agreement import (
     require_same_weights,
 )
 from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
+from pagerec_dbx.training.counting import learn_counts
 from pagerec_dbx.training.heartbeats import rank_name
 from pagerec_dbx.training.job import EpochReport, OnEpoch, Position, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.optimizer import optimizer_of
@@ -83,9 +84,7 @@ class _Training:
         self._steps = require_steps(self._train, ranks.size, self._settings.batch_size)
         self._model = build(job.config, self._settings.seed, self._settings.precision)
         self._model.randomness.seed = self._settings.seed + ranks.rank  # each rank draws its own dropout and negatives
-        if self._model.needs_click_counts:
-            own = click_counts(self._train, self._shard.part_of(range(len(self._train.paths))))
-            self._model.learn_click_counts(ranks.gather(own).sum(axis=0))
+        learn_counts(self._model, self._train, self._shard.part_of(range(len(self._train.paths))), self._total)
         self._optimizer = optimizer_of(self._settings, ranks.size, self._steps)
         traces = Path(job.profile) if job.profile and ranks.rank == 0 else None
         mean = functools.partial(ranks.mean, whole_table_rows=self._settings.whole_table_rows)
@@ -98,6 +97,9 @@ class _Training:
         self._reports: list[EpochReport] = []
         self._position = Position()
         self.is_over = False
+
+    def _total(self, counts: np.ndarray) -> np.ndarray:
+        return self._ranks.gather(counts.ravel()).sum(axis=0).reshape(counts.shape)
 
     def where(self) -> str:
         """The place of the last step taken, for people."""

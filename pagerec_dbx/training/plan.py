@@ -9,9 +9,10 @@ from pathlib import Path
 import psutil
 
 from pagerec_dbx.config import TrainSettings
-from pagerec_dbx.features.snapshot import Snapshot, click_counts, open_snapshot
+from pagerec_dbx.features.snapshot import Snapshot, open_snapshot
 from pagerec_dbx.features.stream import Shard, open_stream
 from pagerec_dbx.models.build import build
+from pagerec_dbx.training.counting import learn_counts
 from pagerec_dbx.training.job import TrainingJob
 from pagerec_dbx.training.loop import compiled_by_xla, require_steps
 from pagerec_dbx.training.optimizer import optimizer_of
@@ -46,8 +47,7 @@ def measure(job: TrainingJob) -> StepCosts:
     steps = min(STEPS, require_steps(train, 1, settings.batch_size))
     with compiled_by_xla(settings.xla):
         model = build(job.config, settings.seed, settings.precision)
-        if model.needs_click_counts:
-            model.learn_click_counts(click_counts(train, range(len(train.paths))))
+        learn_counts(model, train, range(len(train.paths)), lambda counts: counts)
         optimizer = optimizer_of(settings, 1, steps)
         run = Steps(model, optimizer, lambda gradients, _: gradients).run
         for _ in range(2):  # the first time builds the graph
