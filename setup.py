@@ -1,7 +1,7 @@
 """The wheel `pagerec_dbx` with the command `pagerec`.
 
 What Databricks Runtime 15.4 LTS ML ships stands in the extra `local` and not in the base, so that installing the wheel
-on a cluster changes no version of the runtime's.
+on a cluster changes no version of the runtime's. The extra `tune` is what `pagerec tune` needs and no other command.
 """
 
 import re
@@ -35,6 +35,7 @@ LOCAL = [
     "scipy",
     "tensorflow>=2.16,<2.17",
 ]
+TUNE = ["optuna>=3.6,<4"]
 DEV = ["databricks-bundles", "duckdb", "hypothesis", "mypy", "pytest", "pytest-xdist", "pytrec-eval-terrier", "ruff"]
 
 setup(
@@ -45,6 +46,6 @@ setup(
     package_data={"pagerec_dbx": ["**/*.html", "**/*.json", "**/*.css", "py.typed"]},
     python_requires=">=3.11,<3.12",
     install_requires=BASE,
-    extras_require={"local": LOCAL, "dev": LOCAL + DEV},
+    extras_require={"local": LOCAL + TUNE, "tune": TUNE, "dev": LOCAL + TUNE + DEV},
     entry_points={"console_scripts": ["pagerec = pagerec_dbx.cli:main"]},
 )

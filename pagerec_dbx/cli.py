@@ -19,7 +19,7 @@ from pagerec_dbx.errors import PagerecError, UsageError, full_disk
 from pagerec_dbx.figures import number
 from pagerec_dbx.home import Home, open_home, require_layout
 from pagerec_dbx.lock import locked
-from pagerec_dbx.models.names import MODEL_NAMES, MODEL_SETTINGS, require_model_name
+from pagerec_dbx.models.names import MODEL_NAMES, MODEL_SETTINGS, SEARCH_SPACES, require_model_name
 from pagerec_dbx.stages.rekey_note import require_no_move
 from pagerec_dbx.workbench import Workbench
 
@@ -210,10 +210,20 @@ def prepare(bench: Workbench) -> Outcome:
 )
 @click.option("--plan", is_flag=True, help="Say what it would take, from 20 steps; nothing is written or registered.")
 @click.option("--profile", is_flag=True, help="Leave a trace of some steps and a summary in HOME/profiles.")
-def train(bench: Workbench, model_name: str, ranks: int, run_id: str | None, plan: bool, profile: bool) -> Outcome:
+@click.option(
+    "--seeds",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Train from so many seeds: each one's figures on the validation days, their mean and spread; the best of "
+    "them is registered.",
+)
+def train(
+    bench: Workbench, model_name: str, ranks: int, run_id: str | None, plan: bool, profile: bool, seeds: int
+) -> Outcome:
     """Train, export, register as challenger (legacy_binary: as legacy); prints the version."""
-    if sum((run_id is not None, plan, profile)) > 1:
-        raise UsageError("--resume, --plan and --profile are three ways to train", fix="Choose one")
+    if sum((run_id is not None, plan, profile, seeds > 1)) > 1:
+        raise UsageError("--resume, --plan, --profile and --seeds are four ways to train", fix="Choose one")
     if run_id not in (None, "auto"):
         return _resume(bench, run_id)
     require_model_name(model_name)  # a mistyped one is refused before Spark is started
@@ -223,6 +233,11 @@ def train(bench: Workbench, model_name: str, ranks: int, run_id: str | None, pla
         open_home(bench.home.name, new=False)
         planned = plan_training(bench.tables, model_name, ranks, bench.settings)
         return Outcome(_plain(planned), planned.to_text())
+    if seeds > 1:
+        from pagerec_dbx.stages.seeds import train_seeds
+
+        spread = train_seeds(bench.tables, bench.registry, model_name, ranks, bench.settings, seeds)
+        return Outcome(_plain(spread), spread.to_text())
     if run_id == "auto":
         from pagerec_dbx.stages.resume import resume_or_train
 
@@ -244,6 +259,34 @@ def _resume(bench: Workbench, run_id: str) -> Outcome:
     stopped = find_stopped(bench.home, run_id)  # before Spark is started
     result = resume(bench.tables, bench.registry, stopped, bench.settings, bench.given)
     return Outcome(_plain(result), result.version)
+
+
+@_command("tune", writes=True, example="pagerec tune --model two_tower_softmax --trials 30 epochs=10 batch_size=512")
+@click.option(
+    "--model",
+    "model_name",
+    default="two_tower_softmax",
+    show_default=True,
+    help=", ".join(SEARCH_SPACES) + ".",
+)
+@click.option("--trials", required=True, type=click.IntRange(1), help="Altogether; those of a stopped run count.")
+@click.option("--ranks", default=1, show_default=True, type=click.IntRange(1), help="Horovod ranks of each trial.")
+def tune(bench: Workbench, model_name: str, trials: int, ranks: int) -> Outcome:
+    """Look for a model's best settings on the validation days; train with them and register as challenger.
+
+    A setting that is given as KEY=VALUE stays as it is; the others of the model's search space are looked for
+    (docs/models.md). If it is stopped, the same command goes on.
+    """
+    from pagerec_dbx.models.search import search_space
+
+    search_space(model_name, bench.given)  # what cannot be tuned is refused before Spark is started
+    from pagerec_dbx.training.study import require_optuna
+
+    require_optuna()
+    from pagerec_dbx.stages.tune import tune as stage
+
+    result = stage(bench.tables, bench.registry, model_name, trials, ranks, bench.settings, bench.given)
+    return Outcome(_plain(result), result.to_text())
 
 
 @_command("evaluate", writes=True, example="pagerec evaluate --version challenger")

@@ -65,6 +65,13 @@ def describe(done: int, total: int, unit: str, seconds: float, already: int = 0)
     return f"{done:,} of {total:,} {unit}, {rate:,.1f}/s{left}"
 
 
+def span(seconds: float) -> str:
+    """`40 seconds`, `12 minutes`, `1.5 hours`."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5_400 else f"{seconds / 3600:.1f} hours"
+
+
 @contextlib.contextmanager
 def watch_spark(spark, label: str, quiet_for: float = 5.0) -> Iterator[None]:
     """Show the tasks of the Spark jobs that run inside the block, once it lasts longer than `quiet_for` seconds.

@@ -1,6 +1,8 @@
 """The models and what they can be trained for, readable without TensorFlow so that a wrong name is refused at once."""
 
+import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from pagerec_dbx.errors import UnknownModelError
 
@@ -16,6 +18,45 @@ ADDITIVE, EXAMINATION = "additive", "examination"  # forms of the position bias
 MODEL_SETTINGS: Mapping[str, Mapping[str, object]] = {
     "two_tower_binary": {"loss": BINARY, "hidden_sizes": (128, 64)},
     LEGACY_BINARY: {"loss": BINARY, "embedding_size": 100, "hidden_sizes": (128, 64), "dropout": 0.2, "epochs": 40},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The numbers between two, both of them included; four digits of each are tried."""
+
+    low: float
+    high: float
+    log: bool = False  # each power of ten is as likely as the next one
+
+
+Space = Mapping[str, Range | tuple[Any, ...]]  # setting -> its range, or its choices
+
+_EVERY_MODEL: Space = {
+    "learning_rate": Range(1e-4, 1e-2, log=True),
+    "batch_size": (256, 512, 1_024, 2_048),
+    "embedding_size": (16, 32, 64, 128),
+    "dropout": Range(0.0, 0.5),
+    "l2": Range(1e-8, 1e-3, log=True),
+    "history_encoder": (MEAN, RECENCY, GRU, ATTENTION),
+    "context": ((), ("hour", "weekday", "device"), ("hour", "weekday", "device", "location", "last_watched")),
+    "cross_layers": (0, 1, 2),
+}
+_SOFTMAX: Space = {
+    "hidden_sizes": ((64,), (128, 64), (256, 128, 64)),
+    "loss": (FULL_SOFTMAX, MENU_SOFTMAX),
+    "label_smoothing": (0.0, 0.05, 0.1),
+}
+# What `tune` looks for in each model; a setting that is given is no longer looked for. The legacy stays as it was
+# designed: a tuned one would be another model, and that is `two_tower_binary`.
+SEARCH_SPACES: Mapping[str, Space] = {
+    "two_tower_softmax": {**_EVERY_MODEL, **_SOFTMAX},
+    "single_tower_softmax": {**_EVERY_MODEL, **_SOFTMAX},
+    "two_tower_binary": {
+        **_EVERY_MODEL,
+        "hidden_sizes": ((64,), (128, 64)),
+        "sampling": ("uniform", "clicks", "menu"),
+    },
 }
 
 

@@ -13,6 +13,7 @@ EPOCH_FIGURES = ("loss", "validation_loss", "validation_ndcg", "examples_per_sec
 def client_of(tracking_uri: str, registry_uri: str):
     """One client a process and address."""
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     for name in ("alembic", "mlflow"):  # database set-up is told line by line otherwise

@@ -14,6 +14,8 @@ from pagerec_dbx.home import Home
 from pagerec_dbx.registry.client import EPOCH_FIGURES, client_of, driver_credentials, log_epoch
 from pagerec_dbx.registry.moved import ARTIFACTS, follow_home
 
+_PARENT = "mlflow.parentRunId"  # the tag by which MLflow shows a run below another one
+
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
@@ -37,18 +39,25 @@ class Runs:
         return "databricks-uc" if self.home.in_catalog else self.tracking_uri
 
     def start_run(
-        self, name: str, parameters: Mapping[str, object], tags: Mapping[str, str], inputs: Mapping[str, int]
+        self,
+        name: str,
+        parameters: Mapping[str, object],
+        tags: Mapping[str, str],
+        inputs: Mapping[str, int],
+        parent: str | None = None,
     ) -> str:
         """Open a run and return its id.
 
         Args:
             parameters: at most 100, which is what one request takes.
             inputs: Delta tables read, by name, with the version that was read.
+            parent: the run below which it stands.
         """
         from mlflow.entities import Param
 
         client = self._client()
-        run_id = client.create_run(self._experiment(client), run_name=name, tags=dict(tags)).info.run_id
+        own = dict(tags) if parent is None else {**tags, _PARENT: parent}
+        run_id = client.create_run(self._experiment(client), run_name=name, tags=own).info.run_id
         client.log_batch(run_id, params=[Param(key, str(value)) for key, value in parameters.items()])
         client.log_inputs(run_id, datasets=[self._input(table, version) for table, version in inputs.items()])
         return run_id
@@ -63,6 +72,19 @@ class Runs:
 
     def end_run(self, run_id: str, succeeded: bool) -> None:
         self._client().set_terminated(run_id, "FINISHED" if succeeded else "FAILED")
+
+    def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
+        for name, value in tags.items():
+            self._client().set_tag(run_id, name, value)
+
+    def find_runs(self, tags: Mapping[str, str]) -> list[str]:
+        """The runs that have all of these tags, the newest first."""
+        return self._search(tags)
+
+    def end_forsaken_runs(self, parent: str) -> None:
+        """Mark as failed what a killed process left open below a run."""
+        for run_id in self._search({_PARENT: parent}, "attributes.status = 'RUNNING'"):
+            self.end_run(run_id, succeeded=False)
 
     def log_run_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
         """Add figures to a run."""
@@ -83,6 +105,12 @@ class Runs:
             for point in self._client().get_metric_history(run_id, name):
                 epochs.setdefault(point.step, {"epoch": point.step})[name] = point.value
         return [epochs[epoch] for epoch in sorted(epochs)]
+
+    def _search(self, tags: Mapping[str, str], *conditions: str) -> list[str]:
+        client = self._client()
+        wanted = " and ".join([*(f"tags.`{name}` = '{value}'" for name, value in tags.items()), *conditions])
+        found = client.search_runs([self._experiment(client)], wanted)
+        return [run.info.run_id for run in found]
 
     def _client(self):
         if not self.home.in_catalog:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pagerec_dbx.config import Settings
 from pagerec_dbx.features.snapshot import open_snapshot
+from pagerec_dbx.progress import span
 from pagerec_dbx.stages.train import job_of, sound_run
 from pagerec_dbx.tables import Tables
 
@@ -37,7 +38,7 @@ class TrainPlan:
             f"{self.records:,} training records on {self.ranks} rank{'s' if several else ''}: "
             f"{self.steps_per_epoch:,} steps an epoch, {self.left_out_per_epoch:,} records left out of each",
             f"{self.step_seconds * 1e3:.0f} ms a step of one rank, measured here; "
-            f"{self.epochs} epochs would take about {_span(self.seconds)} on this machine{shared}",
+            f"{self.epochs} epochs would take about {span(self.seconds)} on this machine{shared}",
         ]
         return "\n".join(lines)
 
@@ -78,9 +79,3 @@ def plan_training(tables: Tables, model_name: str, ranks: int, settings: Setting
 
 def _mb(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
-def _span(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5_400 else f"{seconds / 3600:.1f} hours"

@@ -16,7 +16,7 @@ from pagerec_dbx.stages.train import TrainResult, job_of, sound_run, train, trai
 from pagerec_dbx.tables import Tables
 
 # How a training is run, not what it learns: these may be others when it goes on.
-_FREE = ("reader", "cache", "check_steps", "checkpoint_minutes", "checkpoints_kept", "silence_seconds")
+FREE = ("reader", "cache", "check_steps", "checkpoint_minutes", "checkpoints_kept", "silence_seconds")
 
 
 def resume(
@@ -35,11 +35,8 @@ def resume(
     """
     from pagerec_dbx.training.distributed import require_ranks
 
-    version = registry.version_of(stopped.run_id)
-    if version is not None:  # it was stopped between registering it and saying so
-        registry.give_alias(version)
-        registry.end_run(stopped.run_id, succeeded=True)
-        shutil.rmtree(run_folder(registry.home, stopped.run_id))
+    version = registered_already(registry, stopped.run_id)
+    if version is not None:
         raise TrainingError(
             f"run {stopped.run_id} is version {version} already",
             fix=f"Go on with `pagerec compare --challenger {version}`",
@@ -54,6 +51,17 @@ def resume(
     require_ranks(job, stopped.ranks, tables.spark.sparkContext.defaultParallelism)
     registry.reopen_run(stopped.run_id)
     return train_and_register(tables, registry, job, stopped, found[0])
+
+
+def registered_already(registry: Registry, run_id: str) -> str | None:
+    """The version that a run is, if it was stopped between registering it and saying so; the rest is done now."""
+    version = registry.version_of(run_id)
+    if version is not None:
+        registry.give_alias(version)
+        registry.end_run(run_id, succeeded=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(run_folder(registry.home, run_id))
+    return version
 
 
 def resume_or_train(tables: Tables, registry: Registry, model_name: str, ranks: int, settings: Settings) -> TrainResult:
@@ -79,10 +87,10 @@ def _settings_of(stopped: StoppedRun, settings: Settings, given: Collection[str]
     now = flat(settings)
     of_run = dataclasses.asdict(stopped.config) | dataclasses.asdict(stopped.settings)
     for name in given:
-        if name in of_run and name not in _FREE and now[name] != of_run[name]:
+        if name in of_run and name not in FREE and now[name] != of_run[name]:
             raise SettingError(
                 f"setting `{name}` cannot change in a run that goes on", wanted=str(of_run[name]), got=str(now[name]),
                 fix="Leave it out, or train anew without --resume",
             )  # fmt: skip
-    free: dict[str, Any] = {name: now[name] for name in _FREE if name in given}
+    free: dict[str, Any] = {name: now[name] for name in FREE if name in given}
     return dataclasses.replace(stopped.settings, **free)

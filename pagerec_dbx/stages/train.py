@@ -5,10 +5,11 @@ import dataclasses
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
-from pagerec_dbx.config import Settings
+from pagerec_dbx.config import ModelSettings, Settings
 from pagerec_dbx.errors import LossError, PagerecError, TrainingError, full_disk
 from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.preparation import Preparation, latest_preparation
@@ -38,17 +39,25 @@ class TrainResult:
     epochs: int
     seconds: float
     best_epoch: int
-    validation_loss: float
+    validation_loss: float  # of the best epoch
+    validation_ndcg: float  # of the best epoch
     left_out_per_epoch: int  # examples not reached because all ranks take equal steps of full batches
 
 
 def train(
-    tables: Tables, registry: Registry, model_name: str, ranks: int, settings: Settings, profile: bool = False
+    tables: Tables,
+    registry: Registry,
+    model_name: str,
+    ranks: int,
+    settings: Settings,
+    profile: bool = False,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> TrainResult:
     """Train a model on the latest preparation and register it as challenger, `legacy_binary` as legacy.
 
     Args:
         profile: leave a trace of some steps, and a page that sums it up, in HOME/profiles/RUN.
+        tags: of its run, beside those that every run has.
 
     Raises:
         UnknownModelError: no model has that name.
@@ -57,16 +66,32 @@ def train(
         RegistryError: the exported model does not score as the trained one does; nothing is registered.
     """
     preparation, run = sound_run(tables, model_name, ranks, settings)
-    _advise_on_steps(tables.home, preparation, run)
-    run_id = registry.start_run(
-        f"{model_name} on {preparation.preparation_id}",
-        {"model": model_name, "ranks": ranks, **_parameters(preparation, settings)},
-        {**environment(), "simulated": str(is_simulated(registry.home)).lower()},
-        {"labelled_page_views": preparation.labelled_version, "examples": preparation.examples_version},
-    )
+    advise_on_steps(tables.home, preparation, run)
+    name = f"{model_name} on {preparation.preparation_id}"
+    run_id = open_run(registry, preparation, model_name, ranks, settings, name, tags)
     run = dataclasses.replace(run, run_id=run_id)
     job = job_of(registry.home, preparation, run, profile)
     return train_and_register(tables, registry, job, run, preparation, begin=lambda: run.keep(registry.home))
+
+
+def open_run(
+    registry: Registry,
+    preparation: Preparation,
+    model_name: str,
+    ranks: int,
+    settings: Settings,
+    name: str,
+    tags: Mapping[str, str] = MappingProxyType({}),
+    parent: str | None = None,
+) -> str:
+    """Open the run of a training with what shapes it and what it reads; its id."""
+    return registry.start_run(
+        name,
+        {"model": model_name, "ranks": ranks, **_parameters(preparation, settings)},
+        {**environment(), "simulated": str(is_simulated(registry.home)).lower(), **tags},
+        {"labelled_page_views": preparation.labelled_version, "examples": preparation.examples_version},
+        parent,
+    )
 
 
 def sound_run(tables: Tables, model_name: str, ranks: int, settings: Settings) -> tuple[Preparation, StoppedRun]:
@@ -80,7 +105,7 @@ def sound_run(tables: Tables, model_name: str, ranks: int, settings: Settings) -
     # TensorFlow takes seconds to import: only now, when the request is known to be sound.
     from pagerec_dbx.training.distributed import require_ranks
 
-    config = _config(preparation, model_name, settings)
+    config = config_of(preparation, model_name, settings.model)
     run = StoppedRun("", config, settings.train, ranks, preparation.preparation_id)
     require_ranks(job_of(tables.home, preparation, run), ranks, tables.spark.sparkContext.defaultParallelism)
     return preparation, run
@@ -100,7 +125,8 @@ def job_of(home: Home, preparation: Preparation, run: StoppedRun, profile: bool 
     )
 
 
-def _advise_on_steps(home: Home, preparation: Preparation, run: StoppedRun) -> None:
+def advise_on_steps(home: Home, preparation: Preparation, run: StoppedRun) -> None:
+    """Say so where an epoch has so few steps that a smaller batch would learn more."""
     from pagerec_dbx.training.loop import require_steps
 
     steps = require_steps(open_snapshot(preparation.folder(home, "train")), run.ranks, run.settings.batch_size)
@@ -125,15 +151,9 @@ def train_and_register(
     Raises:
         As `train`.
     """
-    from pagerec_dbx.training.distributed import train_on_ranks
-
-    context = tables.spark.sparkContext
     with _told_how_to_go_on(registry, run.run_id):
         begin()
-        log_file = _log_folder(registry) / "ranks.log"
-        with reading(Path(job.train_snapshot)), reading(Path(job.validation_snapshot)):  # between epochs too
-            logger, slots = registry.epoch_logger(run.run_id), context.defaultParallelism
-            result = train_on_ranks(job, run.ranks, logger, slots, log_file, context.cancelAllJobs)
+        result = learn(tables, registry, job, run.ranks, registry.epoch_logger(run.run_id))
         say(f"  trained in {result.seconds:,.0f} s; best epoch {result.best_epoch} of {result.epochs}; exporting")
         if job.profile is not None and Path(job.profile).exists():
             say(f"  where the time went: {job.profile}/summary.md")
@@ -145,8 +165,25 @@ def train_and_register(
     return TrainResult(
         version=version, run_id=run.run_id, model=job.config.name, parameters=result.parameters, ranks=run.ranks,
         epochs=result.epochs, seconds=round(result.seconds, 1), best_epoch=result.best_epoch,
-        validation_loss=result.validation_loss_of_best, left_out_per_epoch=result.left_out_per_epoch,
+        validation_loss=result.best.validation_loss, validation_ndcg=result.best.validation_ndcg,
+        left_out_per_epoch=result.left_out_per_epoch,
     )  # fmt: skip
+
+
+def learn(tables: Tables, registry: Registry, job, ranks: int, on_epoch):
+    """Train on so many ranks and leave the best weights in the job's folder; nothing is registered.
+
+    Args:
+        on_epoch: see `training.loop.fit`.
+
+    Raises:
+        As `training.distributed.train_on_ranks`.
+    """
+    from pagerec_dbx.training.distributed import train_on_ranks
+
+    context, log_file = tables.spark.sparkContext, _log_folder(registry) / "ranks.log"
+    with reading(Path(job.train_snapshot)), reading(Path(job.validation_snapshot)):  # between epochs too
+        return train_on_ranks(job, ranks, on_epoch, context.defaultParallelism, log_file, context.cancelAllJobs)
 
 
 @contextlib.contextmanager
@@ -157,10 +194,7 @@ def _told_how_to_go_on(registry: Registry, run_id: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        try:
-            registry.end_run(run_id, succeeded=False)
-        except Exception as second:  # what ended the training is what must be told
-            say(f"  run {run_id} cannot be marked as failed: {type(second).__name__}")
+        mark_failed(registry, run_id)
         full = None if isinstance(error, PagerecError) else full_disk(error)
         if full is not None:
             raise TrainingError(
@@ -169,6 +203,14 @@ def _told_how_to_go_on(registry: Registry, run_id: str) -> Iterator[None]:
         if not isinstance(error, LossError):
             say(f"  stopped; go on with: {command}")
         raise
+
+
+def mark_failed(registry: Registry, run_id: str) -> None:
+    """Mark a run as failed, whatever else goes wrong: what ended it is what must be told."""
+    try:
+        registry.end_run(run_id, succeeded=False)
+    except Exception as error:
+        say(f"  run {run_id} cannot be marked as failed: {type(error).__name__}")
 
 
 def _parameters(preparation: Preparation, settings: Settings) -> dict[str, object]:
@@ -193,7 +235,12 @@ def _log_folder(registry: Registry) -> Path:
     return Path(tempfile.mkdtemp()) if registry.home.in_catalog else registry.home.logs
 
 
-def _config(preparation: Preparation, model_name: str, settings: Settings) -> ModelConfig:
+def config_of(preparation: Preparation, model_name: str, settings: ModelSettings) -> ModelConfig:
+    """A model with these settings on a preparation's vocabularies.
+
+    Raises:
+        SettingError: settings that contradict each other or the data.
+    """
     counts = ("title_count", "row_count", "device_count", "location_count", "history_length", "shown_length")
     sizes = {name: getattr(preparation, name) for name in counts}
-    return model_config(model_name, settings.model, **sizes)
+    return model_config(model_name, settings, **sizes)

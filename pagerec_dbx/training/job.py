@@ -80,10 +80,12 @@ class TrainingResult:
     left_out_per_epoch: int  # records that equal steps of full batches do not reach
     seconds: float
     digests: tuple[int, ...]  # of each rank's final weights: equal
+    was_stopped: bool = False  # before its time, because `on_epoch` said so
 
     @property
-    def validation_loss_of_best(self) -> float:
-        return self.reports[self.best_epoch - 1].validation_loss
+    def best(self) -> EpochReport:
+        """Of the epoch whose weights are kept."""
+        return self.reports[self.best_epoch - 1]
 
 
 class Ranks(Protocol):
@@ -135,4 +137,4 @@ class OneRank:
         return None
 
 
-OnEpoch = Callable[[EpochReport], None]
+OnEpoch = Callable[[EpochReport], bool | None]  # True: the training is to end here

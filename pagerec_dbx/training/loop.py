@@ -45,7 +45,8 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
     Where the job's folder holds a checkpoint, training goes on from it.
 
     Args:
-        on_epoch: called on the first rank after each epoch.
+        on_epoch: called on the first rank after each epoch; where it returns True the training ends there, on all
+            ranks, as if its patience had ended.
 
     Raises:
         NoExamplesError: the training snapshot holds less than one step.
@@ -61,10 +62,11 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
         ranks.stand(training.where)
         training.restore()
         while not training.is_over:
-            report = training.run_epoch()
+            report, told = training.run_epoch(), False
             if ranks.rank == 0:
                 say(f"  {report.to_text(job.settings.epochs)}", ranks.words)
-                on_epoch(report)
+                told = bool(on_epoch(report))
+            training.end_if(told)
             training.save(at_once=training.is_over)  # after it was told: a kill in between has it told again, not never
         return training.result(time.monotonic() - started)
 
@@ -163,6 +165,11 @@ class _Training:
         self._position = Position(epoch=report.epoch + 1)
         return report
 
+    def end_if(self, told: bool) -> None:
+        """End here where the first rank was told so; the others hear it from that one, lest they wait for it."""
+        if self._ranks.gather(np.array([float(told)]))[0, 0]:
+            self.is_over = True
+
     def result(self, seconds: float) -> TrainingResult:
         """Leave the best weights, and say what came of it."""
         self._best.restore(self._model)
@@ -179,6 +186,7 @@ class _Training:
             left_out_per_epoch=self._train.manifest.records - per_epoch,
             seconds=seconds,
             digests=tuple(int(bits) for bits in self._ranks.gather(digest(self._model.variables))[:, 0]),
+            was_stopped=len(self._reports) < self._settings.epochs and not self._best.patience_ended,
         )
 
     @contextlib.contextmanager

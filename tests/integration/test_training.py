@@ -258,9 +258,26 @@ def test_a_checkpoint_without_one_of_its_parts_would_be_noticed(job, tmp_path, m
     assert np.abs(np.array(curve(fit(job, OneRank(), print))) / curve(undisturbed) - 1).max() > 1e-4
 
 
-def test_two_ranks_with_different_data_hold_equal_weights(job, prepared):
+def test_a_training_ends_where_it_is_told_to(job, tmp_path):
+    told = []
+
+    def on_epoch(report):
+        told.append(report.epoch)
+        return report.epoch == 2
+
+    result = fit(job, OneRank(), on_epoch)
+    assert told == [1, 2] and (result.epochs, result.was_stopped) == (2, True)
+    assert (tmp_path / "run" / "weights.npz").exists()
+    # the control: at its last epoch it has come to its end
+    whole = fit(dataclasses.replace(job, folder=str(tmp_path / "whole")), OneRank(), lambda report: report.epoch == 3)
+    assert (whole.epochs, whole.was_stopped) == (3, False)
+
+
+def test_two_ranks_with_different_data_hold_equal_weights_and_end_where_the_first_is_told_to(job, prepared):
+    """The second one, which is told nothing, would wait for the first in the last of three epochs."""
     log = prepared.home.logs / "ranks.log"
-    results = run_on_ranks(lambda ranks: fit(job, ranks, lambda report: None), 2, slots=2, log_file=log)
+    results = run_on_ranks(lambda ranks: fit(job, ranks, lambda report: report.epoch == 2), 2, slots=2, log_file=log)
+    assert [(result.epochs, result.was_stopped) for result in results] == [(2, True)] * 2
     assert len(results) == 2 and results[0].ranks == 2
     assert results[0].digests[0] == results[0].digests[1] == results[1].digests[0] != 0
     # each rank takes 960 of the 1,920 records: 30 steps of 32

@@ -1,5 +1,7 @@
 """What the command line says and how it ends, where no engine is needed."""
 
+import sys
+
 import pytest
 from pyspark.sql import SparkSession
 
@@ -57,11 +59,19 @@ def test_the_legacy_way_wants_batches_of_a_page_view_at_least():
     assert (ran.code, ran.out) == (2, "") and "'--legacy-way': 0 is not in the range x>=1" in ran.err
 
 
-@pytest.mark.parametrize("options", [("--plan", "--profile"), ("--resume", "run", "--plan")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--plan", "--profile"),
+        ("--resume", "run", "--plan"),
+        ("--seeds", "5", "--plan"),
+        ("--seeds", "2", "--resume", "auto"),
+    ],
+)
 def test_train_goes_one_way_at_a_time(tmp_path, options):
     open_home(str(tmp_path / "home"))
     ran = run("train", "--home", str(tmp_path / "home"), *options)
-    assert (ran.code, ran.out) == (2, "") and "three ways to train. Choose one" in ran.err
+    assert (ran.code, ran.out) == (2, "") and "four ways to train. Choose one" in ran.err
 
 
 @pytest.mark.parametrize("option", [("--model", "two_tower_softmax"), ("--ranks", "2")])
@@ -85,6 +95,25 @@ def test_what_cannot_be_trained_is_refused_before_spark_is_started(tmp_path, mon
     assert (ran.code, ran.out) == (code, "") and said in ran.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--model", "mistyped", "--trials", "2"], 2, "unknown model `mistyped`"),
+        (["--model", "legacy_binary", "--trials", "2"], 2, "stays as it was designed and is not tuned"),
+        (["--trials", "0"], 2, "'--trials': 0 is not in the range x>=1"),
+        ([], 2, "Missing option '--trials'"),
+        (["--trials", "2", "loss=magic"], 2, "setting `loss` is unknown"),
+        (["--trials", "2", *(f"{name}=1" for name in ("batch_size", "embedding_size", "cross_layers"))], 1, "optuna"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused_before_spark_is_started(tmp_path, monkeypatch, arguments, code, said):
+    open_home(str(tmp_path / "home"))
+    monkeypatch.setattr(cli.Workbench, "tables", property(lambda self: pytest.fail("Spark was started")))
+    monkeypatch.setitem(sys.modules, "optuna", None)  # as where it is not installed: what is told last
+    ran = run("tune", "--home", str(tmp_path / "home"), *arguments)
+    assert (ran.code, ran.out) == (code, "") and said in ran.err
+
+
 def test_a_file_stands_before_the_settings(tmp_path):
     ran = run("import-metarank", str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "logs"), "epochs=3")
     assert ran.code == 1 and "none.jsonl" in ran.err and "setting" not in ran.err
@@ -93,7 +122,16 @@ def test_a_file_stands_before_the_settings(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [["join"], ["train"], ["train", "--plan"], ["promote", "--version", "1"], ["report"], ["rank"]]
+    "command",
+    [
+        ["join"],
+        ["train"],
+        ["train", "--plan"],
+        ["tune", "--trials", "2"],
+        ["promote", "--version", "1"],
+        ["report"],
+        ["rank"],
+    ],
 )
 def test_a_home_that_is_not_there_is_not_made_by_a_command_that_needs_one(tmp_path, command):
     home = tmp_path / "mistyped"

@@ -46,6 +46,7 @@ DOORS = {
     "horovod": ("training/distributed.py", "training/horovod_ranks.py"),
     "mlflow": ("registry/",),
     "lightgbm": ("baselines/lambdamart.py",),
+    "optuna": ("training/study.py",),
 }
 TENSORFLOW = ("tensorflow", "tf_keras", "keras", "tensorflow_recommenders")
 # What a rank runs knows no Spark, and the pipelines know no TensorFlow.
@@ -216,6 +217,7 @@ def test_layers_names_a_module_without_a_place(tree):
         ),
         ("training__loop", "import mlflow", "imports mlflow, which only"),
         ("training__loop", "from horovod import tensorflow", "imports horovod, which only"),
+        ("stages__tune", "def f():\n    import optuna", "imports optuna, which only training/study.py may"),
         ("features__snapshot", "import petastorm", "imports petastorm, which only"),
         ("pipelines__gold", "import tensorflow as tf", "imports tensorflow, which pipelines/ may not"),
         ("models__build", "def f():\n    from pyspark.sql import DataFrame", "imports pyspark, which models/ may not"),

@@ -111,7 +111,7 @@ def requirements() -> dict[str, list[str]]:
     """setup.py's lists, read without running setup."""
     names = {}
     for node in ast.parse((ROOT / "setup.py").read_text()).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id in ("BASE", "LOCAL"):
+        if isinstance(node, ast.Assign) and node.targets[0].id in ("BASE", "LOCAL", "TUNE"):
             names[node.targets[0].id] = ast.literal_eval(node.value)
     return names
 

@@ -1,0 +1,79 @@
+"""What `tune` looks for: every point of every model's space is a model, and what is given is not looked for."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pagerec_dbx.config import ModelSettings, flat, load_settings, settings_from
+from pagerec_dbx.errors import SettingError, UnknownModelError, UsageError
+from pagerec_dbx.models.config import model_config
+from pagerec_dbx.models.names import MODEL_NAMES, MODEL_SETTINGS, SEARCH_SPACES, Range
+from pagerec_dbx.models.search import first_possible, search_space
+from pagerec_dbx.training.study import as_overrides
+
+
+def points(space):
+    """Hypothesis draws settings of a space; ranges at their ends too, as Optuna may."""
+    return st.fixed_dictionaries(
+        {
+            name: st.floats(values.low, values.high) if isinstance(values, Range) else st.sampled_from(values)
+            for name, values in space.items()
+        }
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), name=st.sampled_from(sorted(SEARCH_SPACES)))
+def test_every_point_of_a_space_is_a_model(data, name):
+    chosen = data.draw(points(SEARCH_SPACES[name]))
+    made = settings_from(flat(load_settings(designed=MODEL_SETTINGS.get(name))) | chosen)
+    config = model_config(name, made.model, title_count=40, row_count=12)
+    everything = flat(made)
+    assert {setting: everything[setting] for setting in chosen} == chosen
+    assert config.loss == chosen.get("loss", made.model.loss)
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), name=st.sampled_from(sorted(SEARCH_SPACES)))
+def test_settings_are_shown_as_the_command_line_takes_them(data, name):
+    chosen = data.draw(points(SEARCH_SPACES[name]))
+    rounded = {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in chosen.items()}
+    again = flat(load_settings(overrides=as_overrides(rounded).split()))
+    assert {setting: again[setting] for setting in rounded} == rounded
+
+
+def test_each_model_but_the_legacy_has_a_space_of_settings_that_its_training_knows():
+    assert set(SEARCH_SPACES) == set(MODEL_NAMES) - {"legacy_binary"}
+    known = set(flat(load_settings()))
+    assert all(set(space) <= known for space in SEARCH_SPACES.values())
+
+
+def test_what_is_given_is_not_looked_for():
+    whole = search_space("two_tower_softmax")
+    left = search_space("two_tower_softmax", {"loss", "epochs"})
+    assert set(whole) - set(left) == {"loss"}
+
+
+@pytest.mark.parametrize(
+    ("name", "given_settings", "kind", "said"),
+    [
+        ("magic", (), UnknownModelError, "unknown model `magic`"),
+        ("legacy_binary", (), UsageError, "stays as it was designed and is not tuned: wanted one of two_tower_softmax"),
+        ("two_tower_binary", tuple(SEARCH_SPACES["two_tower_binary"]), UsageError, "nothing of model .* is left"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused(name, given_settings, kind, said):
+    with pytest.raises(kind, match=said):
+        search_space(name, given_settings)
+
+
+def of_loss(loss, **others):
+    return model_config("two_tower_softmax", ModelSettings(loss=loss, **others), title_count=40, row_count=12)
+
+
+def test_settings_that_go_with_one_choice_are_possible_and_those_that_go_with_none_are_not():
+    space = {"loss": ("full_softmax", "menu_softmax"), "dropout": Range(0.1, 0.5)}
+    config = first_possible(space, lambda chosen: of_loss(position_bias="additive", **chosen))
+    assert (config.loss, config.dropout) == ("menu_softmax", 0.1)
+    with pytest.raises(SettingError, match="`position_bias` does not go with loss=full_softmax"):
+        first_possible({"loss": space["loss"][:1]}, lambda chosen: of_loss(position_bias="additive", **chosen))
