@@ -7,7 +7,7 @@ _PAGE_VIEWS = """
 SELECT
   id AS page_view_id, 'keyed' AS join_method, 'service_logs' AS source, concat('q', id) AS request_id,
   concat('viewer ', id % 97) AS user_hash, served.at AS served_at, to_date(served.at) AS day,
-  CAST(NULL AS INT) AS utc_offset_minutes, false AS randomized, 'tv' AS device, 'home' AS location,
+  CAST(NULL AS INT) AS utc_offset_minutes, id % 10 = 0 AS randomized, 'tv' AS device, 'home' AS location,
   transform(sequence(1, 5), i -> named_struct(
     'title_id', concat('title ', (id + i) % 12),
     'watched_at', timestampadd(SECOND, -100 * i, served.at))) AS history,
