@@ -11,13 +11,13 @@ class ReadsShown(TwoTowerSoftmax):
 
     def __init__(self, config):
         super().__init__(config)
-        self._weights = tf.Variable([0.5, 0.25, -2.0, 0.1], name="of_shown")
+        self.of_shown = tf.Variable([0.5, 0.25, -2.0, 0.1], name="of_shown")
 
     def query(self, record, training=False):
         ids = known_ids(record["shown_row"], self.config.row_count)
         numbers = [tf.cast(record[name], tf.float32) for name in ("shown_position", "shown_clicked", "shown_age")]
         fields = tf.stack([tf.ones_like(numbers[0]), *numbers[:2], tf.math.log1p(numbers[2])], axis=2)
-        places = tf.where(ids > 0, tf.linalg.matvec(fields, self._weights), 0.0)  # [batch, shown]
+        places = tf.where(ids > 0, tf.linalg.matvec(fields, self.of_shown), 0.0)  # [batch, shown]
         return super().query(record, training) | {"shown": ids, "places": places}
 
     def row_scores(self, query, rows, training=False):

@@ -83,9 +83,9 @@ def _with_fields(page_views: DataFrame, shown: Shown) -> DataFrame:
     """Page views with `_rows` -> without it, and with the fields."""
 
     def is_needed(page: Column, index: Column) -> Column:
-        """Later pages do not fill all places already: with menus of 40 rows and 20 places one page of ten is looked at."""
-        later = F.slice("_earlier", 1, index)
-        return F.aggregate(later, F.lit(0), lambda places, one: places + F.size(one["rows"])) < shown.length
+        """The pages since then leave places free: of menus of 40 rows and 20 places one page of ten is looked at."""
+        since = F.slice("_earlier", 1, index)
+        return F.aggregate(since, F.lit(0), lambda places, one: places + F.size(one["rows"])) < shown.length
 
     rows = F.flatten(F.transform(F.filter("_earlier", is_needed), _rows_of))
     kept = _with_earlier(page_views, shown).withColumn("_kept", F.slice(rows, 1, shown.length)).drop("_earlier")

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import mlflow.models
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from pagerec_dbx.models.build import build, one_record
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.export import load_ranker, ranker_config, raw_fields, record_fields, save_ranker
 from pagerec_dbx.models.pyfunc import PyfuncRanker
+from pagerec_dbx.registry.packaging import save_pyfunc
 from pagerec_dbx.schemas import SHOWN
 from pagerec_dbx.stages.promote import rank_latency_ms
 from tests.reads_shown import ReadsShown
@@ -114,3 +116,10 @@ def test_a_model_without_them_takes_no_notice(tmp_path):
     ranker = save_ranker(build(config, seed=3), config, VOCABULARIES, tmp_path / "ranker")
     other = IDS | {"shown_row": [[2, 2, 2], [2, 2, 2]]}
     np.testing.assert_array_equal(ranker.menu_scores(arrays(IDS)), ranker.menu_scores(arrays(other)))
+
+
+def test_mlflow_s_signature_names_them(folder, ranker, tmp_path):
+    save_pyfunc(tmp_path / "model", folder)
+    inputs = mlflow.models.Model.load(str(tmp_path / "model")).signature.inputs
+    assert inputs.input_names() == [*ALWAYS, *SHOWN]
+    assert str(inputs.input_types()[-4:]) == "[Array(string), Array(long), Array(long), Array(long)]"
