@@ -76,6 +76,7 @@ class Config:
     """What scoring reads of a model's configuration."""
 
     history_length: int = 4
+    shown_length: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

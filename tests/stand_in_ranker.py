@@ -11,6 +11,7 @@ class StandInConfig:
     """The part of a model's configuration that scoring reads."""
 
     history_length: int = 3
+    shown_length: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -81,17 +81,23 @@ def _first_rows(length: int) -> Column:
 
 def _with_fields(page_views: DataFrame, shown: Shown) -> DataFrame:
     """Page views with `_rows` -> without it, and with the fields."""
-    rows = F.flatten(F.transform(F.reverse("_earlier"), _rows_of))
+
+    def is_needed(page: Column, index: Column) -> Column:
+        """The pages since then leave places free: of menus of 40 rows and 20 places one page of ten is looked at."""
+        since = F.slice("_earlier", 1, index)
+        return F.aggregate(since, F.lit(0), lambda places, one: places + F.size(one["rows"])) < shown.length
+
+    rows = F.flatten(F.transform(F.filter("_earlier", is_needed), _rows_of))
     kept = _with_earlier(page_views, shown).withColumn("_kept", F.slice(rows, 1, shown.length)).drop("_earlier")
     return kept.withColumns({name: F.col("_kept")[name] for name in SHOWN}).drop("_kept")
 
 
 def _with_earlier(page_views: DataFrame, shown: Shown) -> DataFrame:
-    """Page views with `_rows` -> with `_earlier`: the ten before each of them, oldest first, with rows and clicks."""
+    """Page views with `_rows` -> with `_earlier`: the ten before each of them, latest first, with rows and clicks."""
     clicked = page_views.join(_first_clicks(shown.matches), "page_view_id", how="left")
     page = F.struct(F.col("_rows").alias("rows"), F.col("_clicks").alias("clicks"), _place().alias("place"))
     before = Window.partitionBy("user_hash").orderBy(*order_columns()).rowsBetween(-PAGES, Window.currentRow - 1)
-    earlier = F.collect_list("_page").over(before)
+    earlier = F.reverse(F.collect_list("_page").over(before))
     return clicked.withColumn("_page", page).withColumn("_earlier", earlier).drop("_page", "_clicks", "_rows")
 
 

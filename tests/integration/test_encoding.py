@@ -3,7 +3,9 @@
 import pytest
 
 from pagerec_dbx.errors import GrainError, MissingTableError
-from pagerec_dbx.features.encoding import Lengths, encode, has_click_within
+from pagerec_dbx.features.encoding import Lengths, encode, encode_packed, has_click_within, packing_of
+from pagerec_dbx.features.packing import block_rows
+from pagerec_dbx.features.stream import fields_of
 from pagerec_dbx.features.vocabulary import (
     Vocabulary,
     count_tokens,
@@ -13,8 +15,10 @@ from pagerec_dbx.features.vocabulary import (
     tokens_from_page_views,
 )
 from pagerec_dbx.pipelines.gold import examples_from_labelled
-from pagerec_dbx.schemas import VOCABULARIES
+from pagerec_dbx.pipelines.shown import Shown
+from pagerec_dbx.schemas import SHOWN, VOCABULARIES
 from tests.page_views import labelled_page_views, page_view
+from tests.shown_world import clicks_of, shown
 
 LIMITS = {"titles": 10, "rows": 10, "devices": 10, "locations": 10}
 VOCABULARY = Vocabulary(
@@ -76,8 +80,49 @@ def test_encode_makes_the_columns_of_the_record(spark):
         "history": "array<int>", "history_age": "array<int>", "menu": "array<int>", "pinned": "array<tinyint>",
         "clicked": "array<tinyint>",
     }  # fmt: skip
-    scalars = ("clicked_row", "hour", "weekday", "device", "location", "day", "page_view_id")
-    assert [types[name] for name in scalars] == ["int"] * 6 + ["bigint"]
+    scalars = ("clicked_row", "hour", "weekday", "device", "location", "day", "page_view_id", "randomized")
+    assert [types[name] for name in scalars] == ["int"] * 6 + ["bigint", "tinyint"]
+    assert not set(SHOWN) & set(types)  # where nothing of it is kept the record has no such fields
+
+
+LENGTHS = Lengths(3, 4, shown=6)
+
+
+def shown_examples(spark):
+    """Page 1 offers a, zz, c; page 2, 90 s later and at random, offers b; page 3, 10 s after that, offers a."""
+    views = [
+        shown(1, 0, ["a", "zz", "c"], ("c", 95)),
+        shown(2, 90, ["b"], ("b", 91), randomized=True),
+        shown(3, 100, ["a"], ("a", 101)),
+    ]
+    return examples_from_labelled(labelled_page_views(spark, views), 3, Shown(6, clicks_of(spark, views)))
+
+
+SHOWN_IDS = {  # of pages 1, 2 and 3: a, b, c are 2, 3, 4, zz is unknown; c is clicked between pages 2 and 3
+    "shown_row": [[0] * 6, [2, 1, 4, 0, 0, 0], [3, 2, 1, 4, 0, 0]],
+    "shown_position": [[0] * 6, [1, 2, 3, 0, 0, 0], [1, 1, 2, 3, 0, 0]],
+    "shown_clicked": [[0] * 6, [0, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0]],
+    "shown_age": [[0] * 6, [90, 90, 90, 0, 0, 0], [10, 100, 100, 100, 0, 0]],
+    "randomized": [0, 1, 0],
+}
+
+
+def test_encode_pads_what_was_shown_before(spark):
+    frame = encode(shown_examples(spark), VOCABULARY, LENGTHS)
+    records = frame.orderBy("page_view_id").collect()
+    assert {name: [record[name] for record in records] for name in SHOWN_IDS} == SHOWN_IDS
+    kinds = dict(frame.dtypes)
+    assert [kinds[name] for name in SHOWN] == ["array<int>", "array<smallint>", "array<tinyint>", "array<int>"]
+
+
+def test_what_was_shown_before_comes_packed_out_of_the_stream_as_int32(spark):
+    records = encode_packed(shown_examples(spark), VOCABULARY, LENGTHS).orderBy("page_view_id").collect()
+    packing = packing_of(LENGTHS, VOCABULARY.sizes)
+    assert packing.as_schema()["shown_position"] == "uint16[6]"
+    rows = block_rows(b"".join(record["rows"] for record in records), packing.words)
+    streamed = fields_of(packing, rows)
+    assert {name: streamed[name].numpy().tolist() for name in SHOWN_IDS} == SHOWN_IDS
+    assert {streamed[name].dtype.name for name in streamed} == {"int32"}
 
 
 def test_count_tokens_orders_by_count_then_token(spark):

@@ -1,12 +1,13 @@
-"""Tables of another version of the package: `ingest` and `join` refuse them, and nothing is written to them."""
+"""Tables of another version of the package: `ingest`, `join`, `prepare` refuse them, and nothing is written to them."""
 
 import pytest
-from pyspark.sql.types import IntegerType, StructField, StructType
+from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, StructType
 
 from pagerec_dbx.config import IngestSettings, JoinSettings
 from pagerec_dbx.errors import SchemaError
+from pagerec_dbx.features.examples import renew_examples
 from pagerec_dbx.hashing import ensure_key
-from pagerec_dbx.schemas import BRONZE_EVENTS, PAGE_VIEWS, Table
+from pagerec_dbx.schemas import BRONZE_EVENTS, EXAMPLES, PAGE_VIEWS, SHOWN, Table
 from pagerec_dbx.stages.ingest import ingest
 from pagerec_dbx.stages.join import join
 from pagerec_dbx.tables import spark_schema
@@ -42,3 +43,14 @@ def test_join_refuses_a_table_of_another_version(tables, change):
     with pytest.raises(SchemaError, match=f"`page_views` was made by another version.*{CHANGES[change][1]}"):
         join(tables, JoinSettings())
     assert tables.version(PAGE_VIEWS) == 0
+
+
+def test_examples_with_the_impressions_of_before_are_refused(tables):
+    """What a version of layout 7 wrote, should somebody have changed the layout's number by hand."""
+    fields = [field for field in spark_schema(EXAMPLES).fields if field.name not in SHOWN]
+    before = StructType([*fields, StructField("impressions", ArrayType(StringType()))])
+    tables.spark.createDataFrame([], before).write.format("delta").save(tables.home.table_address(EXAMPLES.name))
+    wanted = "`examples` was made by another version.*wanted shown_row array<string>.*got.*impressions array<string>"
+    with pytest.raises(SchemaError, match=f"{wanted}.*start a new home"):
+        renew_examples(tables, None, 0, history_length=3, shown_length=0)
+    assert tables.version(EXAMPLES) == 0

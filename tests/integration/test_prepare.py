@@ -17,7 +17,7 @@ from pagerec_dbx.features.stream import Shard, open_stream
 from pagerec_dbx.features.vocabulary import load_vocabulary, read_vocabulary
 from pagerec_dbx.home import open_home
 from pagerec_dbx.pipelines.cuts import SPLITS
-from pagerec_dbx.schemas import CLICK_MATCHES, EXAMPLES, LABELLED_PAGE_VIEWS
+from pagerec_dbx.schemas import CLICK_MATCHES, EXAMPLES, LABELLED_PAGE_VIEWS, SHOWN
 from pagerec_dbx.stages.prepare import prepare
 from pagerec_dbx.tables import Tables
 from tests.page_views import labelled_page_views, page_view
@@ -250,25 +250,33 @@ def test_heavy_viewers_are_capped_in_training_and_validation_only(copy, prepared
 
 
 @pytest.mark.slow
-def test_impressions_reach_the_snapshots_and_the_stream(copy):
-    """Viewer n % 7 saw page n - 7 before page n, n - 14 before that; nobody's click has a time, so all rows count."""
+def test_what_was_shown_before_reaches_the_snapshots_and_the_stream(copy):
+    """Viewer n % 7 saw page n - 7, seven minutes before page n, and n - 14 before that; no click has a time."""
     copy.create(CLICK_MATCHES)
-    result = prepare(copy, dataclasses.replace(SETTINGS, impression_length=6), NOW + dt.timedelta(hours=1))
+    result = prepare(copy, dataclasses.replace(SETTINGS, shown_length=6), NOW + dt.timedelta(hours=1))
     assert result.days_rewritten == 1
     ids = {token: number for number, token in enumerate(read_vocabulary(copy, result.vocabulary_version, "rows"), 2)}
     snapshot = snapshot_of(copy, "train")
-    assert snapshot.manifest.impression_length == 6
+    assert snapshot.manifest.shown_length == latest_preparation(copy).shown_length == 6
     records = records_of(snapshot)
     page = list(records["page_view_id"]).index(8)  # after page 1, and nothing before
-    assert records["impressions"][page].tolist() == [*(ids[row] for row in ("a", "b", "c", "r1", "late")), 0]
+    assert records["shown_row"][page].tolist() == [*(ids[row] for row in ("a", "b", "c", "r1", "late")), 0]
+    assert records["shown_position"][page].tolist() == [1, 2, 3, 4, 5, 0]
+    assert records["shown_age"][page].tolist() == [420, 420, 420, 420, 420, 0]
+    assert not records["shown_clicked"].any() and (records["randomized"] == (records["page_view_id"] % 2 == 0)).all()
     page = list(records["page_view_id"]).index(16)  # after pages 9 and 2
-    assert records["impressions"][page].tolist() == [ids[row] for row in ("a", "b", "c", "r4", "late", "a")]
+    assert records["shown_row"][page].tolist() == [ids[row] for row in ("a", "b", "c", "r4", "late", "a")]
+    assert records["shown_position"][page].tolist() == [1, 2, 3, 4, 5, 1]
+    assert records["shown_age"][page].tolist() == [420, 420, 420, 420, 420, 840]
     with open_stream(snapshot, Shard(0, 1), 16, 1) as batches:
-        assert batches.element_spec["impressions"].shape == (None, 6)
+        specs = [batches.element_spec[name] for name in SHOWN]
+        assert {(spec.shape.as_list()[1], spec.dtype.name) for spec in specs} == {(6, "int32")}
+        places = {number: place for place, number in enumerate(records["page_view_id"].tolist())}
         for batch in batches:
-            for number, shown in zip(batch["page_view_id"].numpy(), batch["impressions"].numpy(), strict=True):
-                assert (shown == records["impressions"][list(records["page_view_id"]).index(number)]).all()
-    assert "impressions" in records_of(snapshot_of(copy, "holdout"))
+            own = [places[number] for number in batch["page_view_id"].numpy().tolist()]
+            for name in (*SHOWN, "randomized"):
+                assert (batch[name].numpy() == records[name][own]).all()
+    assert set(SHOWN) <= set(records_of(snapshot_of(copy, "holdout")))
 
 
 def test_old_snapshots_go_when_no_record_of_the_newest_preparation_names_them(copy, prepared):

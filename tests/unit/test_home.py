@@ -58,7 +58,7 @@ def test_a_symbolic_link_in_a_path_stays(tmp_path):
 def test_open_home_refuses_another_layout(tmp_path):
     open_home(str(tmp_path / "h"))
     (tmp_path / "h" / "home.json").write_text('{"layout": 99}')
-    with pytest.raises(HomeError, match="another version of pagerec: wanted layout 7, got layout 99"):
+    with pytest.raises(HomeError, match="another version of pagerec: wanted layout 8, got layout 99"):
         open_home(str(tmp_path / "h"))
 
 

@@ -64,6 +64,16 @@ def test_ids_of_a_small_vocabulary_take_two_bytes():
     assert fields_of(packing, rows)["menu"].numpy().tolist() == [[65_535, 2, 1]]  # and not -1
 
 
+def test_what_was_shown_before_is_packed_as_narrow_as_it_can_be():
+    few, many = {TITLES: 9, ROWS: 65_536}, {TITLES: 9, ROWS: 65_537}
+    names = ("shown_row", "shown_position", "shown_clicked", "shown_age", "randomized")
+    schema = packing_of(Lengths(20, 40, shown=500), few).as_schema()
+    assert [schema[name] for name in names] == ["uint16[500]", "uint16[500]", "int8[500]", "int32[500]", "int8"]
+    assert packing_of(Lengths(20, 40, shown=500), many).as_schema()["shown_row"] == "int32[500]"
+    without = packing_of(Lengths(20, 40), few).as_schema()
+    assert [name for name in names if name in without] == ["randomized"]
+
+
 @pytest.mark.parametrize("text", ["int64", "int32[0]", "list<element: int32>", "int32[2", ""])
 def test_a_type_that_is_not_packed_is_refused(text):
     with pytest.raises(SnapshotError, match="field `menu` of a snapshot has no packed type"):
