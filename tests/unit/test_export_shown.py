@@ -111,6 +111,15 @@ def test_the_fields_are_those_of_the_configuration(folder, ranker):
     assert rank_latency_ms(ranker, repeats=1) > 0  # its page has all fields too
 
 
+def test_a_model_that_makes_nothing_of_them_takes_them_all_the_same(tmp_path):
+    plain = build(CONFIG, seed=3)
+    save_ranker(plain, CONFIG, VOCABULARIES, tmp_path / "ranker")
+    ranker, other = load_ranker(tmp_path / "ranker", "1"), RAW | {"shown_row": [["c", "c", "c"], ["c", "c", "c"]]}
+    found = in_menu_order(ranker.rank(arrays(RAW)), RAW["menu"])
+    np.testing.assert_allclose(found[0], plain.menu_scores(arrays(IDS))[0], atol=1e-6)
+    assert found == in_menu_order(ranker.rank(arrays(other)), RAW["menu"])
+
+
 def test_a_model_without_them_takes_no_notice(tmp_path):
     config = dataclasses.replace(CONFIG, shown_length=0)
     ranker = save_ranker(build(config, seed=3), config, VOCABULARIES, tmp_path / "ranker")
