@@ -143,7 +143,7 @@ def write_snapshot(folder, pages: Pages = PAGES) -> None:
     ]  # fmt: skip
     int32, int8 = pa.list_(pa.int32()), pa.list_(pa.int8())
     kinds = {"history": int32, "history_age": int32, "menu": int32, "pinned": int8, "clicked": int8}
-    kinds |= {"page_view_id": pa.int64(), "user_hash": pa.string(), "randomized": int8}
+    kinds |= {"page_view_id": pa.int64(), "user_hash": pa.string(), "randomized": pa.int8()}
     schema = pa.schema([(name, kinds.get(name, pa.int32())) for name in records[0]])
     pq.write_table(pa.Table.from_pylist(records, schema), folder / "part.parquet", row_group_size=2)
     file = File("part.parquet", (folder / "part.parquet").stat().st_size, sha256_of(folder / "part.parquet"))
