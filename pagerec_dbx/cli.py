@@ -223,7 +223,7 @@ def train(
 ) -> Outcome:
     """Train, export, register as challenger (legacy_binary: as legacy); prints the version."""
     if sum((run_id is not None, plan, profile, seeds > 1)) > 1:
-        raise UsageError("--resume, --plan, --profile and --seeds are four ways to train", fix="Choose one")
+        raise UsageError("--resume, --plan, --profile and --seeds do not go together", fix="Choose one")
     if run_id not in (None, "auto"):
         return _resume(bench, run_id)
     require_model_name(model_name)  # a mistyped one is refused before Spark is started

@@ -146,13 +146,13 @@ class TrainSettings:
     def __post_init__(self):
         _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
-        optimizers = ("lazy_adam", "adam", "sgd")
-        _require(self.optimizer in optimizers, "optimizer", "one of " + ", ".join(optimizers), self.optimizer)
-        _require(self.precision in ("float32", "bfloat16"), "precision", "float32 or bfloat16", self.precision)
-        _require(self.reader in ("petastorm", "parquet"), "reader", "petastorm or parquet", self.reader)
+        _require_one_of("optimizer", ("lazy_adam", "adam", "sgd"), self.optimizer)
+        _require_one_of("precision", ("float32", "bfloat16"), self.precision)
+        _require_one_of("reader", ("petastorm", "parquet"), self.reader)
+        _require(self.cache is None or bool(self.cache.strip()), "cache", "a folder, or none", self.cache)
         _require(self.check_steps >= 1, "check_steps", "at least 1", self.check_steps)
         _require(self.checkpoint_minutes >= 0, "checkpoint_minutes", "at least 0", self.checkpoint_minutes)
-        _require(self.silence_seconds > 0, "silence_seconds", "more than 0", self.silence_seconds)
+        _require(1 <= self.silence_seconds <= 86_400, "silence_seconds", "1 to 86,400", self.silence_seconds)
         _require(self.checkpoints_kept >= 1, "checkpoints_kept", "at least 1", self.checkpoints_kept)
         _require(1 <= self.steps_at_once <= 1_000, "steps_at_once", "1 to 1,000", self.steps_at_once)
         rows = self.whole_table_rows

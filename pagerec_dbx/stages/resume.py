@@ -8,7 +8,9 @@ from typing import Any
 
 from pagerec_dbx.config import Settings, flat
 from pagerec_dbx.errors import SettingError, TrainingError
-from pagerec_dbx.features.preparation import preparations
+from pagerec_dbx.features.preparation import Preparation, preparations
+from pagerec_dbx.features.snapshot import open_snapshot
+from pagerec_dbx.home import Home
 from pagerec_dbx.progress import say
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.stopped_runs import StoppedRun, find_stopped, run_folder, stopped_runs
@@ -67,19 +69,53 @@ def registered_already(registry: Registry, run_id: str) -> str | None:
 def resume_or_train(tables: Tables, registry: Registry, model_name: str, ranks: int, settings: Settings) -> TrainResult:
     """Go on with a stopped training of the same preparation, model, ranks and settings, or begin it: for retried jobs.
 
+    How it reads, checks and leaves checkpoints is as the settings of now say. One that was stopped just after it was
+    registered is not trained again.
+
     Raises:
         As `train`.
     """
-    _, wanted = sound_run(tables, model_name, ranks, settings)
-    for run_id in stopped_runs(registry.home):
-        with contextlib.suppress(TrainingError):  # of another version of the package
-            stopped = find_stopped(registry.home, run_id)
-            if dataclasses.replace(stopped, run_id="") == wanted and registry.version_of(run_id) is None:
-                say(f"  run {run_id} of the same training was stopped: it goes on")
-                break
-    else:
+    preparation, wanted = sound_run(tables, model_name, ranks, settings)
+    stopped = _stopped_of(registry.home, wanted)
+    if stopped is None:
         return train(tables, registry, model_name, ranks, settings)
-    return resume(tables, registry, stopped, settings)
+    version = registered_already(registry, stopped.run_id)
+    if version is not None:
+        say(f"  run {stopped.run_id} of the same training is version {version} already")
+        return _result_of(registry, preparation, stopped, version)
+    say(f"  run {stopped.run_id} of the same training was stopped: it goes on")
+    return resume(tables, registry, stopped, settings, FREE)
+
+
+def _stopped_of(home: Home, wanted: StoppedRun) -> StoppedRun | None:
+    """A stopped training that learns the same as the one that is wanted."""
+    free = {name: getattr(wanted.settings, name) for name in FREE}
+    for run_id in stopped_runs(home):
+        try:
+            stopped = find_stopped(home, run_id)
+        except TrainingError:
+            say(f"  run {run_id}, stopped too, is of another version of the package and stays as it is")
+            continue
+        if dataclasses.replace(stopped, run_id="", settings=dataclasses.replace(stopped.settings, **free)) == wanted:
+            return stopped
+    return None
+
+
+def _result_of(registry: Registry, preparation: Preparation, run: StoppedRun, version: str) -> TrainResult:
+    """What a training came to that was registered before it could say so, by its run's own figures."""
+    from pagerec_dbx.training.loop import require_steps
+
+    curves = registry.run_curves(run.run_id)
+    by_ndcg = run.settings.best_by == "ndcg"
+    best = max(curves, key=lambda epoch: epoch["validation_ndcg"] if by_ndcg else -epoch["validation_loss"])
+    snapshot = open_snapshot(preparation.folder(registry.home, "train"))
+    taken = require_steps(snapshot, run.ranks, run.settings.batch_size) * run.ranks * run.settings.batch_size
+    return TrainResult(
+        version=version, run_id=run.run_id, model=run.config.name, ranks=run.ranks, epochs=len(curves), seconds=0.0,
+        parameters=int(registry.version(version).tags["parameters"]), best_epoch=int(best["epoch"]),
+        validation_loss=best["validation_loss"], validation_ndcg=best["validation_ndcg"],
+        left_out_per_epoch=snapshot.manifest.records - taken,
+    )  # fmt: skip
 
 
 def _settings_of(stopped: StoppedRun, settings: Settings, given: Collection[str]):

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from pagerec_dbx.config import Settings
+from pagerec_dbx.errors import DeadRankError
 from pagerec_dbx.features.preparation import Preparation
 from pagerec_dbx.figures import number
 from pagerec_dbx.progress import say
@@ -83,7 +84,7 @@ def train_seeds(
     advise_on_steps(tables.home, preparation, first)
     name = f"{count} seeds of {model_name} on {preparation.preparation_id}"
     parent = open_run(registry, preparation, model_name, ranks, settings, name, {"seeds": str(count)})
-    with _marked_as_failed(registry, parent):
+    with _marked_as_failed(registry, parent), _told_to_begin_anew():
         figures, best, version = _train_all(tables, registry, preparation, first, each, parent)
         spread = spread_of(figures)
         registry.log_run_metrics(parent, spread)
@@ -150,6 +151,19 @@ def _figures(run: StoppedRun, result) -> SeedFigures:
 def _best(figures: Sequence[SeedFigures], best_by: str) -> SeedFigures:
     """By the figure that chose each one's epoch; the first of equal ones."""
     return max(figures, key=lambda one: one.validation_ndcg if best_by == "ndcg" else -one.validation_loss)
+
+
+@contextlib.contextmanager
+def _told_to_begin_anew() -> Iterator[None]:
+    """Errors of one training say how to go on with it; several seeds are trained anew."""
+    try:
+        yield
+    except BaseException as error:
+        say("  stopped; several seeds cannot be gone on with: the same command trains all of them anew")
+        if isinstance(error, DeadRankError):
+            fix = "Read the ranks' own words in logs/ranks.log, then run the same command again"
+            raise DeadRankError(error.what, got=error.got, fix=fix) from error
+        raise
 
 
 @contextlib.contextmanager

@@ -44,27 +44,35 @@ def find_stopped(home: Home, run_id: str) -> StoppedRun:
     Raises:
         TrainingError: none of that name was stopped here, or another version of the package began it.
     """
+    wanted = "one of " + (", ".join(stopped_runs(home)) or "those that stop from now on")
+    if not run_id.strip():
+        raise TrainingError("--resume names no run", wanted=f"{wanted}, or auto", fix="Name one, or leave --resume out")
     file = run_folder(home, run_id) / _PLAN
     try:
         return _from_values(json.loads(file.read_text(encoding="utf-8")))
     except OSError as error:
         raise TrainingError(
             f"no stopped training `{run_id}`",
-            wanted="one of " + (", ".join(stopped_runs(home)) or "those that stop from now on"),
+            wanted=wanted,
             fix="Train anew without --resume",
         ) from error
     except (ValueError, KeyError, TypeError, SettingError) as error:
         raise TrainingError(
             f"the stopped training `{run_id}` cannot be read",
             wanted=f"what this version writes into {file}",
-            got=f"{type(error).__name__}: {error}",
-            fix="Go on with the version that began it, or train anew without --resume",
+            got="something else",
+            fix="If another version of the package began it, go on with that; else train anew without --resume",
         ) from error
 
 
 def _from_values(values: Mapping) -> StoppedRun:
     parts = {"config": config_from_values(values["config"]), "settings": TrainSettings(**values["settings"])}
     return StoppedRun(**{**values, **parts})
+
+
+def give_up(home: Home, run_id: str) -> None:
+    """Nobody may go on with a training any more; what else it left stays to be looked at."""
+    (run_folder(home, run_id) / _PLAN).unlink(missing_ok=True)
 
 
 def stopped_runs(home: Home) -> list[str]:

@@ -21,7 +21,7 @@ from pagerec_dbx.progress import say
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.environment import environment
 from pagerec_dbx.stages.export import export
-from pagerec_dbx.stages.stopped_runs import StoppedRun, resume_command, run_folder
+from pagerec_dbx.stages.stopped_runs import StoppedRun, give_up, resume_command, run_folder
 from pagerec_dbx.tables import Tables
 
 FEW_STEPS = 10  # of an epoch, below which a smaller batch is advised
@@ -195,6 +195,8 @@ def _told_how_to_go_on(registry: Registry, run_id: str) -> Iterator[None]:
         yield
     except BaseException as error:
         mark_failed(registry, run_id)
+        if isinstance(error, LossError):  # it would come to the same again
+            give_up(registry.home, run_id)
         full = None if isinstance(error, PagerecError) else full_disk(error)
         if full is not None:
             raise TrainingError(

@@ -8,13 +8,14 @@ import re
 import shutil
 import tempfile
 import time
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pagerec_dbx.errors import TrainingError
+from pagerec_dbx.errors import TrainingError, full_disk
 from pagerec_dbx.features.snapshot import sha256_of
 from pagerec_dbx.home import write_atomically
 
@@ -58,7 +59,7 @@ class Checkpoints:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory() as scratch:
                 local = Path(scratch, "arrays.npz")
-                np.savez(local, **checkpoint.arrays)
+                _write(local, checkpoint.arrays)
                 digest = sha256_of(local)
                 shutil.copyfile(local, aside)
             # Named by its digest: an epoch's end has the step of its last call, whose arrays stay until it is marked.
@@ -72,9 +73,9 @@ class Checkpoints:
                 self._remove_all_but_the_last()
             raise TrainingError(
                 f"the checkpoint of step {checkpoint.step:,} cannot be written",
-                wanted=f"room for it in {self._folder} and in the folder for temporary files",
+                wanted=f"room for it in {self._folder} and in {tempfile.gettempdir()}, and leave to write there",
                 got=error.strerror or type(error).__name__,
-                fix="Make room, then go on from the checkpoint before with --resume",
+                fix=f"{'Make room' if full_disk(error) else 'See to that'}, then go on with --resume",
             ) from error
         self._saved_at = time.monotonic()
         self._remove_all_but_the_last()
@@ -115,6 +116,14 @@ class Checkpoints:
         """The newest first."""
         names = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
         return sorted((int(match[1]) for match in map(_NAME.fullmatch, names) if match), reverse=True)
+
+
+def _write(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """As `numpy.savez`, which leaves its archive open on a full disk, to fail once more when it is collected."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
 
 
 def _facts(marker: Path) -> dict[str, Any]:

@@ -196,7 +196,8 @@ class _Training:
         numbers = self._shard.part_of(range(len(snapshot.paths)))
         with contextlib.ExitStack() as stack:
             if self._settings.cache is not None:
-                read = stack.enter_context(local_copy(snapshot, numbers, Path(self._settings.cache, self._copies)))
+                own = Path(self._settings.cache).expanduser() / self._copies
+                read = stack.enter_context(local_copy(snapshot, numbers, own))
             require_undamaged(read, numbers, named_as=snapshot)
             yield read
 

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 
 from pagerec_dbx.config import given_settings, load_settings
 from pagerec_dbx.errors import (
+    LossError,
     NoExamplesError,
     SettingError,
     SnapshotError,
@@ -634,6 +635,43 @@ def test_a_run_that_was_killed_once_it_was_registered_is_not_registered_twice(pr
     assert registry.resolve("challenger") == version and stopped_runs(prepared.home) == []
 
 
+def test_a_job_that_is_run_again_finds_what_it_registered_before_it_was_killed(prepared, monkeypatch):
+    registry = Registry(prepared.home)
+    settings = load_settings(overrides=["epochs=2", "batch_size=64", "embedding_size=8", "seed=23"])
+
+    def killed(*_, **__):
+        raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "set_registered_model_alias", killed)
+        with pytest.raises(Stopped):
+            train(prepared.tables, registry, "two_tower_softmax", 1, settings)
+    (run_id,) = stopped_runs(prepared.home)
+    found = resume_or_train(prepared.tables, registry, "two_tower_softmax", 1, settings)
+    version = registry.version(registry.resolve("challenger"))
+    assert (found.run_id, found.version) == (run_id, version.version) and version.run_id == run_id
+    assert (found.epochs, str(found.parameters)) == (2, version.tags["parameters"])
+    assert found.validation_ndcg == max(epoch["validation_ndcg"] for epoch in registry.run_curves(run_id))
+    # 1,920 records for training: 30 steps of 64 leave none out
+    assert found.left_out_per_epoch == 0 and stopped_runs(prepared.home) == []
+
+
+def test_a_training_whose_loss_was_lost_is_not_gone_on_with(prepared, monkeypatch):
+    """The control: one that was stopped otherwise is, above."""
+    registry = Registry(prepared.home)
+    settings = load_settings(overrides=["epochs=1", "batch_size=64", "embedding_size=8"])
+    real = Steps.run
+
+    def lost(self, batches, number):
+        return real(self, batches, number)._replace(lost=0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Steps, "run", lost)
+        with pytest.raises(LossError):
+            train(prepared.tables, registry, "two_tower_softmax", 1, settings)
+    assert stopped_runs(prepared.home) == []
+
+
 def stopped_run(prepared, monkeypatch, *overrides: str) -> tuple[str, list[str]]:
     """A training of this home that was stopped in its second epoch, and the settings that it was given."""
     given = ["epochs=3", "batch_size=64", "embedding_size=8", "checkpoint_minutes=0", *overrides]
@@ -712,7 +750,7 @@ def test_a_job_that_is_run_again_goes_on_with_its_own_training_and_no_other(prep
     other = load_settings(overrides=[*given, "seed=5"])
     assert resume_or_train(prepared.tables, registry, "two_tower_softmax", 1, other).run_id != run_id
     assert stopped_runs(prepared.home) == [run_id]
-    same = load_settings(overrides=given)
+    same = load_settings(overrides=[*given, "checkpoint_minutes=7", "reader=parquet"])  # how it is run is free
     assert resume_or_train(prepared.tables, registry, "two_tower_softmax", 1, same).run_id == run_id
     assert stopped_runs(prepared.home) == []
 
@@ -733,5 +771,7 @@ def test_a_run_of_another_version_is_refused_in_words(tmp_path, content):
     home = Home(str(tmp_path / "home"))
     run_folder(home, "abc").mkdir(parents=True)
     (run_folder(home, "abc") / "run.json").write_text(content)
-    with pytest.raises(TrainingError, match="stopped training `abc` cannot be read: .*Go on with the version that"):
+    with pytest.raises(
+        TrainingError, match="stopped training `abc` cannot be read: .*else train anew"
+    ):
         find_stopped(home, "abc")

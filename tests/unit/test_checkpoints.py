@@ -1,13 +1,18 @@
 """Checkpoints: whole or not there, the last few kept, and a full disk in words."""
 
+import contextlib
 import dataclasses
 import errno
+import gc
+import resource
 import shutil
+import sys
 
 import numpy as np
 import pytest
 
 from pagerec_dbx.errors import TrainingError
+from pagerec_dbx.training import checkpoints
 from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
 
 
@@ -88,13 +93,38 @@ def test_a_full_disk_is_told_and_leaves_the_one_before(kept, tmp_path, monkeypat
     assert len(list((tmp_path / "run").iterdir())) == 2  # what was half written does not keep the disk full
 
 
+def test_what_cannot_be_written_is_told_once_and_no_room_is_asked_for_where_none_lacks(kept, tmp_path, monkeypatch):
+    failed_later, large = [], np.zeros(300_000)
+    monkeypatch.setattr(sys, "unraisablehook", lambda failed: failed_later.append(type(failed.exc_value)))
+    with at_most(100_000):
+        with pytest.raises(TrainingError, match="got File too large. See to that, then go on with --resume"):
+            kept.save(Checkpoint(1, {}, {"large": large}))
+        gc.collect()
+        assert failed_later == []
+        with contextlib.suppress(OSError):
+            np.savez(tmp_path / "large.npz", large=large)  # the control
+        gc.collect()
+        assert failed_later == [OSError]
+
+
+@contextlib.contextmanager
+def at_most(size: int):
+    """No file of this process grows beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def test_halves_that_a_killed_one_left_are_removed_before_the_next_is_written(kept, tmp_path, monkeypatch):
     kept.save(checkpoint(1))
     for name in (".checkpoint-000000002.4711", "checkpoint-000000002-0badcafe.npz"):
         (tmp_path / "run" / name).write_bytes(b"half of it")
     before = []
-    real = np.savez
-    monkeypatch.setattr(np, "savez", lambda *a, **k: (before.extend((tmp_path / "run").iterdir()), real(*a, **k)))
+    real = checkpoints._write
+    monkeypatch.setattr(checkpoints, "_write", lambda *a: (before.extend((tmp_path / "run").iterdir()), real(*a)))
     kept.save(checkpoint(3))
     assert sorted(path.suffix for path in before) == [".json", ".npz"]  # room was made first
 

@@ -71,7 +71,7 @@ def test_the_legacy_way_wants_batches_of_a_page_view_at_least():
 def test_train_goes_one_way_at_a_time(tmp_path, options):
     open_home(str(tmp_path / "home"))
     ran = run("train", "--home", str(tmp_path / "home"), *options)
-    assert (ran.code, ran.out) == (2, "") and "four ways to train. Choose one" in ran.err
+    assert (ran.code, ran.out) == (2, "") and "do not go together. Choose one" in ran.err
 
 
 @pytest.mark.parametrize("option", [("--model", "two_tower_softmax"), ("--ranks", "2")])
