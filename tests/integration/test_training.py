@@ -771,7 +771,5 @@ def test_a_run_of_another_version_is_refused_in_words(tmp_path, content):
     home = Home(str(tmp_path / "home"))
     run_folder(home, "abc").mkdir(parents=True)
     (run_folder(home, "abc") / "run.json").write_text(content)
-    with pytest.raises(
-        TrainingError, match="stopped training `abc` cannot be read: .*else train anew"
-    ):
+    with pytest.raises(TrainingError, match="stopped training `abc` cannot be read: .*else train anew"):
         find_stopped(home, "abc")

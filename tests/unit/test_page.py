@@ -31,19 +31,31 @@ def test_a_time_that_is_not_known_is_a_class_of_its_own(history, ages):
 
 def test_each_circumstance_is_a_field_and_only_those_asked_for():
     page = Page(CONFIG)
-    fields = page(a_record())
+    fields = page(a_record())["fields"]
     assert len(fields) == 1 + len(NAMES) and {tuple(field.shape) for field in fields} == {(1, 3)}
     for name in NAMES:
         changed = {"menu_size": {"menu": [[2, 3, 0, 0]]}, "last_watched": {"history_age": [[9, 9_000, 0]]}}
-        others = page(a_record(**changed.get(name, {name: [2]})))
+        others = page(a_record(**changed.get(name, {name: [2]})))["fields"]
         moved = [number for number, field in enumerate(fields) if np.abs(field - others[number]).max() > 0]
         assert moved == [1 + NAMES.index(name)]
-    assert len(Page(ModelConfig("single_tower_softmax", 7, 6))(a_record())) == 1
+    alone = Page(ModelConfig("single_tower_softmax", 7, 6))(a_record())
+    assert list(alone) == ["fields"] and len(alone["fields"]) == 1
+
+
+def test_what_the_terms_read_is_handed_on_where_one_asks_for_it():
+    shown = dict.fromkeys(("shown_row", "shown_position", "shown_clicked", "shown_age"), tf.constant([[9, 2]]))
+    record = a_record(history=[[2, 3, 0]], history_age=[[9_000, 60, 0]]) | shown
+    sizes = {"title_count": 7, "row_count": 6, "embedding_size": 3, "shown_length": 2}
+    attentive = Page(ModelConfig("single_tower_softmax", target_attention=True, **sizes))(record)
+    assert set(attentive) == {"fields", "titles", "history", "history_age"} and attentive["titles"].shape == (1, 3, 3)
+    remembering = Page(ModelConfig("single_tower_softmax", row_memory=True, **sizes))(record)
+    assert set(remembering) == {"fields", *shown}
+    assert remembering["shown_row"].numpy().tolist() == [[1, 2]]  # of six rows none is 9: unknown
 
 
 def test_extremes_stay_within_their_tables():
     page = Page(CONFIG)
     record = a_record(menu=[list(range(2, 702))], history=[[2]], history_age=[[2**31 - 1]], device=[99], location=[99])
-    assert all(np.isfinite(field).all() for field in page(record))
+    assert all(np.isfinite(field).all() for field in page(record)["fields"])
     assert int(_IDS["menu_size"](record)[0]) == 500 and int(_IDS["last_watched"](record)[0]) == 21
     assert tf.reduce_max(_IDS["last_watched"](record)) < 22
