@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from pagerec_dbx.evaluation.looks import Looks, looks_at, note_look
 from pyspark.sql import functions as F
 
 from pagerec_dbx.baselines.catalogue import require_baselines
@@ -27,6 +26,7 @@ from pagerec_dbx.evaluation.compare import legacy_named
 from pagerec_dbx.evaluation.comparison import LEGACY_IMPORTED, POPULARITY_IMPORTED, elsewhere_sentence
 from pagerec_dbx.evaluation.gate import Facts, judge
 from pagerec_dbx.evaluation.grounds import Grounds, limits_of
+from pagerec_dbx.evaluation.looks import Looks, looks_at, note_look
 from pagerec_dbx.evaluation.power import measured_spread, needed
 from pagerec_dbx.evaluation.slices import with_slices
 from pagerec_dbx.features.preparation import store_preparation
