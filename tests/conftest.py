@@ -1,6 +1,8 @@
 """What every test shares: one Spark session for the whole run, and fresh homes."""
 
+import dataclasses
 import os
+import shutil
 import sys
 
 import pytest
@@ -41,13 +43,21 @@ def tables(spark, home) -> Tables:
 
 
 @pytest.fixture(scope="session")
-def prepared(spark, tmp_path_factory) -> Workbench:
-    """A workbench on a home with 3,000 labelled page views, prepared; tests only add versions to it."""
-    home = open_home(str(tmp_path_factory.mktemp("prepared") / "home"))
+def prepared_once(spark, tmp_path_factory) -> Workbench:
+    """A workbench on a home with 3,000 labelled page views, prepared; only to be copied."""
+    home = open_home(str(tmp_path_factory.mktemp("prepared_once") / "home"))
     bench = Workbench(home, settings_from({"epochs": 3, "batch_size": 32, "embedding_size": 8, "hidden_sizes": (16,)}))
     bench.tables.replace(LABELLED_PAGE_VIEWS, labelled_page_views(spark, 3_000))
     prepare(bench.tables, bench.settings.prepare, bench.now())
     return bench
+
+
+@pytest.fixture(scope="module")
+def prepared(prepared_once, tmp_path_factory) -> Workbench:
+    """A copy of the prepared home for the tests of one file, which share what they add to it with no other file."""
+    folder = tmp_path_factory.mktemp("prepared") / "home"
+    shutil.copytree(prepared_once.home.folder, folder)
+    return dataclasses.replace(prepared_once, home=open_home(str(folder)))
 
 
 @pytest.fixture(scope="session")

@@ -59,11 +59,12 @@ def failed(result) -> set[str]:
         (4, set()),
         (5, {"psi_titles", "psi_unknown_titles"}),
         (6, {"psi_rows", "psi_unknown_rows", "psi_scores"}),
-        (7, {"psi_menu_size", "psi_scores"}),  # longer menus leave less probability for each row
+        # longer menus leave less probability for each row
+        pytest.param(7, {"psi_menu_size", "psi_scores"}, marks=pytest.mark.slow),
         (8, {"psi_click_share"}),
-        (9, {"psi_scores"}),
+        pytest.param(9, {"psi_scores"}, marks=pytest.mark.slow),
         (10, {"gain_ndcg"}),
-        (11, {"psi_titles"}),
+        pytest.param(11, {"psi_titles"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_day_fails_for_what_changed_on_it(tables, number, measures):

@@ -28,13 +28,13 @@ def test_every_spelling_of_one_folder_is_that_folder(spark, tmp_path, monkeypatc
     """The first has `..` in both paths, and each later one finds what those before it have read."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a").mkdir()
-    for number, spelt in enumerate(("a/../logs", "./logs/", "logs/.")):
+    for number, spelt in enumerate(("a/../logs", "./logs/.")):
         write(tmp_path / "logs", "service_logs", [service(f"q{number}", seconds=60 * number)], f"{number}.jsonl")
         tables, result = _ingest(spark, "a/../home", spelt)
         assert result == ONE
     listed = {row["file"] for row in tables.read(INGESTED_FILES).collect()}
-    assert listed == {str(tmp_path / "logs" / "service_logs" / f"{number}.jsonl") for number in range(3)}
-    assert tables.read(PAGE_VIEWS).count() == 3
+    assert listed == {str(tmp_path / "logs" / "service_logs" / f"{number}.jsonl") for number in range(2)}
+    assert tables.read(PAGE_VIEWS).count() == 2
     assert "without the stream" not in capsys.readouterr().err
 
 

@@ -172,7 +172,10 @@ def curve(result):
 
 
 @pytest.mark.parametrize(("name", "loss"), LEARNERS)
-@pytest.mark.parametrize("calls", [1, 9, 17])  # of 18: three epochs of 60 steps, ten at a time
+# of 18: three epochs of 60 steps, ten at a time
+@pytest.mark.parametrize(
+    "calls", [pytest.param(1, marks=pytest.mark.slow), 9, pytest.param(17, marks=pytest.mark.slow)]
+)
 def test_a_training_that_was_stopped_goes_on_as_if_it_never_had(job, tmp_path, monkeypatch, name, loss, calls):
     job = with_settings(job, steps_at_once=10, checkpoint_minutes=0.0)
     config = dataclasses.replace(job.config, name=name, loss=loss, sampling="clicks", sampled_rows=3, dropout=0.3)

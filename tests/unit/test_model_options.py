@@ -41,7 +41,7 @@ SMALL = ModelConfig(
 
 
 # All options of one model, and of the others those that touch most: the rest is for `make test-slow`.
-SOON = ("attention", "position", "cross", "target attention", "shown before")
+SOON = ("position", "shown before")
 every_option = pytest.mark.parametrize(
     ("name", "option"),
     [
