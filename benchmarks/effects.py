@@ -6,11 +6,12 @@ the same snapshots and held against each other on the same holdout, page view by
 
 import argparse
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from pagerec_dbx.cli import run_command
-from pagerec_dbx.config import load_settings
+from pagerec_dbx.config import STANDARD_SLICES, load_settings
 from pagerec_dbx.evaluation.comparison import ComparisonRow
 from pagerec_dbx.evaluation.protocols import ALL, MENU
 from pagerec_dbx.features.preparation import latest_preparation
@@ -42,6 +43,13 @@ class Effect:
 
 EFFECTS = (
     Effect("context", ("context_strength=1",), (_MENU,), ("context=[hour,weekday,device]",)),
+    Effect(
+        "context of new viewers",
+        ("context_strength=1",),
+        (_MENU,),
+        ("context=[hour,weekday,device]",),
+        judged="history: none",
+    ),
     Effect(
         "order and age of the history",
         ("history_decay=0.7", "history_half_life_days=2"),
@@ -99,15 +107,17 @@ def line(effect: Effect, is_on: bool, row: ComparisonRow) -> str:
 
 
 def _difference(effect: Effect, is_on: bool, options: argparse.Namespace) -> ComparisonRow:
-    folder = options.folder / f"{effect.name} {'on' if is_on else 'off'} {options.page_views}"
+    world = (*_QUIET, *(effect.on if is_on else effect.off))
+    name = hashlib.sha256(" ".join(world).encode()).hexdigest()[:12]  # effects may share a world
+    folder = options.folder / f"{name} {options.page_views}"
     home, logs = str(folder / "home"), str(folder / "logs")
     if not Path(home, "snapshots").exists():
-        world = (*_QUIET, *(effect.on if is_on else effect.off))
         _run("simulate", "--out", logs, "--page-views", str(options.page_views), "--days", "6", "--home", home, *world)
         _run("ingest", "--logs", logs, "--home", home)
         _run("join", "--home", home)
         _run("prepare", "--home", home)
-    columns = [] if effect.judged == ALL else [f"slice_columns=[{effect.judged.partition(':')[0]}]"]
+    column = effect.judged.partition(":")[0]
+    columns = [] if column in (ALL, *STANDARD_SLICES) else [f"slice_columns=[{column}]"]
     bench = Workbench(Home(home), load_settings(overrides=columns))
     versions = []
     for settings in (effect.without, (*effect.without, *effect.option)):

@@ -25,7 +25,7 @@ from benchmarks.keras_way import PlainTwoTower
 from benchmarks.study_way import BATCH, in_batches, one_by_one, study_epochs, write_study_files
 from pagerec_dbx.config import TrainSettings
 from pagerec_dbx.features.encoding import as_arrow
-from pagerec_dbx.features.packing import pack, packing_from_schema
+from pagerec_dbx.features.packing import IDS, pack, packing_from_schema
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, read_batches
 from pagerec_dbx.features.stream import Shard, fields_of, open_stream
 from pagerec_dbx.models.build import build
@@ -118,20 +118,23 @@ def streamed(train: Snapshot, seed: int) -> Callable[[Trainer], None]:
 
 
 def in_memory(train: Snapshot) -> Callable[[Trainer], None]:
-    """One epoch of the same records from an array."""
+    """One epoch of the same records from arrays."""
     packing = packing_from_schema(train.manifest.schema)
-    rows = np.concatenate([pack(packing, batch) for batch in read_batches(train, 100_000)])
+    held = [(batch[IDS], pack(packing, batch)) for batch in read_batches(train, 100_000)]
+    ids, rows = (np.concatenate(parts) for parts in zip(*held, strict=True))
 
-    def batches() -> Iterator[np.ndarray]:
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         order = np.random.default_rng(1).permutation(len(rows))
         for start in range(0, len(rows) // BATCH * BATCH, BATCH):
-            yield np.take(rows, order[start : start + BATCH], axis=0)
+            places = order[start : start + BATCH]
+            yield ids[places], np.take(rows, places, axis=0)
 
     def epoch(trainer: Trainer) -> None:
         dataset = tf.data.Dataset.from_generator(
-            batches, output_signature=tf.TensorSpec([BATCH, packing.words], tf.int32)
+            batches,
+            output_signature=(tf.TensorSpec([BATCH], tf.int64), tf.TensorSpec([BATCH, packing.words], tf.int32)),
         )
-        trainer.epoch(dataset.map(lambda one: fields_of(packing, one)).prefetch(2))
+        trainer.epoch(dataset.map(lambda own, one: {IDS: own, **fields_of(packing, one)}).prefetch(2))
 
     return epoch
 

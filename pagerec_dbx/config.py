@@ -99,6 +99,7 @@ class PrepareSettings:
     max_rows: int = 10_000  # entries of the row vocabulary, padding and unknown included
     min_count: int = 1  # tokens seen less often than this in training are unknown
     row_groups: int = 24  # of a training snapshot, a multiple of 24, or as many times as keep each at 65,536 records
+    catalogue: bool = False  # rows and titles of their tables have ids though no page view of training has them
     shown_length: int = 0  # rows shown on the viewer's earlier page views that a record keeps; 0 keeps none
     max_examples_per_viewer_day: int | None = None  # in training and in validation, never in the holdout; None: all
     snapshot_days: float = 30.0  # older snapshots are removed unless this preparation names them
@@ -177,13 +178,19 @@ class ModelSettings:
     sampled_rows: int = 100  # that compete with the clicked ones in each step of sampled_softmax
     sampling: str = "uniform"  # chances of rows drawn as not clicked: or log_uniform, clicks; binary also menu
     history_encoder: str = "mean"  # or recency (weighted by order and age), gru, attention
-    context: tuple[str, ...] = ()  # of hour, weekday, device, location, menu_size, last_watched (time since)
+    context: tuple[str, ...] = ()  # of hour, weekday, device, location, menu_size; time since: last_watched, last_visit
     cross_layers: int = 0  # products of all features with each other, so many times over, before the hidden layers
     cross_rank: int | None = None  # of their weights; None: full
     factorisation: bool = False  # adds the products of the row with history and circumstances to its score
     target_attention: bool = False  # each row weighs the titles watched for itself, and its score gains what they say
     shown_attention: bool = False  # the same with the rows of earlier page views, clicked or passed over
     row_memory: bool = False  # how often this viewer clicked the row before, and passed it over, in its score
+    row_attributes: int = 0  # attributes of a row, from the table `rows`, that its score is made of too, at most
+    title_attributes: int = 0  # the same of the titles watched
+    attribute_tokens: int = 1_000  # attributes that are told apart: the most frequent ones, padding included
+    attribute_fields: tuple[str, ...] = ()  # fields of the tables that are read; none named: all
+    row_rates: bool = False  # the row's click rate with all viewers before the page view, in its score
+    viewer_taste: bool = False  # what this viewer clicked of the rows shown before, carried over to rows like them
     position_bias: str | None = None  # additive or examination: learnt beside the score, set aside in ranking
     propensities: str | None = (
         None  # randomized or em: a click counts by the inverse of how often its place is looked at
@@ -194,7 +201,7 @@ class ModelSettings:
         losses = ("full_softmax", "sampled_softmax", "in_batch_softmax", "menu_softmax", "binary")
         samplings = ("uniform", "log_uniform", "clicks", "menu")
         encoders = ("mean", "recency", "gru", "attention")
-        contexts = ("hour", "weekday", "device", "location", "menu_size", "last_watched")
+        contexts = ("hour", "weekday", "device", "location", "menu_size", "last_watched", "last_visit")
         _require(buckets is None or 2 <= buckets < 2**31, "title_buckets", "at least 2, or none", buckets)
         _require(0 <= self.dropout < 1, "dropout", "at least 0, below 1", self.dropout)
         _require(0 <= self.l2 <= 1, "l2", "0 to 1", self.l2)
@@ -211,6 +218,9 @@ class ModelSettings:
         _require(len(set(self.context)) == len(self.context), "context", "each name once", self.context)
         _require(0 <= self.cross_layers <= 10, "cross_layers", "0 to 10", self.cross_layers)
         _require(self.cross_rank is None or self.cross_rank >= 1, "cross_rank", "at least 1, or none", self.cross_rank)
+        for name in ("row_attributes", "title_attributes"):
+            _require(0 <= getattr(self, name) <= 500, name, "0 to 500", getattr(self, name))
+        _require(2 <= self.attribute_tokens <= 100_000, "attribute_tokens", "2 to 100,000", self.attribute_tokens)
         if self.position_bias is not None:
             _require_one_of("position_bias", ("additive", "examination"), self.position_bias)
         if self.propensities is not None:

@@ -101,7 +101,7 @@ def _records(ids: np.ndarray, history_length: int, menu_length: int) -> dict[str
         "pinned": lists(menu_length, ids % 2),
         "clicked": lists(menu_length, ids % 2),
         "clicked_row": ids + 2,
-        **{name: ids % 2 for name in ("hour", "weekday", "device", "location", "randomized", "day")},
+        **{name: ids % 2 for name in ("hour", "weekday", "device", "location", "randomized", "served_at", "day")},
     }
 
 

@@ -20,11 +20,11 @@ class ReadsShown(TwoTowerSoftmax):
         places = tf.where(ids > 0, tf.linalg.matvec(fields, self.of_shown), 0.0)  # [batch, shown]
         return super().query(record, training) | {"shown": ids, "places": places}
 
-    def row_scores(self, query, rows, training=False):
-        return super().row_scores(query, rows, training) + self._of_shown(query, rows)
+    def own_scores(self, query, rows, training=False):
+        return super().own_scores(query, rows, training) + self._of_shown(query, rows)
 
-    def all_scores(self, query, training=False):
-        return super().all_scores(query, training) + self._of_shown(query, tf.range(self.config.row_count))
+    def own_scores_of_all(self, query, training=False):
+        return super().own_scores_of_all(query, training) + self._of_shown(query, tf.range(self.config.row_count))
 
     def _of_shown(self, query, rows):
         same = tf.cast(rows[..., None] == query["shown"][:, None], tf.float32)  # [batch, rows, shown]

@@ -26,6 +26,7 @@ RECORD = {
     "device": "int",
     "location": "int",
     "randomized": "tinyint",
+    "served_at": "int",
     "page_view_id": "bigint",
     "day": "int",
 }
@@ -69,8 +70,9 @@ def encode(examples: DataFrame, vocabulary: Vocabulary, lengths: Lengths, keep: 
     Returns:
         history int[H], history_age int[H], menu int[M], pinned tinyint[M], clicked tinyint[M], clicked_row int (0 if
         several rows within the menu are clicked), hour, weekday, device, location int (0 where the log gave none),
-        randomized tinyint, page_view_id bigint, day int (days since 1970-01-01), if S > 0 shown_row int[S],
-        shown_position smallint[S], shown_clicked tinyint[S], shown_age int[S], and `keep`.
+        randomized tinyint, served_at int (seconds since 1970-01-01), page_view_id bigint, day int (days since
+        1970-01-01), if S > 0 shown_row int[S], shown_position smallint[S], shown_clicked tinyint[S], shown_age int[S],
+        and `keep`.
     """
     kinds = _record(lengths) | {name: examples.schema[name].dataType.simpleString() for name in keep}
     schema = ", ".join(f"`{name}` {kind}" for name, kind in kinds.items())
@@ -117,9 +119,13 @@ def _record(lengths: Lengths) -> dict[str, str]:
 
 
 def _needed(examples: DataFrame, lengths: Lengths, keep: tuple[str, ...]) -> DataFrame:
-    needed = [name for name in _record(lengths) if name not in ("clicked_row", "day", "randomized")]
-    randomized = F.col("randomized").cast("tinyint")
-    return examples.select(*needed, randomized.alias("randomized"), F.unix_date("day").alias("day"), *keep)
+    needed = [name for name in _record(lengths) if name not in ("clicked_row", "day", "randomized", "served_at")]
+    made = {
+        "randomized": F.col("randomized").cast("tinyint"),
+        "served_at": F.unix_seconds("served_at").cast("int"),
+        "day": F.unix_date("day"),
+    }
+    return examples.select(*needed, *(column.alias(name) for name, column in made.items()), *keep)
 
 
 def _encode_batches(
@@ -138,7 +144,7 @@ def _pack_batches(
     known = {kind: pa.array(values, pa.string()) for kind, values in tokens.items()}
     for batch in batches:
         columns = _ids_of(batch, known, lengths)
-        for name in ("hour", "weekday", "randomized", "day"):
+        for name in ("hour", "weekday", "randomized", "served_at", "day"):
             columns[name] = batch.column(name).to_numpy(zero_copy_only=False)
         rows = rows_as_arrow(pack(packing, columns))
         yield pa.RecordBatch.from_arrays([batch.column(IDS), rows], names=[IDS, PACKED])

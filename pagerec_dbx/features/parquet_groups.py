@@ -26,8 +26,9 @@ class ParquetGroups:
         return self._ahead.popleft().result()
 
     def close(self) -> None:
-        """Stop reading ahead."""
+        """Stop reading ahead, and let go of what was read."""
         self._threads.shutdown(cancel_futures=True)
+        self._ahead.clear()
 
 
 def _blocks(path: Path) -> list[tuple[bytes, bytes]]:

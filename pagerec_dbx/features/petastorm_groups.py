@@ -42,11 +42,16 @@ class PetastormGroups:
         return list(zip(group[IDS], group[ROWS], strict=True))
 
     def close(self) -> None:
-        """Stop its threads. Its own context manager is not used: that prints on the standard output."""
+        """Stop its threads, and let go of what they read ahead: TensorFlow keeps what made a dataset for as long as
+        the process lives, and with it each epoch's last row groups.
+
+        Petastorm's own context manager is not used: that prints on the standard output.
+        """
         for reader in self._readers:
             reader.stop()
         for reader in self._readers:
             reader.join()
+        self._readers.clear()
 
 
 def _reader(paths: Sequence[Path], ahead: int) -> Reader:

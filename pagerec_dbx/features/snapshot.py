@@ -15,7 +15,7 @@ from pagerec_dbx.features.leases import MANIFEST, reading
 from pagerec_dbx.features.packing import IDS, RECORDS, ROWS, block_ids, block_rows, packing_from_schema, unpack
 from pagerec_dbx.pipelines.order import OrderKey
 
-FORMAT = 3  # raised whenever a snapshot written before can no longer be read
+FORMAT = 4  # raised whenever a snapshot written before can no longer be read
 _REWRITE = "Run `pagerec prepare`, which writes it again"
 
 

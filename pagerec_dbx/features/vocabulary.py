@@ -67,6 +67,22 @@ def count_tokens(page_views: DataFrame, limits: Mapping[str, int], min_count: in
     }
 
 
+def with_catalogue(counted: Counted, known: Mapping[str, DataFrame], limits: Mapping[str, int]) -> Counted:
+    """The counted tokens, then those of a catalogue that training never saw, with a count of 0, by name.
+
+    Args:
+        known: by kind, tokens in one column, each once.
+        limits: as `count_tokens`; counted tokens come first.
+    """
+    all_tokens = dict(counted)
+    for kind, tokens in known.items():
+        held = {token for token, _ in counted[kind]}
+        ordered = tokens.orderBy(tokens.columns[0]).limit(limits[kind] - FIRST).collect()  # no more than fit
+        new = [record[0] for record in ordered if record[0] not in held]
+        all_tokens[kind] = (*counted[kind], *((token, 0) for token in new))[: limits[kind] - FIRST]
+    return all_tokens
+
+
 def extended(known: tuple[str, ...], counted: Iterable[str], size: int) -> tuple[str, ...]:
     """Known tokens under the ids they have, then new ones in the order given, up to `size` entries with ids 0 and 1.
 

@@ -41,6 +41,12 @@ class ModelConfig:
     target_attention: bool = False
     shown_attention: bool = False
     row_memory: bool = False
+    row_attributes: int = 0
+    title_attributes: int = 0
+    attribute_tokens: int = 1_000
+    attribute_fields: tuple[str, ...] = ()
+    row_rates: bool = False
+    viewer_taste: bool = False
     position_bias: str | None = None
     propensities: str | None = None
 
@@ -73,8 +79,16 @@ class ModelConfig:
                 got=f"position_bias={self.position_bias}, propensities={self.propensities}",
                 fix="Leave one of them out",
             )
-        for name in ("shown_attention", "row_memory"):
-            if getattr(self, name) and not self.shown_length:
+        if self.viewer_taste and not self.row_attributes:
+            raise SettingError(
+                "setting `viewer_taste` needs what rows are about",
+                wanted="row_attributes above 0",
+                got="row_attributes=0",
+                fix="Train with row_attributes=40 too, or without viewer_taste",
+            )
+        shown = {name: getattr(self, name) for name in ("shown_attention", "row_memory", "viewer_taste")}
+        for name, is_read in {**shown, "context=[last_visit]": "last_visit" in self.context}.items():
+            if is_read and not self.shown_length:
                 raise SettingError(
                     f"setting `{name}` needs what was shown before",
                     wanted="a preparation whose records hold it",
@@ -88,6 +102,11 @@ class ModelConfig:
                 got=str(self.label_smoothing),
                 fix="Train with loss=full_softmax, menu_softmax or binary",
             )
+
+    @property
+    def needs_knowledge(self) -> bool:
+        """Whether the model reads a catalogue of rows and titles."""
+        return bool(self.row_attributes or self.title_attributes or self.row_rates)
 
     @property
     def needs_click_counts(self) -> bool:
@@ -107,5 +126,5 @@ def config_from_values(values: Mapping[str, Any]) -> ModelConfig:
     Raises:
         KeyError, TypeError: it is none.
     """
-    lists = {name: tuple(values[name]) for name in ("hidden_sizes", "context")}
+    lists = {name: tuple(values[name]) for name in ("hidden_sizes", "context", "attribute_fields")}
     return ModelConfig(**{**values, **lists})

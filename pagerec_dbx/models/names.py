@@ -6,17 +6,32 @@ from typing import Any
 
 from pagerec_dbx.errors import UnknownModelError
 
-LEGACY_BINARY = "legacy_binary"
-MODEL_NAMES = ("two_tower_softmax", "single_tower_softmax", "two_tower_binary", LEGACY_BINARY)
+LEGACY_BINARY, PAGE_RANKER = "legacy_binary", "page_ranker"
+MODEL_NAMES = (PAGE_RANKER, "two_tower_softmax", "single_tower_softmax", "two_tower_binary", LEGACY_BINARY)
 
 FULL_SOFTMAX, MENU_SOFTMAX, SAMPLED_SOFTMAX = "full_softmax", "menu_softmax", "sampled_softmax"
 IN_BATCH_SOFTMAX, BINARY = "in_batch_softmax", "binary"
 MEAN, RECENCY, GRU, ATTENTION = "mean", "recency", "gru", "attention"  # encoders of the history
 ADDITIVE, EXAMINATION = "additive", "examination"  # forms of the position bias
+MOMENTS = 100  # at which rows' counts are kept, with as many page views between two of them
 
 # Settings that a model was designed with, where they differ from everybody's; what a user sets goes before them.
 MODEL_SETTINGS: Mapping[str, Mapping[str, object]] = {
     "two_tower_binary": {"loss": BINARY, "hidden_sizes": (128, 64)},
+    PAGE_RANKER: {
+        "loss": MENU_SOFTMAX,
+        "hidden_sizes": (64,),
+        "embedding_size": 32,
+        "dropout": 0.2,
+        "l2": 1e-4,
+        "history_encoder": RECENCY,
+        "context": ("hour", "weekday", "device"),
+        "factorisation": True,
+        "row_memory": True,
+        "row_attributes": 40,
+        "row_rates": True,
+        "viewer_taste": True,
+    },  # fmt: skip
     LEGACY_BINARY: {"loss": BINARY, "embedding_size": 100, "hidden_sizes": (128, 64), "dropout": 0.2, "epochs": 40},
 }
 
@@ -50,6 +65,7 @@ _SOFTMAX: Space = {
 # What `tune` looks for in each model; a setting that is given is no longer looked for. The legacy stays as it was
 # designed: a tuned one would be another model, and that is `two_tower_binary`.
 SEARCH_SPACES: Mapping[str, Space] = {
+    PAGE_RANKER: {**_EVERY_MODEL, "hidden_sizes": ((32,), (64,), (128, 64)), "attribute_tokens": (300, 1_000, 3_000)},
     "two_tower_softmax": {**_EVERY_MODEL, **_SOFTMAX},
     "single_tower_softmax": {**_EVERY_MODEL, **_SOFTMAX},
     "two_tower_binary": {

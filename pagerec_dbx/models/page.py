@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 import tf_keras
 
+from pagerec_dbx.models.attributes import TitleAttributes
+from pagerec_dbx.models.catalogue import Catalogue
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.embeddings import Embeddings
 from pagerec_dbx.models.history import history_encoder
@@ -25,7 +27,15 @@ def _menu_size(record: dict[str, tf.Tensor]) -> tf.Tensor:
 def _last_watched(record: dict[str, tf.Tensor]) -> tf.Tensor:
     """Doublings of a minute since the last title; 0 where it is not known, or nothing was watched."""
     count = tf.reduce_sum(tf.cast(record["history"] > 0, tf.int32), axis=1)
-    seconds = tf.gather(record["history_age"], tf.maximum(count - 1, 0), batch_dims=1)
+    return _doublings(tf.gather(record["history_age"], tf.maximum(count - 1, 0), batch_dims=1))
+
+
+def _last_visit(record: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Doublings of a minute since the page view before; 0 where there was none."""
+    return _doublings(record["shown_age"][:, 0])
+
+
+def _doublings(seconds: tf.Tensor) -> tf.Tensor:
     doublings = tf.math.log1p(tf.cast(seconds, tf.float32) / 60.0) / tf.math.log(2.0)
     return tf.where(seconds > 0, 1 + tf.minimum(tf.cast(doublings, tf.int32), _DOUBLINGS), 0)
 
@@ -38,6 +48,7 @@ _IDS: Mapping[str, Callable[[dict[str, tf.Tensor]], tf.Tensor]] = {
     "location": lambda record: record["location"],
     "menu_size": _menu_size,
     "last_watched": _last_watched,
+    "last_visit": _last_visit,
 }
 
 
@@ -45,6 +56,7 @@ def _sizes(config: ModelConfig) -> Mapping[str, int]:
     return {
         "hour": 25, "weekday": 8, "device": config.device_count, "location": config.location_count,
         "menu_size": _MENU_SIZES + 1, "last_watched": _DOUBLINGS + 2,
+        "last_visit": _DOUBLINGS + 2,
     }  # fmt: skip
 
 
@@ -54,24 +66,30 @@ class Page(tf_keras.layers.Layer):
     Beside them what the terms of `row_terms` read.
     """
 
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig, catalogue: Catalogue):
         super().__init__(name="page")
+        self._catalogue = catalogue
         self.history = history_encoder(config)
-        self._has_titles, self._has_shown = config.target_attention, config.shown_attention or config.row_memory
-        self._row_count = config.row_count
+        self._about = TitleAttributes(config, catalogue) if config.title_attributes else None
+        self._has_titles, self._has_rates = config.target_attention, config.row_rates
+        self._has_shown = config.shown_attention or config.row_memory or config.viewer_taste
+        self._row_count, self._title_count = config.row_count, config.title_count
         self._context = {
             name: Embeddings(_sizes(config)[name], config.embedding_size, name=name) for name in config.context
         }
 
     def call(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor | list[tf.Tensor]]:
         """`fields`: [batch, embedding] each. For target attention also `titles`, [batch, length, embedding], and of the
-        record `history` and `history_age`; for terms that read them, what was shown before."""
+        record `history` and `history_age`; for terms that read them, what was shown before and the page's `moment`."""
         ids, ages = record["history"], record["history_age"]
         circumstances = (table(_IDS[name](record)) for name, table in self._context.items())
-        query: dict[str, tf.Tensor | list[tf.Tensor]] = {"fields": [self.history(ids, ages), *circumstances]}
+        about = [] if self._about is None else [self._about(known_ids(ids, self._title_count))]
+        query: dict[str, tf.Tensor | list[tf.Tensor]] = {"fields": [self.history(ids, ages), *about, *circumstances]}
         if self._has_titles:
             query |= {"titles": self.history.titles(ids), "history": ids, "history_age": ages}
         if self._has_shown:
             query |= {name: record[name] for name in SHOWN}
             query["shown_row"] = known_ids(record["shown_row"], self._row_count)
+        if self._has_rates:
+            query["moment"] = self._catalogue.moment(record)
         return query

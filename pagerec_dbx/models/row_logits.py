@@ -4,14 +4,10 @@ import tensorflow as tf
 import tf_keras
 
 from pagerec_dbx.models.config import ModelConfig
-from pagerec_dbx.models.row_terms import RowTerms
 
 
 class RowLogits(tf_keras.layers.Layer):
-    """hidden . vector of the row + bias of the row; some rows cost no more than some rows.
-
-    The terms that the configuration asks for are added.
-    """
+    """hidden . vector of the row + bias of the row; some rows cost no more than some rows."""
 
     def __init__(self, config: ModelConfig):
         super().__init__(name="logits")
@@ -20,17 +16,14 @@ class RowLogits(tf_keras.layers.Layer):
         # float32 whatever the model computes in: they are added to logits, which are.
         biases = {"shape": [config.row_count], "initializer": "zeros", "experimental_autocast": False}
         self._biases = self.add_weight("biases", **biases)
-        self._terms = RowTerms(config)
 
-    def call(self, query: dict) -> tf.Tensor:
-        """`hidden` [batch, last hidden size], and what the terms read -> [batch, row_count] float32."""
-        hidden = query["hidden"]
+    def call(self, hidden: tf.Tensor) -> tf.Tensor:
+        """[batch, last hidden size] -> [batch, row_count] float32."""
         logits = tf.matmul(hidden, tf.cast(self._vectors, hidden.dtype), transpose_b=True)
-        return self._terms(tf.cast(logits, tf.float32) + self._biases, query, tf.range(self._biases.shape[0]))
+        return tf.cast(logits, tf.float32) + self._biases
 
-    def of(self, query: dict, rows: tf.Tensor) -> tf.Tensor:
+    def of(self, hidden: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         """The same of some rows: int32 [batch, n], or [n] for all alike -> [batch, n] float32."""
-        vectors = tf.cast(tf.gather(self._vectors, rows), query["hidden"].dtype)  # [batch, n, size] or [n, size]
+        vectors = tf.cast(tf.gather(self._vectors, rows), hidden.dtype)  # [batch, n, size] or [n, size]
         form = "bd,nd->bn" if rows.shape.rank == 1 else "bd,bnd->bn"
-        logits = tf.cast(tf.einsum(form, query["hidden"], vectors), tf.float32) + tf.gather(self._biases, rows)
-        return self._terms(logits, query, rows)
+        return tf.cast(tf.einsum(form, hidden, vectors), tf.float32) + tf.gather(self._biases, rows)

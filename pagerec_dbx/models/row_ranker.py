@@ -4,23 +4,30 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from pagerec_dbx.models.catalogue import Catalogue, Knowledge
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.inputs import known_ids
 from pagerec_dbx.models.objectives import OBJECTIVES
 from pagerec_dbx.models.position import PositionBias
 from pagerec_dbx.models.randomness import Randomness
+from pagerec_dbx.models.row_terms import RowTerms
 from pagerec_dbx.models.sampling import CLICKS, MENU, RowChances, row_chances
 
 Query = dict[str, tf.Tensor | list[tf.Tensor]]  # whatever a model reads off a page view, [batch, ...] each
 
 
 class RowRanker(tfrs.Model):
-    """Subclasses say how a query is made and how a row is scored; losses and rankings ask for no more than that."""
+    """Subclasses say how a query is made and what a row's own score is; losses and rankings ask for no more than that.
+
+    The terms that a configuration asks for are added to the own scores of every model.
+    """
 
     def __init__(self, config: ModelConfig):
         super().__init__(name=config.name)
         self.config = config
         self.randomness = Randomness()
+        self.catalogue = Catalogue(config)
+        self._terms = RowTerms(config, self.catalogue)
         self.position_bias = PositionBias(config.position_bias) if config.position_bias else None
         self.click_weights: np.ndarray | None = None  # by place; none: every click counts alike
         self.row_chances: RowChances | None = None  # of being drawn as a row that was not clicked
@@ -40,13 +47,25 @@ class RowRanker(tfrs.Model):
         """Take what a click at each place counts, [places] float32; it belongs to the loss and is not saved."""
         self.click_weights = weights
 
+    def learn_knowledge(self, knowledge: Knowledge) -> None:
+        """Take what is known of rows and titles; it is saved with the weights."""
+        self.catalogue.learn(knowledge)
+
     def query(self, record: dict[str, tf.Tensor], training: bool = False) -> Query:
         """What is read off a page view, once for all rows."""
         raise NotImplementedError
 
+    def own_scores(self, query: Query, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """[batch, n] float32 logits of `rows`, as of `row_scores`, without the terms."""
+        raise NotImplementedError
+
+    def own_scores_of_all(self, query: Query, training: bool = False) -> tf.Tensor:
+        """[batch, row_count] float32 logits of all rows, without the terms."""
+        return self.own_scores(query, tf.range(self.config.row_count), training)
+
     def row_scores(self, query: Query, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """[batch, n] float32 logits of `rows`: int32 ids [batch, n], or [n] for the same rows on every page view."""
-        raise NotImplementedError
+        return self._terms(self.own_scores(query, self.catalogue.warm(rows), training), query, rows)
 
     def call(self, record: dict[str, tf.Tensor]) -> tf.Tensor:
         """[batch, menu] float32 logits of the offered rows."""
@@ -74,4 +93,8 @@ class RowRanker(tfrs.Model):
 
     def all_scores(self, query: Query, training: bool = False) -> tf.Tensor:
         """[batch, row_count] float32 logits of all rows."""
-        return self.row_scores(query, tf.range(self.config.row_count), training)
+        every = tf.range(self.config.row_count)
+        own = self.own_scores_of_all(query, training)
+        if self.config.row_attributes:  # those that training never saw are unknown rows by their own weights
+            own = tf.gather(own, self.catalogue.warm(every), axis=1)
+        return self._terms(own, query, every)

@@ -3,18 +3,25 @@
 import tensorflow as tf
 import tf_keras
 
+from pagerec_dbx.models.attributes import RowAttributes
+from pagerec_dbx.models.catalogue import Catalogue
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.interaction import FactorisationMachine
 from pagerec_dbx.models.row_memory import RowMemory
+from pagerec_dbx.models.row_rates import RowRates
 from pagerec_dbx.models.target_attention import HistoryAttention, ShownAttention
+from pagerec_dbx.models.viewer_taste import ViewerTaste
 
 
 class RowTerms(tf_keras.layers.Layer):
     """The sum of the terms that a configuration asks for; without any the logits stay as they are."""
 
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig, catalogue: Catalogue):
         super().__init__(name="row_terms", autocast=False)  # logits stay float32 whatever the model computes in
+        self._catalogue = catalogue
+        # Those that know a row by its own weights, which a row that training never saw has not; then the others.
         self._terms: list[tf_keras.layers.Layer] = []
+        self._of_all_rows: list[tf_keras.layers.Layer] = []
         if config.factorisation:
             self._terms.append(FactorisationMachine(config.row_count, config.embedding_size))
         if config.target_attention:
@@ -22,8 +29,18 @@ class RowTerms(tf_keras.layers.Layer):
         if config.shown_attention:
             self._terms.append(ShownAttention(config))
         if config.row_memory:
-            self._terms.append(RowMemory(config))
+            self._of_all_rows.append(RowMemory(config))
+        if config.row_attributes:
+            self._of_all_rows.append(RowAttributes(config, catalogue))
+        if config.row_rates:
+            self._of_all_rows.append(RowRates(catalogue))
+        if config.viewer_taste:
+            self._of_all_rows.append(ViewerTaste(config, catalogue))
 
     def call(self, logits: tf.Tensor, query: dict, rows: tf.Tensor) -> tf.Tensor:
         """Logits [batch, n] of int32 rows, [batch, n] or [n] for all alike -> the same with the terms, float32."""
-        return tf.add_n([logits, *(term(query, rows) for term in self._terms)])
+        warm, own_query = self._catalogue.warm(rows), dict(query)
+        if "shown_row" in query:
+            own_query["shown_row"] = self._catalogue.warm(query["shown_row"])
+        own = [term(own_query, warm) for term in self._terms]
+        return tf.add_n([logits, *own, *(term(query, rows) for term in self._of_all_rows)])

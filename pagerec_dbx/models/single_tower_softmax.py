@@ -14,7 +14,7 @@ class SingleTowerSoftmax(RowRanker):
 
     def __init__(self, config: ModelConfig):
         super().__init__(config)
-        self._page = Page(config)
+        self._page = Page(config, self.catalogue)
         self._tower = Tower(config, self.randomness)
         self._logits = RowLogits(config)
 
@@ -22,8 +22,8 @@ class SingleTowerSoftmax(RowRanker):
         page = self._page(record)
         return {**page, "hidden": self._tower(tf.concat(page["fields"], axis=1), training)}
 
-    def row_scores(self, query, rows, training=False):
-        return self._logits.of(query, rows)  # [batch, n]
+    def own_scores(self, query, rows, training=False):
+        return self._logits.of(query["hidden"], rows)  # [batch, n]
 
-    def all_scores(self, query, training=False):
-        return self._logits(query)  # [batch, row_count]
+    def own_scores_of_all(self, query, training=False):
+        return self._logits(query["hidden"])  # [batch, row_count]

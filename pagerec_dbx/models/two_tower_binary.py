@@ -6,7 +6,6 @@ import tf_keras
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.page import Page
 from pagerec_dbx.models.row_ranker import RowRanker
-from pagerec_dbx.models.row_terms import RowTerms
 from pagerec_dbx.models.tower import Tower
 
 
@@ -18,28 +17,26 @@ class TwoTowerBinary(RowRanker):
 
     def __init__(self, config: ModelConfig):
         super().__init__(config)
-        self._page = Page(config)
+        self._page = Page(config, self.catalogue)
         self._candidate_tower = tf_keras.layers.Embedding(config.row_count, config.embedding_size, name="row")
         self._tower = Tower(config, self.randomness)
         self._logit = tf_keras.layers.Dense(1, name="logit")
-        self._terms = RowTerms(config)
 
     def query(self, record, training=False):
         return self._page(record)
 
-    def row_scores(self, query, rows, training=False):
+    def own_scores(self, query, rows, training=False):
         candidates = self._candidate_tower(rows)  # [batch, n, embedding], or [n, embedding]
         page = tf.concat(query["fields"], axis=1)[:, None, :]  # [batch, 1, width]
         alike = [tf.shape(page)[0], tf.shape(rows)[-1]]
         pairs = [tf.broadcast_to(part, [*alike, part.shape[-1]]) for part in (page, candidates)]
-        logits = tf.cast(self._logit(self._tower(tf.concat(pairs, axis=2), training))[..., 0], tf.float32)
-        return self._terms(logits, query, rows)  # [batch, n]
+        return tf.cast(self._logit(self._tower(tf.concat(pairs, axis=2), training))[..., 0], tf.float32)  # [batch, n]
 
-    def all_scores(self, query, training=False):
+    def own_scores_of_all(self, query, training=False):
         """Page view by page view: all at once would take [batch, rows, width]."""
         every = tf.range(self.config.row_count)
         return tf.map_fn(
-            lambda one: self.row_scores(tf.nest.map_structure(lambda part: part[None], one), every, training)[0],
+            lambda one: self.own_scores(tf.nest.map_structure(lambda part: part[None], one), every, training)[0],
             query,
             fn_output_signature=tf.float32,
         )

@@ -8,7 +8,9 @@ import math
 from collections.abc import Mapping
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
+from pagerec_dbx import schemas
 from pagerec_dbx.config import PrepareSettings
 from pagerec_dbx.features.encoding import Lengths
 from pagerec_dbx.features.examples import Renewed, renew_examples
@@ -26,6 +28,7 @@ from pagerec_dbx.features.vocabulary import (
     Vocabulary,
     count_tokens,
     store_vocabulary,
+    with_catalogue,
 )
 from pagerec_dbx.pipelines.cuts import HOLDOUT, SPLITS, TRAIN, VALIDATION, find_cuts, keep_split, with_split
 from pagerec_dbx.pipelines.gold import SplitCounts, count_splits
@@ -91,7 +94,16 @@ def prepare(tables: Tables, settings: PrepareSettings, now: dt.datetime) -> Prep
 def _vocabulary(tables: Tables, labelled: DataFrame, cuts: Cuts, settings: PrepareSettings) -> Vocabulary:
     limits = {TITLES: settings.max_titles, ROWS: settings.max_rows, DEVICES: MAX_CONTEXTS, LOCATIONS: MAX_CONTEXTS}
     training = keep_split(labelled, cuts, TRAIN)
-    return store_vocabulary(tables, count_tokens(training, limits, settings.min_count), limits)
+    counted = count_tokens(training, limits, settings.min_count)
+    if settings.catalogue:
+        catalogue = {TITLES: (schemas.TITLES, "title_id"), ROWS: (schemas.ROWS, "row_id")}
+        known = {
+            kind: tables.read(table).select(key).where(F.col(key) != "")
+            for kind, (table, key) in catalogue.items()
+            if tables.exists(table)
+        }
+        counted = with_catalogue(counted, known, limits)
+    return store_vocabulary(tables, counted, limits)
 
 
 def _snapshots(tables: Tables, basis: _Basis, settings: PrepareSettings, now: dt.datetime) -> dict[str, Snapshot]:

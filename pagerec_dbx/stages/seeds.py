@@ -129,7 +129,7 @@ def _train_all(
             with contextlib.ExitStack() as own:
                 own.callback(shutil.rmtree, job.folder, ignore_errors=True)
                 with _marked_as_failed(registry, run_id):
-                    result = learn(tables, registry, job, run.ranks, registry.epoch_logger(run_id))
+                    result = learn(tables, registry, job, preparation, run.ranks, registry.epoch_logger(run_id))
                 registry.end_run(run_id, succeeded=True)
                 figures = _figures(run, result)
                 all_figures.append(figures)

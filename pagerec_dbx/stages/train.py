@@ -21,6 +21,7 @@ from pagerec_dbx.progress import say
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.environment import environment
 from pagerec_dbx.stages.export import export
+from pagerec_dbx.stages.knowledge import leave_knowledge
 from pagerec_dbx.stages.stopped_runs import StoppedRun, give_up, resume_command, run_folder
 from pagerec_dbx.tables import Tables
 
@@ -153,7 +154,7 @@ def train_and_register(
     """
     with _told_how_to_go_on(registry, run.run_id):
         begin()
-        result = learn(tables, registry, job, run.ranks, registry.epoch_logger(run.run_id))
+        result = learn(tables, registry, job, preparation, run.ranks, registry.epoch_logger(run.run_id))
         say(f"  trained in {result.seconds:,.0f} s; best epoch {result.best_epoch} of {result.epochs}; exporting")
         if job.profile is not None and Path(job.profile).exists():
             say(f"  where the time went: {job.profile}/summary.md")
@@ -170,17 +171,18 @@ def train_and_register(
     )  # fmt: skip
 
 
-def learn(tables: Tables, registry: Registry, job, ranks: int, on_epoch):
+def learn(tables: Tables, registry: Registry, job, preparation: Preparation, ranks: int, on_epoch):
     """Train on so many ranks and leave the best weights in the job's folder; nothing is registered.
 
     Args:
         on_epoch: see `training.loop.fit`.
 
     Raises:
-        As `training.distributed.train_on_ranks`.
+        As `training.distributed.train_on_ranks`. MissingTableError: the model reads a table that is not there.
     """
     from pagerec_dbx.training.distributed import train_on_ranks
 
+    leave_knowledge(tables, preparation, job.config, job.knowledge_file)
     context, log_file = tables.spark.sparkContext, _log_folder(registry) / "ranks.log"
     with reading(Path(job.train_snapshot)), reading(Path(job.validation_snapshot)):  # between epochs too
         return train_on_ranks(job, ranks, on_epoch, context.defaultParallelism, log_file, context.cancelAllJobs)

@@ -226,7 +226,7 @@ def _trained(search: _Search, settings: Settings, watch):
         run = StoppedRun("", config, own, search.ranks, search.preparation.preparation_id)
         job = dataclasses.replace(job_of(search.home, search.preparation, run), folder=str(folder))
         require_ranks(job, search.ranks, search.tables.spark.sparkContext.defaultParallelism)
-        return learn(search.tables, search.registry, job, search.ranks, watch), ""
+        return learn(search.tables, search.registry, job, search.preparation, search.ranks, watch), ""
     except (SettingError, NoExamplesError, LossError) as error:
         return None, str(error)
     finally:

@@ -33,6 +33,11 @@ class TrainingJob:
         return Path(self.folder) / "beats"
 
     @property
+    def knowledge_file(self) -> Path:
+        """Where the driver leaves what the model knows of rows and titles, if it reads any of it."""
+        return Path(self.folder) / "knowledge.npz"
+
+    @property
     def weights_file(self) -> str:
         """Where rank 0 leaves the best weights."""
         return str(Path(self.folder) / "weights.npz")

@@ -18,6 +18,7 @@ from pagerec_dbx.features.local_copies import local_copy
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, require_undamaged
 from pagerec_dbx.features.stream import Shard, open_stream, steps_per_epoch
 from pagerec_dbx.models.build import build, parameter_count
+from pagerec_dbx.models.catalogue import load_knowledge
 from pagerec_dbx.progress import Progress, say
 from pagerec_dbx.training.agreement import (
     digest,
@@ -86,6 +87,8 @@ class _Training:
         self._steps = require_steps(self._train, ranks.size, self._settings.batch_size)
         self._model = build(job.config, self._settings.seed, self._settings.precision)
         self._model.randomness.seed = self._settings.seed + ranks.rank  # each rank draws its own dropout and negatives
+        if job.config.needs_knowledge:
+            self._model.learn_knowledge(load_knowledge(job.knowledge_file))
         learn_counts(self._model, self._train, self._shard.part_of(range(len(self._train.paths))), self._total)
         self._optimizer = optimizer_of(self._settings, ranks.size, self._steps)
         traces = Path(job.profile) if job.profile and ranks.rank == 0 else None

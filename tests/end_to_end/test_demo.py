@@ -296,6 +296,7 @@ def test_a_demo_s_home_takes_no_other_logs(demo, tables, tmp_path):
     assert tables.version(schemas.INGESTED_FILES) == before
 
 
+@pytest.mark.slow
 def test_a_home_with_other_logs_takes_no_demo(spark, tmp_path):
     home, logs = str(tmp_path / "home"), tmp_path / "mine"
     write(logs, "service_logs", [service("q1", "ann", 0)])

@@ -17,7 +17,7 @@ from pagerec_dbx.features.vocabulary import (
 from pagerec_dbx.pipelines.gold import examples_from_labelled
 from pagerec_dbx.pipelines.shown import Shown
 from pagerec_dbx.schemas import SHOWN, VOCABULARIES
-from tests.page_views import labelled_page_views, page_view
+from tests.page_views import MONDAY, labelled_page_views, page_view
 from tests.shown_world import clicks_of, shown
 
 LIMITS = {"titles": 10, "rows": 10, "devices": 10, "locations": 10}
@@ -80,8 +80,8 @@ def test_encode_makes_the_columns_of_the_record(spark):
         "history": "array<int>", "history_age": "array<int>", "menu": "array<int>", "pinned": "array<tinyint>",
         "clicked": "array<tinyint>",
     }  # fmt: skip
-    scalars = ("clicked_row", "hour", "weekday", "device", "location", "day", "page_view_id", "randomized")
-    assert [types[name] for name in scalars] == ["int"] * 6 + ["bigint", "tinyint"]
+    scalars = ("clicked_row", "hour", "weekday", "device", "location", "day", "served_at", "page_view_id", "randomized")
+    assert [types[name] for name in scalars] == ["int"] * 7 + ["bigint", "tinyint"]
     assert not set(SHOWN) & set(types)  # where nothing of it is kept the record has no such fields
 
 
@@ -104,6 +104,7 @@ SHOWN_IDS = {  # of pages 1, 2 and 3: a, b, c are 2, 3, 4, zz is unknown; c is c
     "shown_clicked": [[0] * 6, [0, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0]],
     "shown_age": [[0] * 6, [90, 90, 90, 0, 0, 0], [10, 100, 100, 100, 0, 0]],
     "randomized": [0, 1, 0],
+    "served_at": [int(MONDAY.timestamp()) + seconds for seconds in (0, 90, 100)],
 }
 
 

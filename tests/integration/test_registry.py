@@ -110,6 +110,7 @@ def test_a_refusal_is_recorded_and_changes_nobody(registry, tables):
     assert registry.version("2").tags["verdict_reasons"] == "Failed: by hand."
 
 
+@pytest.mark.slow
 def test_promoting_the_champion_again_is_recorded_and_tags_nothing(registry, tables):
     promote(registry, tables, "1", None)
     before = registry.version("1").tags
@@ -196,6 +197,7 @@ def test_a_crash_between_the_decision_and_the_aliases_is_mended_at_the_next_call
     assert registry.version("2").tags["verdict"] == "promote" and not registry.is_deciding()
 
 
+@pytest.mark.slow
 def test_rollback_twice_is_as_if_nothing_had_happened(registry, tables):
     promote(registry, tables, "1", None)
     promote(registry, tables, "2", "1")
@@ -217,6 +219,7 @@ def test_of_two_decisions_on_the_same_state_one_is_refused(tables):
     assert promotions.serving(tables).champion == "2"
 
 
+@pytest.mark.slow
 def test_follow_mends_aliases_that_were_lost(registry, tables):
     promote(registry, tables, "1", None)
     promote(registry, tables, "2", "1")

@@ -9,6 +9,7 @@ import tensorflow as tf
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.export import load_ranker, save_ranker
+from tests.knowledge import some_knowledge
 
 MODELS = ["two_tower_softmax", "single_tower_softmax", "two_tower_binary"]
 CONTEXT = ("hour", "weekday", "device", "location", "menu_size", "last_watched")
@@ -22,6 +23,8 @@ OPTIONS = {
     "factorisation": {"context": ("device", "hour"), "factorisation": True},
     "target attention": {"history_encoder": "recency", "target_attention": True},
     "shown before": {"shown_attention": True, "row_memory": True},
+    "attributes": {"row_attributes": 3, "title_attributes": 2, "attribute_tokens": 7},
+    "rates and taste": {"row_attributes": 3, "attribute_tokens": 7, "row_rates": True, "viewer_taste": True},
     "regularised": {"dropout": 0.2, "l2": 0.01, "label_smoothing": 0.1},
     "position": {"loss": "menu_softmax", "position_bias": "examination"},
     "hashed": {"title_buckets": 5},
@@ -41,7 +44,7 @@ SMALL = ModelConfig(
 
 
 # All options of one model, and of the others those that touch most: the rest is for `make test-slow`.
-SOON = ("position", "shown before")
+SOON = ("position", "shown before", "rates and taste")
 every_option = pytest.mark.parametrize(
     ("name", "option"),
     [
@@ -57,6 +60,13 @@ LISTS = ("history", "history_age", "menu", "pinned", "shown_row", "shown_positio
 
 def a_config(name, option):
     return dataclasses.replace(SMALL, name=name, **OPTIONS[option])
+
+
+def built(config, precision="float32"):
+    """With what it knows of rows and titles, if it reads any of it."""
+    model = build(config, 3, precision)
+    model.learn_knowledge(some_knowledge(config))
+    return model
 
 
 def records(count, seed=1, menu=6):
@@ -76,6 +86,7 @@ def records(count, seed=1, menu=6):
         "weekday": draw.integers(-1, 7, count),
         "device": draw.integers(0, 4, count),
         "location": draw.integers(0, 4, count),
+        "served_at": draw.integers(0, 1_200, count),
     }
     shown = np.arange(5) < draw.integers(0, 6, [count, 1])
     fields |= {
@@ -90,14 +101,14 @@ def records(count, seed=1, menu=6):
 
 @every_option
 def test_every_option_computes_in_bfloat16(name, option):
-    plain, coarse = (build(a_config(name, option), 3, precision) for precision in ("float32", "bfloat16"))
+    plain, coarse = (built(a_config(name, option), precision) for precision in ("float32", "bfloat16"))
     loss, rounded = (float(model.compute_loss(records(24))) for model in (plain, coarse))
     assert rounded == pytest.approx(loss, rel=0.02)
 
 
 @every_option
 def test_every_option_trains_every_part_of_the_model(name, option):
-    model = build(a_config(name, option), seed=3)
+    model = built(a_config(name, option))
     batch = records(24)
     optimizer = tf.keras.optimizers.legacy.Adam(0.02)
 
@@ -121,7 +132,7 @@ def test_every_option_trains_every_part_of_the_model(name, option):
 
 @every_option
 def test_order_and_padding_of_a_menu_change_no_score(name, option):
-    model = build(a_config(name, option), seed=3)
+    model = built(a_config(name, option))
     batch = records(5)
     scores = model.menu_scores(batch).numpy()
     turned = model.menu_scores({**batch, "menu": batch["menu"][:, ::-1], "pinned": batch["pinned"][:, ::-1]})
@@ -160,12 +171,13 @@ VOCABULARIES = {
         ("two_tower_softmax", ["attention", "context", "cross", "factorisation", "position"]),
         ("single_tower_softmax", ["gru", "context", "cross of a rank", "target attention", "regularised", "hashed"]),
         ("two_tower_binary", ["recency", "context", "cross", "factorisation", "shown before", "sampled"]),
+        ("page_ranker", ["attributes", "rates and taste", "shown before", "context"]),
     ],
 )
 def test_what_is_saved_predicts_the_same_from_raw_strings(name, options, tmp_path):
     merged = {key: value for option in options for key, value in OPTIONS[option].items()} | {"context": CONTEXT}
     config = dataclasses.replace(SMALL, name=name, **merged)
-    saved = save_ranker(build(config, seed=3), config, VOCABULARIES, tmp_path / "ranker")
+    saved = save_ranker(built(config), config, VOCABULARIES, tmp_path / "ranker")
     loaded = load_ranker(tmp_path / "ranker", "1")
     assert loaded.config == config
     batch = {key: values.numpy() for key, values in records(7).items()}

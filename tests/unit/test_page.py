@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pagerec_dbx.errors import SettingError
+from pagerec_dbx.models.catalogue import Catalogue
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.page import _IDS, Page
 from tests.model_records import a_record
 
-NAMES = ("hour", "weekday", "device", "location", "menu_size", "last_watched")
+NAMES = ("hour", "weekday", "device", "location", "menu_size", "last_watched")  # and `last_visit`, below
 CONFIG = ModelConfig("single_tower_softmax", 7, 6, device_count=4, location_count=5, embedding_size=3, context=NAMES)
+
+
+def page_of(config):
+    return Page(config, Catalogue(config))
 
 
 def test_circumstances_are_read_off_the_record():
@@ -30,7 +36,7 @@ def test_a_time_that_is_not_known_is_a_class_of_its_own(history, ages):
 
 
 def test_each_circumstance_is_a_field_and_only_those_asked_for():
-    page = Page(CONFIG)
+    page = page_of(CONFIG)
     fields = page(a_record())["fields"]
     assert len(fields) == 1 + len(NAMES) and {tuple(field.shape) for field in fields} == {(1, 3)}
     for name in NAMES:
@@ -38,7 +44,7 @@ def test_each_circumstance_is_a_field_and_only_those_asked_for():
         others = page(a_record(**changed.get(name, {name: [2]})))["fields"]
         moved = [number for number, field in enumerate(fields) if np.abs(field - others[number]).max() > 0]
         assert moved == [1 + NAMES.index(name)]
-    alone = Page(ModelConfig("single_tower_softmax", 7, 6))(a_record())
+    alone = page_of(ModelConfig("single_tower_softmax", 7, 6))(a_record())
     assert list(alone) == ["fields"] and len(alone["fields"]) == 1
 
 
@@ -46,15 +52,28 @@ def test_what_the_terms_read_is_handed_on_where_one_asks_for_it():
     shown = dict.fromkeys(("shown_row", "shown_position", "shown_clicked", "shown_age"), tf.constant([[9, 2]]))
     record = a_record(history=[[2, 3, 0]], history_age=[[9_000, 60, 0]]) | shown
     sizes = {"title_count": 7, "row_count": 6, "embedding_size": 3, "shown_length": 2}
-    attentive = Page(ModelConfig("single_tower_softmax", target_attention=True, **sizes))(record)
+    attentive = page_of(ModelConfig("single_tower_softmax", target_attention=True, **sizes))(record)
     assert set(attentive) == {"fields", "titles", "history", "history_age"} and attentive["titles"].shape == (1, 3, 3)
-    remembering = Page(ModelConfig("single_tower_softmax", row_memory=True, **sizes))(record)
+    remembering = page_of(ModelConfig("single_tower_softmax", row_memory=True, **sizes))(record)
     assert set(remembering) == {"fields", *shown}
     assert remembering["shown_row"].numpy().tolist() == [[1, 2]]  # of six rows none is 9: unknown
 
 
+def test_a_visit_before_is_read_off_what_was_shown_there():
+    # log2(1 + 180 / 60) = 2 doublings of a minute, and one more; 0 where nothing was shown before
+    ages = {"shown_age": tf.constant([[180, 180, 9_999], [0, 0, 0]])}
+    assert _IDS["last_visit"](ages).numpy().tolist() == [3, 0]
+    with pytest.raises(SettingError, match=r"`context=\[last_visit\]` needs what was shown before"):
+        ModelConfig("single_tower_softmax", 7, 6, context=("last_visit",))
+    shown = dict.fromkeys(("shown_row", "shown_position", "shown_clicked"), tf.constant([[9, 2]])) | {
+        "shown_age": tf.constant([[60, 60]])
+    }
+    page = page_of(ModelConfig("single_tower_softmax", 7, 6, context=("last_visit",), shown_length=2))
+    assert len(page(a_record() | shown)["fields"]) == 2
+
+
 def test_extremes_stay_within_their_tables():
-    page = Page(CONFIG)
+    page = page_of(CONFIG)
     record = a_record(menu=[list(range(2, 702))], history=[[2]], history_age=[[2**31 - 1]], device=[99], location=[99])
     assert all(np.isfinite(field).all() for field in page(record)["fields"])
     assert int(_IDS["menu_size"](record)[0]) == 500 and int(_IDS["last_watched"](record)[0]) == 21

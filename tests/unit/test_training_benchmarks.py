@@ -29,6 +29,12 @@ def test_a_snapshot_s_files_are_linked_again_until_there_are_records_enough(tmp_
         require_undamaged(more, range(len(groups)))
 
 
+def test_a_training_from_memory_takes_the_steps_of_one_that_streams(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "BATCH", 3)
+    pair = train.training_from_memory(write_snapshot(tmp_path / "train-v1-0123456789abcdef", [5, 4]), 1)
+    assert pair.ratio > 0
+
+
 def test_the_bytes_of_a_step_are_those_of_weights_and_of_rows_touched(tmp_path, monkeypatch):
     monkeypatch.setattr(ranks, "BATCH", 3)
     snapshot = write_snapshot(tmp_path / "train-v1-0123456789abcdef", [3])

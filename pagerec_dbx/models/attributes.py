@@ -1,0 +1,58 @@
+"""What rows and titles are about: each attribute has weights of its own, which all that have it share (Kula 2015)."""
+
+import tensorflow as tf
+import tf_keras
+
+from pagerec_dbx.models.catalogue import Catalogue
+from pagerec_dbx.models.config import ModelConfig
+
+
+class RowAttributes(tf_keras.layers.Layer):
+    """A row's attributes add up to a bias, and their mean vector is held against the page view's fields:
+
+        score + sum of biases / sqrt(attributes) + fields . mean of vectors
+
+    A row that training never saw has the weights that its attributes got from other rows.
+    """
+
+    def __init__(self, config: ModelConfig, catalogue: Catalogue):
+        super().__init__(name="row_attributes")
+        self._catalogue = catalogue
+        penalty = tf_keras.regularizers.L2(config.l2) if config.l2 else None
+        count, size = config.attribute_tokens, config.embedding_size
+        self._biases = self.add_weight(
+            "biases", shape=[count], initializer="zeros", regularizer=penalty, experimental_autocast=False
+        )
+        self._vectors = self.add_weight("vectors", shape=[count, size], initializer="zeros", regularizer=penalty)
+
+    def call(self, query: dict, rows: tf.Tensor) -> tf.Tensor:
+        """`fields`, [batch, embedding] each, and int32 rows, [batch, n] or [n] for all alike -> [batch, n] float32."""
+        tokens = self._catalogue.tokens(rows)  # [..., n, length]
+        biases = tf.reduce_sum(tf.gather(self._biases, tokens) * shares(tokens, -0.5), axis=-1)
+        total = tf.add_n(query["fields"])
+        means = tf.reduce_sum(tf.gather(self._vectors, tokens) * shares(tokens, -1.0)[..., None], axis=-2)
+        form = "bd,nd->bn" if rows.shape.rank == 1 else "bd,bnd->bn"
+        return biases + tf.cast(tf.einsum(form, total, tf.cast(means, total.dtype)), tf.float32)
+
+
+class TitleAttributes(tf_keras.layers.Layer):
+    """What the titles watched are about: the mean vector of their attributes, each title's share alike."""
+
+    def __init__(self, config: ModelConfig, catalogue: Catalogue):
+        super().__init__(name="title_attributes")
+        self._catalogue = catalogue
+        shape = [config.attribute_tokens, config.embedding_size]
+        self._vectors = self.add_weight("vectors", shape=shape, initializer="uniform")
+
+    def call(self, titles: tf.Tensor) -> tf.Tensor:
+        """[batch, length] int32 ids of titles -> [batch, embedding]; zeros where nothing is known."""
+        tokens = self._catalogue.title_tokens(titles)  # [batch, length, attributes]
+        of_titles = tf.reduce_sum(tf.gather(self._vectors, tokens) * shares(tokens, -1.0)[..., None], axis=2)
+        watched = tf.reduce_sum(tf.cast(titles > 0, tf.float32), axis=1, keepdims=True)
+        return tf.cast(tf.reduce_sum(of_titles, axis=1) / tf.maximum(watched, 1.0), self.compute_dtype)
+
+
+def shares(tokens: tf.Tensor, power: float) -> tf.Tensor:
+    """[..., length] float32: the number of attributes to that power where there is one, 0 at padding."""
+    real = tf.cast(tokens > 0, tf.float32)
+    return real * tf.pow(tf.maximum(tf.reduce_sum(real, axis=-1, keepdims=True), 1.0), power)

@@ -1,0 +1,116 @@
+"""What is known of rows and titles beside the page views of a batch: their attributes, and how rows fared before.
+
+It is learnt from tables before the first step, never trained, and saved with the weights.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from pagerec_dbx.errors import TrainingError
+from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.names import MOMENTS
+
+
+@dataclasses.dataclass(frozen=True)
+class Knowledge:
+    """The arrays of a catalogue; `stages.knowledge` makes them."""
+
+    row_tokens: np.ndarray  # [rows, row_attributes] int32 ids of attributes, 0 is padding
+    title_tokens: np.ndarray  # [titles, title_attributes] int32
+    is_new: np.ndarray  # [rows] int32, 1 for a row that no page view of training offered
+    moments: np.ndarray  # [MOMENTS] int32 seconds since 1970, rising
+    click_odds: np.ndarray  # [rows, MOMENTS + 2] float32: see `features.row_counts`
+    impressions: np.ndarray  # [rows, MOMENTS + 2] float32 log(1 + times offered)
+
+    def save(self, file: Path) -> None:
+        """Write the arrays."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("wb") as opened:
+            np.savez(opened, **dataclasses.asdict(self))
+
+
+def load_knowledge(file: Path) -> Knowledge:
+    """The arrays of a run.
+
+    Raises:
+        TrainingError: they are not there, or are others.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as saved:
+            return Knowledge(**{name: saved[name] for name in saved.files})
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(
+            "what is known of rows and titles cannot be read", got=f"{file}: {type(error).__name__}", fix="Train anew"
+        ) from error
+
+
+class Catalogue(tf_keras.layers.Layer):
+    """The arrays of `Knowledge` that a configuration asks for, as weights that are not trained."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(name="catalogue", autocast=False)
+        rows, moments = config.row_count, MOMENTS + 2
+        shapes: dict[str, tuple[list[int], tf.DType]] = {}
+        if config.row_attributes:
+            shapes |= {"row_tokens": ([rows, config.row_attributes], tf.int32), "is_new": ([rows], tf.int32)}
+        if config.title_attributes:
+            shapes["title_tokens"] = ([config.title_count, config.title_attributes], tf.int32)
+        if config.row_rates:
+            shapes["moments"] = ([MOMENTS], tf.int32)
+            shapes |= dict.fromkeys(("click_odds", "impressions"), ([rows, moments], tf.float32))
+        self._weights_by_name = {
+            name: self.add_weight(
+                name, shape=shape, dtype=kind, initializer="zeros", trainable=False, experimental_autocast=False
+            )
+            for name, (shape, kind) in shapes.items()
+        }
+
+    def learn(self, knowledge: Knowledge) -> None:
+        """Take the arrays, before the first step."""
+        for name, weight in self._weights_by_name.items():
+            weight.assign(getattr(knowledge, name))
+
+    def warm(self, rows: tf.Tensor) -> tf.Tensor:
+        """The ids whose own weights speak for rows: unknown (1) for one that training never saw.
+
+        Without attributes a row speaks for itself, whatever it was trained with.
+        """
+        if "is_new" not in self._weights_by_name:
+            return rows
+        return tf.where(tf.gather(self._weights_by_name["is_new"], rows) > 0, tf.ones_like(rows), rows)
+
+    def tokens(self, rows: tf.Tensor) -> tf.Tensor:
+        """int32 ids of rows of any shape -> [..., row_attributes] int32."""
+        return tf.gather(self._weights_by_name["row_tokens"], rows)
+
+    def title_tokens(self, titles: tf.Tensor) -> tf.Tensor:
+        """int32 ids of titles of any shape -> [..., title_attributes] int32."""
+        return tf.gather(self._weights_by_name["title_tokens"], titles)
+
+    def moment(self, record: dict[str, tf.Tensor]) -> tf.Tensor:
+        """[batch] int32: how many moments had passed when the page was served; a page to be ranked comes after all."""
+        if "served_at" not in record:
+            return tf.fill([tf.shape(record["menu"])[0]], MOMENTS + 1)
+        moments = tf.broadcast_to(self._weights_by_name["moments"], [tf.shape(record["menu"])[0], MOMENTS])
+        return tf.searchsorted(moments, record["served_at"][:, None], side="right")[:, 0]
+
+    def click_odds(self, rows: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
+        """[batch, n] float32 of rows [batch, n], or [n] for all alike, as they were known at each page view;
+        0 of a row that fared as all rows together."""
+        return self._at("click_odds", rows, moment)
+
+    def impressions(self, rows: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
+        """The same of the logarithms of how often rows had been offered."""
+        return self._at("impressions", rows, moment)
+
+    def _at(self, name: str, rows: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
+        offered = tf.broadcast_to(rows, [tf.shape(moment)[0], tf.shape(rows)[-1]])
+        return tf.gather_nd(self._weights_by_name[name], tf.stack([offered, _spread(moment, offered)], axis=2))
+
+
+def _spread(moment: tf.Tensor, offered: tf.Tensor) -> tf.Tensor:
+    return tf.broadcast_to(moment[:, None], tf.shape(offered))

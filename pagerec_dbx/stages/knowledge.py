@@ -1,0 +1,91 @@
+"""What a model knows of rows and titles beside page views, from the tables of a home."""
+
+from pathlib import Path
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pagerec_dbx.baselines.views import clicks_of, page_views_of
+from pagerec_dbx.errors import MissingTableError
+from pagerec_dbx.features import vocabulary
+from pagerec_dbx.features.attributes import Kind, described
+from pagerec_dbx.features.preparation import Preparation
+from pagerec_dbx.features.row_counts import count_rows
+from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.names import MOMENTS
+from pagerec_dbx.pipelines.cuts import TRAIN, at_or_after, keep_split
+from pagerec_dbx.progress import watch_spark
+from pagerec_dbx.schemas import CLICK_MATCHES, LABELLED_PAGE_VIEWS, ROWS, TITLES, VOCABULARIES, Table
+from pagerec_dbx.tables import Tables
+
+
+def leave_knowledge(tables: Tables, preparation: Preparation, config: ModelConfig, file: Path) -> None:
+    """Write what a model of this configuration reads, once a run, where its ranks find it; nothing if it reads none.
+
+    Raises:
+        MissingTableError: attributes are wanted and no line of them was ingested.
+    """
+    if not config.needs_knowledge or file.exists():
+        return
+    from pagerec_dbx.models.catalogue import Knowledge
+
+    with watch_spark(tables.spark, "what is known of rows"):
+        arrays = _of_attributes(tables, preparation, config) | _of_counts(tables, preparation, config)
+    Knowledge(**arrays).save(file)
+
+
+def _of_attributes(tables: Tables, preparation: Preparation, config: ModelConfig) -> dict[str, np.ndarray]:
+    asked = {
+        "row_tokens": (ROWS, "row_id", vocabulary.ROWS, config.row_count, config.row_attributes),
+        "title_tokens": (TITLES, "title_id", vocabulary.TITLES, config.title_count, config.title_attributes),
+    }
+    kinds = {
+        name: Kind(_attributes(tables, table), key, _ids(tables, preparation, kind), count, most)
+        for name, (table, key, kind, count, most) in asked.items()
+        if most
+    }
+    found = described(list(kinds.values()), config.attribute_tokens, config.attribute_fields) if kinds else []
+    nothing = {name: np.zeros((count, 0), np.int32) for name, (_, _, _, count, _) in asked.items()}
+    return nothing | dict(zip(kinds, found, strict=True)) | {"is_new": _is_new(tables, preparation, config)}
+
+
+def _attributes(tables: Tables, table: Table) -> DataFrame:
+    if not tables.exists(table) or tables.read(table).isEmpty():
+        raise MissingTableError(
+            f"the table `{table.name}` has no attributes",
+            wanted=f"lines of {table.name}/, see docs/data-formats.md",
+            fix=f"Run `pagerec ingest` on logs that have them, or train with {table.name[:-1]}_attributes=0",
+        )
+    return tables.read(table)
+
+
+def _ids(tables: Tables, preparation: Preparation, kind: str) -> DataFrame:
+    of_kind = (F.col("version") == preparation.vocabulary_version) & (F.col("kind") == kind)
+    return tables.read(VOCABULARIES).where(of_kind).select("id", "token")
+
+
+def _is_new(tables: Tables, preparation: Preparation, config: ModelConfig) -> np.ndarray:
+    """[rows] 1 where no page view of training offered the row."""
+    training = keep_split(_labelled(tables, preparation), preparation.cuts, TRAIN)
+    offered = training.select(F.explode("menu.row_id").alias("token")).distinct()
+    seen = offered.join(F.broadcast(_ids(tables, preparation, vocabulary.ROWS)), "token").select("id").toPandas()
+    is_new = np.ones(config.row_count, np.int32)
+    is_new[[vocabulary.PADDING, vocabulary.UNKNOWN, *seen["id"]]] = 0
+    return is_new
+
+
+def _of_counts(tables: Tables, preparation: Preparation, config: ModelConfig) -> dict[str, np.ndarray]:
+    if not config.row_rates:
+        return {"moments": np.zeros(0, np.int32)} | dict.fromkeys(("click_odds", "impressions"), np.zeros((0, 0)))
+    before = _labelled(tables, preparation).where(~at_or_after(preparation.cuts.holdout))
+    clicks = clicks_of(before, tables.read(CLICK_MATCHES))
+    ids = _ids(tables, preparation, vocabulary.ROWS)
+    counts = count_rows(page_views_of(before), clicks, ids, config.row_count, MOMENTS)
+    return {
+        "moments": counts.moments, "click_odds": counts.click_odds, "impressions": counts.log_impressions
+    }  # fmt: skip
+
+
+def _labelled(tables: Tables, preparation: Preparation) -> DataFrame:
+    return tables.read(LABELLED_PAGE_VIEWS, preparation.labelled_version)

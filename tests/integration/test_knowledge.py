@@ -1,0 +1,184 @@
+"""What the tables say of rows and titles: attributes, counts before moments, and a model that learns from both."""
+
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from pagerec_dbx.config import settings_from
+from pagerec_dbx.errors import MissingTableError
+from pagerec_dbx.features.attributes import Kind, attribute_tokens, described
+from pagerec_dbx.features.preparation import latest_preparation
+from pagerec_dbx.features.row_counts import count_rows
+from pagerec_dbx.features.vocabulary import read_vocabulary
+from pagerec_dbx.home import open_home
+from pagerec_dbx.models.catalogue import load_knowledge
+from pagerec_dbx.models.names import MODEL_SETTINGS
+from pagerec_dbx.schemas import CLICK_MATCHES, EVALUATIONS, LABELLED_PAGE_VIEWS, RANKED_MENUS, ROWS
+from pagerec_dbx.stages.judge import evaluate_version
+from pagerec_dbx.stages.knowledge import leave_knowledge
+from pagerec_dbx.stages.prepare import prepare
+from pagerec_dbx.stages.score import score_version
+from pagerec_dbx.stages.train import config_of, train
+from pagerec_dbx.workbench import Workbench
+from tests.integration.test_shown_thread import write
+from tests.page_views import MONDAY
+from tests.shown_world import shown
+
+THINGS = "thing string, attributes map<string,array<string>>, numbers map<string,double>"
+IDS = "id int, token string"
+
+
+def things(spark, listed):
+    return spark.createDataFrame([(name, words, numbers) for name, (words, numbers) in listed.items()], THINGS)
+
+
+def test_values_are_tokens_texts_are_words_and_numbers_are_tenths(spark):
+    listed = {
+        "one": ({"genre": ["Drama", "Drama", "Sci Fi"], "plot": ["A cat and A dog"]}, {"year": 1.0}),
+        "ten": ({"genre": []}, {"year": 10.0, "odd": float("nan")}),
+        **{f"{number}": ({}, {"year": float(number)}) for number in range(2, 10)},
+    }
+    records = attribute_tokens(things(spark, listed), "thing").collect()
+    found = {}
+    for thing, token in records:
+        found.setdefault(thing, []).append(token)
+    assert sorted(found["one"]) == [
+        "genre: Drama", "genre: Sci Fi", "plot: a", "plot: and", "plot: cat", "plot: dog", "year: tenth 1",
+    ]  # fmt: skip
+    # of the numbers 1 to 10 the ends of the tenths are 1 to 9; 10 lies past all nine, 5 past four of them
+    assert found["ten"] == ["year: tenth 10"] and found["5"] == ["year: tenth 5"]
+    only = attribute_tokens(things(spark, listed), "thing", fields=["genre"]).collect()
+    assert sorted(token for _, token in only) == ["genre: Drama", "genre: Sci Fi"]
+
+
+def test_attributes_have_ids_by_how_many_things_have_them(spark):
+    """Of 5 rows and 2 titles: `x` is had by 3 of 7, `z` by 2, `y` by 2, `alone` by one, `all` by all, `gone` by nobody
+    that has an id."""
+    had = {"a": "x z all", "b": "x all", "c": "y all alone", "d": "y all", "e": "all", "no id": "x gone"}
+    rows = things(spark, {name: ({"f": tokens.split()}, {}) for name, tokens in had.items()})
+    titles = things(spark, {"t": ({"f": ["all", "x"]}, {}), "u": ({"f": ["z", "all"]}, {})})
+    row_ids = spark.createDataFrame([(number, name) for number, name in enumerate("abcde", start=2)], IDS)
+    title_ids = spark.createDataFrame([(2, "t"), (3, "u")], IDS)
+    kinds = [Kind(rows, "thing", row_ids, 7, 2), Kind(titles, "thing", title_ids, 4, 1)]
+    of_rows, of_titles = described(kinds, most=4)
+    # x is 1, then y and z by name
+    assert of_rows.tolist() == [[0, 0], [0, 0], [1, 3], [1, 0], [2, 0], [2, 0], [0, 0]]
+    assert of_titles.tolist() == [[0], [0], [1], [3]]
+    assert described(kinds, most=2)[0].tolist() == [[0, 0], [0, 0], [1, 0], [1, 0], [0, 0], [0, 0], [0, 0]]
+
+
+def test_counts_are_of_what_came_strictly_before_each_moment(spark):
+    """Against plain Python, which asks of each page view what had happened before the last moment that had passed."""
+    chance = random.Random(4)
+    pages = [(1_000_000 * chance.randrange(400), chance.sample(["a", "b", "c", "z"], 2)) for _ in range(200)]
+    clicks = [(menu[0], served + chance.choice((1, 999_999, 5_000_000))) for served, menu in pages[:120]]
+    counts = count_rows(
+        spark.createDataFrame(pages, "served_micros bigint, menu array<string>"),
+        spark.createDataFrame(clicks, "row_id string, clicked_micros bigint"),
+        spark.createDataFrame([(2, "a"), (3, "b"), (4, "c")], IDS), row_count=5, moments=9,
+    )  # fmt: skip
+    moments = counts.moments.tolist()
+    assert len(moments) == 9 and moments == sorted(moments)
+    between = np.histogram([served / 1e6 for served, _ in pages], [-1, *moments, 1_000])[0]
+    assert between.min() >= 10  # as many page views between two moments: 20, but for those of one second
+    for column, moment in enumerate([-1, *moments, 10_000]):
+        for row, name in ((2, "a"), (3, "b"), (4, "c")):
+            assert counts.impressions[row, column] == sum(
+                name in menu and served < moment * 1e6 for served, menu in pages
+            )
+            assert counts.clicks[row, column] == sum(one == name and when < moment * 1e6 for one, when in clicks)
+        assert counts.of_all[:, column].tolist() == [
+            sum(when < moment * 1e6 for _, when in clicks), 2 * sum(served < moment * 1e6 for served, _ in pages)
+        ]  # fmt: skip
+    assert not counts.impressions[:2].any() and not counts.click_odds[:2].any()
+    # by hand: 3 of 20 clicked, all rows 1 of 10 (9 + 1 of 98 + 2), so (3 + 1) / 30 over .1
+    by_hand = dataclasses.replace(
+        counts, clicks=np.array([[3.0]]), impressions=np.array([[20.0]]), of_all=np.array([[9.0], [98.0]])
+    )
+    assert by_hand.click_odds[0, 0] == pytest.approx(np.log((4 / 26) / (1 / 9)), abs=1e-6)
+
+
+KINDS = {f"row {number}": ["good", "bad", "fair"][number % 3] for number in range(14)}
+COLD = ["row 12", "row 13"]  # a good one and a bad one, offered in the holdout alone
+SETTINGS = {
+    "shown_length": 12, "history_length": 4, "epochs": 12, "batch_size": 24, "learning_rate": 0.02, "catalogue": True,
+    "embedding_size": 4, "hidden_sizes": (8,), "row_attributes": 3, "attribute_tokens": 8, "resamples": 100, "l2": 0.0,
+    "dropout": 0.0,
+}  # fmt: skip
+DESIGNED = MODEL_SETTINGS["page_ranker"] | SETTINGS
+
+
+def world() -> list[dict]:
+    """600 page views of 30 viewers, on which good rows are clicked and bad ones are not."""
+    chance = random.Random(2)
+    views = []
+    for number in range(600):
+        offered = [row for row in KINDS if row not in COLD]
+        rows = [*COLD, *chance.sample(offered, 6)] if number >= 480 else chance.sample(offered, 8)
+        chance.shuffle(rows)
+        clicks = [(row, 600 * number + 5) for row in rows if KINDS[row] == "good" and chance.random() < 0.8]
+        views.append(shown(number, 600 * number, rows, *clicks, user_hash=f"viewer {chance.randrange(30)}"))
+    return views
+
+
+@pytest.fixture(scope="module")
+def bench(spark, tmp_path_factory) -> Workbench:
+    settings = settings_from(SETTINGS)
+    bench = Workbench(open_home(str(tmp_path_factory.mktemp("known") / "home")), settings)
+    write(bench.tables, world())
+    return bench
+
+
+def _with_rows(bench):
+    rows = [(row, {"kind": [kind]}, {"number": float(row.split()[1])}) for row, kind in KINDS.items()]
+    schema = "row_id string, attributes map<string,array<string>>, numbers map<string,double>"
+    bench.tables.replace(ROWS, bench.tables.spark.createDataFrame(rows, schema))
+
+
+def test_rows_that_training_never_saw_are_ranked_by_what_they_are(bench):
+    """They are offered in the holdout alone, and the one whose kind is clicked comes before the other."""
+    prepared = prepare(bench.tables, bench.settings.prepare, MONDAY)
+    assert prepared.rows == 2 + 12  # there is no table of rows yet
+    with pytest.raises(MissingTableError, match="the table `rows` has no attributes"):
+        train(bench.tables, bench.registry, "page_ranker", 1, settings_from(DESIGNED))
+    _with_rows(bench)
+    assert prepare(bench.tables, bench.settings.prepare, MONDAY).rows == 2 + 14
+    trained = train(bench.tables, bench.registry, "page_ranker", 1, settings_from(DESIGNED))
+    score_version(bench, trained.version)
+    good, bad = COLD
+    ranks = [[row for row, _ in record["ranked"]] for record in bench.tables.read(RANKED_MENUS).collect()]
+    both = [names for names in ranks if good in names and bad in names]
+    assert len(both) >= 100
+    assert np.mean([names.index(good) < names.index(bad) for names in both]) > 0.95
+    best = [names.index(good) for names in both]
+    assert np.mean(best) < 3.0  # of eight, with two or three good ones beside it
+    evaluate_version(bench, trained.version)
+    mine = bench.tables.read(EVALUATIONS).where(F.col("version") == trained.version)
+    assert mine.where("protocol = 'menu'").agg(F.avg("ndcg")).first()[0] > 0.75
+
+
+def test_what_is_known_leaves_out_the_holdout_and_says_who_is_new(bench, tmp_path):
+    _with_rows(bench)
+    prepare(bench.tables, bench.settings.prepare, MONDAY)
+    preparation = latest_preparation(bench.tables)
+    config = config_of(preparation, "page_ranker", settings_from(DESIGNED).model)
+    file = tmp_path / "knowledge.npz"
+    leave_knowledge(bench.tables, preparation, config, file)
+    known = load_knowledge(file)
+    names = ["", "?", *read_vocabulary(bench.tables, preparation.vocabulary_version, "rows")]
+    assert {names[row] for row in np.flatnonzero(known.is_new)} == set(COLD)
+    assert not known.impressions[[names.index(row) for row in COLD]].any()  # offered in the holdout only
+    before = bench.tables.read(LABELLED_PAGE_VIEWS).orderBy("served_at").limit(480)
+    shown_before = before.select(F.explode("menu.row_id").alias("row")).groupBy("row").count().collect()
+    for row, count in shown_before:
+        assert known.impressions[names.index(row), -1] == pytest.approx(np.log1p(count))
+    assert bench.tables.read(CLICK_MATCHES).count() > 0
+    none = dataclasses.replace(config, row_attributes=0, row_rates=False, viewer_taste=False)
+    leave_knowledge(bench.tables, preparation, none, tmp_path / "none.npz")
+    assert not (tmp_path / "none.npz").exists()
+    file.write_text("what the training began with", encoding="utf-8")
+    leave_knowledge(bench.tables, preparation, config, file)
+    assert file.read_text(encoding="utf-8") == "what the training began with"  # and reads when it goes on

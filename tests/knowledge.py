@@ -1,0 +1,27 @@
+"""What a model knows of rows and titles, drawn by chance."""
+
+import numpy as np
+
+from pagerec_dbx.models.catalogue import Knowledge
+from pagerec_dbx.models.names import MOMENTS
+
+
+def some_knowledge(config, seed=1, new_rows=()) -> Knowledge:
+    """Attributes of all sizes from none on, and counts at every moment; moments are the seconds 10, 20, ..."""
+    draw = np.random.default_rng(seed)
+
+    def tokens(count, most):
+        matrix = np.stack([draw.permutation(np.arange(1, config.attribute_tokens))[:most] for _ in range(count)])
+        kept = np.arange(most) < draw.integers(0, most + 1, [count, 1])
+        kept[:2] = False  # padding and unknown have none
+        return np.where(kept, matrix, 0).astype(np.int32)
+
+    counts = [config.row_count, MOMENTS + 2]
+    return Knowledge(
+        row_tokens=tokens(config.row_count, config.row_attributes),
+        title_tokens=tokens(config.title_count, config.title_attributes),
+        is_new=np.isin(np.arange(config.row_count), new_rows).astype(np.int32),
+        moments=np.arange(1, MOMENTS + 1, dtype=np.int32) * 10,
+        click_odds=draw.normal(size=counts).astype(np.float32),
+        impressions=np.log1p(draw.integers(0, 50, counts)).astype(np.float32),
+    )

@@ -1,0 +1,170 @@
+"""What a model knows of rows and titles: each term against its formula in NumPy, and what a new row is ranked by."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.kernel_ridge import KernelRidge
+
+from pagerec_dbx.errors import SettingError, TrainingError
+from pagerec_dbx.models.attributes import RowAttributes, TitleAttributes
+from pagerec_dbx.models.build import build
+from pagerec_dbx.models.catalogue import Catalogue, load_knowledge
+from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.names import MOMENTS
+from pagerec_dbx.models.row_rates import RowRates
+from pagerec_dbx.models.viewer_taste import ViewerTaste
+from tests.knowledge import some_knowledge
+from tests.unit.test_model_options import records
+
+CONFIG = ModelConfig(
+    "single_tower_softmax", 12, 9, device_count=4, location_count=4, history_length=4, shown_length=5, embedding_size=3,
+    hidden_sizes=(5,), row_attributes=3, title_attributes=2, attribute_tokens=7, row_rates=True, viewer_taste=True,
+    loss="menu_softmax",
+)  # fmt: skip
+KNOWLEDGE = some_knowledge(CONFIG)
+ROWS = np.array([[2, 5, 8, 1], [3, 3, 7, 0]], np.int32)
+EVERY = np.arange(9, dtype=np.int32)
+
+
+@pytest.fixture
+def catalogue():
+    catalogue = Catalogue(CONFIG)
+    catalogue.learn(KNOWLEDGE)
+    return catalogue
+
+
+def filled(layer, *inputs):
+    """The layer with weights drawn by chance, which are handed out by name."""
+    layer(*inputs)
+    draw = np.random.default_rng(5)
+    for weight in layer.trainable_variables:
+        weight.assign(draw.normal(size=weight.shape))
+    return {weight.name.split("/")[-1].split(":")[0]: weight.numpy() for weight in layer.trainable_variables}
+
+
+def test_row_attributes_are_the_formula(catalogue):
+    layer, fields = RowAttributes(CONFIG, catalogue), np.random.default_rng(2).normal(size=[2, 2, 3])
+    query = {"fields": [tf.constant(field, tf.float32) for field in fields]}
+    weights = filled(layer, query, tf.constant(ROWS))
+    for rows in (ROWS, EVERY):
+        got = layer(query, tf.constant(rows)).numpy()
+        for page, of_page in enumerate(np.broadcast_to(rows, [2, rows.shape[-1]])):
+            for place, row in enumerate(of_page):
+                held = [token for token in KNOWLEDGE.row_tokens[row] if token]
+                wanted = 0.0
+                if held:
+                    vector = np.mean([weights["vectors"][token] for token in held], axis=0)
+                    bias = sum(weights["biases"][token] for token in held) / np.sqrt(len(held))
+                    wanted = bias + fields[:, page].sum(axis=0) @ vector
+                assert got[page, place] == pytest.approx(wanted, abs=1e-5)
+
+
+def test_title_attributes_are_means_of_means(catalogue):
+    layer, history = TitleAttributes(CONFIG, catalogue), np.array([[3, 4, 11, 0], [0, 0, 0, 0], [1, 0, 0, 0]], np.int32)
+    vectors = filled(layer, tf.constant(history))["vectors"]
+    about = []
+    for titles in ([3, 4, 11], [], [1]):
+        means = [vectors[KNOWLEDGE.title_tokens[one]][KNOWLEDGE.title_tokens[one] > 0] for one in titles]
+        means = [mean.mean(axis=0) if len(mean) else np.zeros(3) for mean in means]
+        about.append(np.mean(means, axis=0) if means else np.zeros(3))
+    np.testing.assert_allclose(layer(tf.constant(history)), about, atol=1e-6)
+    assert np.abs(about[0]).max() > 0.1
+
+
+@pytest.mark.parametrize(("served_at", "moment"), [(0, 0), (9, 0), (10, 1), (19, 1), (500, 50), (99_999, MOMENTS)])
+def test_a_page_view_knows_what_happened_before_the_last_moment_that_had_passed(catalogue, served_at, moment):
+    record = {"menu": tf.zeros([1, 2], tf.int32), "served_at": tf.constant([served_at])}
+    assert catalogue.moment(record).numpy().tolist() == [moment]
+    del record["served_at"]
+    assert catalogue.moment(record).numpy().tolist() == [MOMENTS + 1]  # a page to be ranked comes after all
+
+
+def test_row_rates_are_those_of_the_page_view_s_moment(catalogue):
+    layer, query = RowRates(catalogue), {"moment": tf.constant([3, 50])}
+    np.testing.assert_allclose(
+        layer(query, tf.constant(ROWS))[1], KNOWLEDGE.click_odds[ROWS[1], 50], atol=1e-6
+    )  # to begin with
+    weights = filled(layer, query, tf.constant(ROWS))
+    for rows in (ROWS, EVERY):
+        offered = np.broadcast_to(rows, [2, rows.shape[-1]])
+        odds, logs = (
+            np.stack([known[row, moment] for row, moment in zip(offered, (3, 50), strict=True)])
+            for known in (KNOWLEDGE.click_odds, KNOWLEDGE.impressions)
+        )
+        wanted = weights["rate"] * odds + weights["offered"] * logs
+        np.testing.assert_allclose(layer(query, tf.constant(rows)), wanted, atol=1e-5)
+
+
+def test_viewer_taste_is_the_kernel_ridge_regression_of_scikit_learn(catalogue):
+    layer = ViewerTaste(CONFIG, catalogue)
+    shown, clicked = np.array([[2, 5, 8, 2, 0], [0] * 5], np.int32), np.array([[1, 0, 0, 1, 0], [0] * 5], np.int32)
+    query = {"shown_row": shown, "shown_clicked": clicked, "moment": np.array([7, 7])}
+    query = {name: tf.constant(values, tf.int32) for name, values in query.items()}
+    weights = filled(layer, query, tf.constant(ROWS))
+    softplus = {name: np.log1p(np.exp(value)) for name, value in weights.items()}
+
+    def features(rows):
+        matrix = np.zeros([len(rows), 7 + 2])
+        for place, row in enumerate(rows):
+            held = [token for token in KNOWLEDGE.row_tokens[row] if token]
+            for token in held:
+                matrix[place, token] = softplus["tokens"][token] / np.sqrt(len(held))
+            matrix[place, 7:] = softplus["constant"], softplus["rate"] * KNOWLEDGE.click_odds[row, 7]
+        return matrix
+
+    before = shown[0, :4]
+    expected = 1 / (1 + np.exp(-weights["of_rate"] * KNOWLEDGE.click_odds[before, 7] - weights["expected"]))
+    ridge = KernelRidge(alpha=softplus["noise"]).fit(features(before), clicked[0, :4] - expected)
+    for rows in (ROWS, EVERY):
+        got = layer(query, tf.constant(rows)).numpy()
+        wanted = weights["gain"] * ridge.predict(features(np.broadcast_to(rows, [2, rows.shape[-1]])[0]))
+        np.testing.assert_allclose(got[0], wanted, atol=1e-4)
+        assert not got[1].any()  # nothing was shown: nothing is known of this viewer's taste
+    assert np.abs(got[0]).max() > 0.1
+
+
+def test_a_row_that_training_never_saw_is_ranked_by_its_attributes():
+    """Its own weights are those of unknown rows, whatever stands at its id."""
+    config = dataclasses.replace(CONFIG, factorisation=True, target_attention=True, shown_attention=True)
+    model, batch = build(config, seed=3), records(6)
+    knowledge = some_knowledge(config, new_rows=[4])
+    knowledge.row_tokens[4], knowledge.row_tokens[5] = [1, 2, 3], [6, 0, 0]
+    knowledge.click_odds[4] = knowledge.click_odds[1]
+    knowledge.impressions[4] = knowledge.impressions[1]
+    model.learn_knowledge(knowledge)
+    of_rows = lambda: (model.menu_scores(batch).numpy(), model.vocabulary_scores(batch).numpy())  # noqa: E731
+    batch["menu"] = tf.constant([[4, 5, 1, 6, 7, 8]] * 6)
+    menu, every = of_rows()
+    np.testing.assert_allclose(menu, every[:, [4, 5, 1, 6, 7, 8]], atol=1e-5)
+    for weight in model.trainable_variables:  # what stands at its own id says nothing
+        if weight.shape.rank and weight.shape[0] == config.row_count:
+            weight.assign(weight + 9.0 * (np.arange(9) == 4).reshape([-1] + [1] * (weight.shape.rank - 1)))
+    np.testing.assert_allclose(of_rows()[0], menu, atol=1e-5)
+    model.learn_knowledge(dataclasses.replace(knowledge, is_new=np.zeros(9, np.int32)))
+    assert np.abs(of_rows()[0][:, 0] - menu[:, 0]).min() > 0.1  # the control: of a row that was seen it says a lot
+    bare = dataclasses.replace(knowledge, row_tokens=knowledge.row_tokens * (np.arange(9) != 4)[:, None])
+    model.learn_knowledge(bare)
+    without = of_rows()[0]
+    np.testing.assert_allclose(without[:, 0], without[:, 2], atol=1e-5)  # without attributes it is an unknown row
+    assert np.abs(without[:, 0] - menu[:, 0]).max() > 0.0
+
+
+def test_knowledge_is_read_back_and_its_absence_told(tmp_path):
+    KNOWLEDGE.save(tmp_path / "run" / "knowledge.npz")
+    again = load_knowledge(tmp_path / "run" / "knowledge.npz")
+    for field in dataclasses.fields(KNOWLEDGE):
+        np.testing.assert_array_equal(getattr(again, field.name), getattr(KNOWLEDGE, field.name))
+    with pytest.raises(TrainingError, match="what is known of rows and titles cannot be read"):
+        load_knowledge(tmp_path / "other.npz")
+    (tmp_path / "cut.npz").write_bytes(b"PK")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        load_knowledge(tmp_path / "cut.npz")
+
+
+def test_taste_without_attributes_or_rows_shown_before_is_refused():
+    with pytest.raises(SettingError, match="`viewer_taste` needs what rows are about"):
+        dataclasses.replace(CONFIG, row_attributes=0)
+    with pytest.raises(SettingError, match="`viewer_taste` needs what was shown before"):
+        dataclasses.replace(CONFIG, shown_length=0)
