@@ -1,11 +1,13 @@
 """The stream, by either reader: what a rank reads, in which shapes, and what the other ranks do not."""
 
+import gc
 import subprocess
 import sys
 import threading
 import time
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 from petastorm import make_batch_reader
@@ -301,3 +303,23 @@ def test_stream_is_silent(tmp_path, snapshot):
 def test_open_snapshot_and_stream_agree_on_a_reopened_snapshot(snapshot):
     again = open_snapshot(snapshot.folder)
     assert read_ids(again, Shard(0, 2)) == read_ids(snapshot, Shard(0, 2))
+
+
+def test_a_closed_reader_lets_go_of_what_it_read_ahead(snapshot):
+    """TensorFlow keeps whoever made a dataset, here `kept`, and an epoch's last row groups must not stay with it."""
+    gc.collect()
+    before = pa.total_allocated_bytes()
+    kept = PetastormGroups(snapshot.paths, 2)
+    kept.next()
+    readers = list(kept._readers)  # the control: as if they were not let go of
+    kept.close()
+    gc.collect()
+    held = pa.total_allocated_bytes()
+    del readers
+    gc.collect()
+    assert pa.total_allocated_bytes() <= before < held
+    files = ParquetGroups(snapshot.paths, 2)
+    files.next()
+    assert files._ahead
+    files.close()
+    assert not files._ahead

@@ -1,0 +1,32 @@
+"""A rank's memory over epochs: blocks that were freed go back to the system."""
+
+import subprocess
+import sys
+
+# Threads come and go, each with blocks of 8 MB of its own, as the readers of an epoch do.
+PROGRAM = """
+import sys, threading
+import numpy as np, psutil
+from pagerec_dbx.training.memory import hand_back_large_blocks
+if sys.argv[1] == "handed back":
+    hand_back_large_blocks()
+del_first = np.ones(30_000_000, np.uint8); del del_first  # the sign by which glibc begins to keep blocks
+def read(kept):
+    blocks = [np.ones(8_000_000, np.uint8) for _ in range(4)]
+    kept.append(np.ones(300_000, np.uint8))  # what lies behind blocks of a heap holds them there
+for epoch in range(8):
+    kept = []
+    threads = [threading.Thread(target=read, args=[kept]) for _ in range(4)]
+    [one.start() for one in threads]; [one.join() for one in threads]
+print(psutil.Process().memory_info().rss)
+"""
+
+
+def _held(way: str) -> int:
+    ran = subprocess.run([sys.executable, "-c", PROGRAM, way], stdout=subprocess.PIPE, text=True, check=True)
+    return int(ran.stdout)
+
+
+def test_large_blocks_that_are_freed_go_back_to_the_system():
+    kept, handed_back = _held("kept"), _held("handed back")
+    assert handed_back < kept - 30e6  # the control: without it glibc keeps some of 128 MB
