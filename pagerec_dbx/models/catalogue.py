@@ -4,6 +4,8 @@ It is learnt from tables before the first step, never trained, and saved with th
 """
 
 import dataclasses
+import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +29,13 @@ class Knowledge:
     impressions: np.ndarray  # [rows, MOMENTS + 2] float32 log(1 + times offered)
 
     def save(self, file: Path) -> None:
-        """Write the arrays."""
+        """Write the arrays; the file appears whole or not at all."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("wb") as opened:
-            np.savez(opened, **dataclasses.asdict(self))
+        aside = file.with_name(f".{file.name}.{os.getpid()}")
+        buffer = io.BytesIO()  # a Databricks volume takes no random writes, which zip needs
+        np.savez(buffer, **dataclasses.asdict(self))
+        aside.write_bytes(buffer.getvalue())
+        aside.replace(file)
 
 
 def load_knowledge(file: Path) -> Knowledge:
