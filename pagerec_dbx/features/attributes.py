@@ -27,7 +27,7 @@ def attribute_tokens(things: DataFrame, key: str, fields: Collection[str] = ()) 
     """One record per thing and attribute: `thing`, `token`, each once.
 
     A value is a token `field: value`. A text of more than three words is each of its words, in lower case. A number is
-    the tenth of the things that it falls into: `field: tenth 7`.
+    the tenth of the things that it falls into: `field: tenth 7 by row_id`; rows and titles have their own.
 
     Args:
         things: attributes map<string, array<string>>, numbers map<string, double>, and `key`.
@@ -39,7 +39,7 @@ def attribute_tokens(things: DataFrame, key: str, fields: Collection[str] = ()) 
     named = values.select("thing", "field", F.explode(_parts(F.col("value"))).alias("part"))
     words = named.select("thing", F.concat("field", F.lit(": "), "part").alias("token"))
     numbers = things.select(F.col(key).alias("thing"), F.explode("numbers").alias("field", "number")).where(asked)
-    return words.unionByName(_tenths(numbers.where(~F.isnan("number")))).distinct()
+    return words.unionByName(_tenths(numbers.where(~F.isnan("number")), key)).distinct()
 
 
 def _parts(value: Column) -> Column:
@@ -47,11 +47,11 @@ def _parts(value: Column) -> Column:
     return F.when(F.size(words) > LONGEST_NAME, words).otherwise(F.array(value))
 
 
-def _tenths(numbers: DataFrame) -> DataFrame:
+def _tenths(numbers: DataFrame, key: str) -> DataFrame:
     ends = F.array(*map(F.lit, _TENTHS))
     cuts = numbers.groupBy("field").agg(F.percentile_approx("number", ends, _ACCURACY).alias("cuts"))
     passed = F.size(F.filter("cuts", lambda cut: cut < F.col("number")))
-    token = F.concat("field", F.lit(": tenth "), passed + 1)
+    token = F.concat("field", F.lit(": tenth "), passed + 1, F.lit(f" by {key}"))
     return numbers.join(F.broadcast(cuts), "field").select("thing", token.alias("token"))
 
 

@@ -23,7 +23,9 @@ class RowAttributes(tf_keras.layers.Layer):
         self._biases = self.add_weight(
             "biases", shape=[count], initializer="zeros", regularizer=penalty, experimental_autocast=False
         )
-        self._vectors = self.add_weight("vectors", shape=[count, size], initializer="zeros", regularizer=penalty)
+        self._vectors = self.add_weight(
+            "vectors", shape=[count, size], initializer="zeros", regularizer=penalty, experimental_autocast=False
+        )
 
     def call(self, query: dict, rows: tf.Tensor) -> tf.Tensor:
         """`fields`, [batch, embedding] each, and int32 rows, [batch, n] or [n] for all alike -> [batch, n] float32."""
@@ -42,7 +44,7 @@ class TitleAttributes(tf_keras.layers.Layer):
         super().__init__(name="title_attributes")
         self._catalogue = catalogue
         shape = [config.attribute_tokens, config.embedding_size]
-        self._vectors = self.add_weight("vectors", shape=shape, initializer="uniform")
+        self._vectors = self.add_weight("vectors", shape=shape, initializer="uniform", experimental_autocast=False)
 
     def call(self, titles: tf.Tensor) -> tf.Tensor:
         """[batch, length] int32 ids of titles -> [batch, embedding]; zeros where nothing is known."""

@@ -6,6 +6,7 @@ It is learnt from tables before the first step, never trained, and saved with th
 import dataclasses
 import io
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ class Knowledge:
 
     row_tokens: np.ndarray  # [rows, row_attributes] int32 ids of attributes, 0 is padding
     title_tokens: np.ndarray  # [titles, title_attributes] int32
-    is_new: np.ndarray  # [rows] int32, 1 for a row that no page view of training offered
+    is_new: np.ndarray  # [rows] int32, 1 for a row that no record of training offers
     moments: np.ndarray  # [MOMENTS] int32 seconds since 1970, rising
     click_odds: np.ndarray  # [rows, MOMENTS + 2] float32: see `features.row_counts`
     impressions: np.ndarray  # [rows, MOMENTS + 2] float32 log(1 + times offered)
@@ -47,7 +48,7 @@ def load_knowledge(file: Path) -> Knowledge:
     try:
         with np.load(file, allow_pickle=False) as saved:
             return Knowledge(**{name: saved[name] for name in saved.files})
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise TrainingError(
             "what is known of rows and titles cannot be read", got=f"{file}: {type(error).__name__}", fix="Train anew"
         ) from error
@@ -80,13 +81,20 @@ class Catalogue(tf_keras.layers.Layer):
             weight.assign(getattr(knowledge, name))
 
     def warm(self, rows: tf.Tensor) -> tf.Tensor:
-        """The ids whose own weights speak for rows: unknown (1) for one that training never saw.
+        """The ids by whose own weights rows are known: unknown (1) for one that training never saw.
 
-        Without attributes a row speaks for itself, whatever it was trained with.
+        Without attributes a row is known by its own, whatever it was trained with.
         """
         if "is_new" not in self._weights_by_name:
             return rows
         return tf.where(tf.gather(self._weights_by_name["is_new"], rows) > 0, tf.ones_like(rows), rows)
+
+    def of_seen(self, scores: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """What rows' own weights say, [batch, n] of rows [batch, n] or [n], 0 of those that training never saw: what
+        stands at their ids was never trained."""
+        if "is_new" not in self._weights_by_name:
+            return scores
+        return scores * tf.cast(1 - tf.gather(self._weights_by_name["is_new"], rows), scores.dtype)
 
     def tokens(self, rows: tf.Tensor) -> tf.Tensor:
         """int32 ids of rows of any shape -> [..., row_attributes] int32."""

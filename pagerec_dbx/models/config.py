@@ -126,5 +126,7 @@ def config_from_values(values: Mapping[str, Any]) -> ModelConfig:
     Raises:
         KeyError, TypeError: it is none.
     """
-    lists = {name: tuple(values[name]) for name in ("hidden_sizes", "context", "attribute_fields")}
+    # One that was saved before a setting came has none of it, which is what its default says.
+    named = ("hidden_sizes", "context", "attribute_fields")
+    lists = {name: tuple(values[name]) for name in named if name in values}
     return ModelConfig(**{**values, **lists})

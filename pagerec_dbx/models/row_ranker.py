@@ -65,7 +65,7 @@ class RowRanker(tfrs.Model):
 
     def row_scores(self, query: Query, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """[batch, n] float32 logits of `rows`: int32 ids [batch, n], or [n] for the same rows on every page view."""
-        return self._terms(self.own_scores(query, self.catalogue.warm(rows), training), query, rows)
+        return self._terms(self.own_scores(query, rows, training), query, rows)
 
     def call(self, record: dict[str, tf.Tensor]) -> tf.Tensor:
         """[batch, menu] float32 logits of the offered rows."""
@@ -93,8 +93,4 @@ class RowRanker(tfrs.Model):
 
     def all_scores(self, query: Query, training: bool = False) -> tf.Tensor:
         """[batch, row_count] float32 logits of all rows."""
-        every = tf.range(self.config.row_count)
-        own = self.own_scores_of_all(query, training)
-        if self.config.row_attributes:  # those that training never saw are unknown rows by their own weights
-            own = tf.gather(own, self.catalogue.warm(every), axis=1)
-        return self._terms(own, query, every)
+        return self._terms(self.own_scores_of_all(query, training), query, tf.range(self.config.row_count))

@@ -39,8 +39,8 @@ class RowTerms(tf_keras.layers.Layer):
 
     def call(self, logits: tf.Tensor, query: dict, rows: tf.Tensor) -> tf.Tensor:
         """Logits [batch, n] of int32 rows, [batch, n] or [n] for all alike -> the same with the terms, float32."""
-        warm, own_query = self._catalogue.warm(rows), dict(query)
+        own_query = dict(query)
         if "shown_row" in query:
             own_query["shown_row"] = self._catalogue.warm(query["shown_row"])
-        own = [term(own_query, warm) for term in self._terms]
-        return tf.add_n([logits, *own, *(term(query, rows) for term in self._of_all_rows)])
+        own = tf.add_n([logits, *(term(own_query, rows) for term in self._terms)])
+        return tf.add_n([self._catalogue.of_seen(own, rows), *(term(query, rows) for term in self._of_all_rows)])

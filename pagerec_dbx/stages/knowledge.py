@@ -16,23 +16,35 @@ from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.names import MOMENTS
 from pagerec_dbx.pipelines.cuts import TRAIN, at_or_after, keep_split
 from pagerec_dbx.progress import watch_spark
-from pagerec_dbx.schemas import CLICK_MATCHES, LABELLED_PAGE_VIEWS, ROWS, TITLES, VOCABULARIES, Table
-from pagerec_dbx.tables import Tables
+from pagerec_dbx.schemas import CLICK_MATCHES, EXAMPLES, LABELLED_PAGE_VIEWS, ROWS, TITLES, VOCABULARIES, Table
+from pagerec_dbx.tables import Tables, spark_schema
 
 
 def leave_knowledge(tables: Tables, preparation: Preparation, config: ModelConfig, file: Path) -> None:
     """Write what a model of this configuration reads, once a run, where its ranks find it; nothing if it reads none.
 
     Raises:
-        MissingTableError: attributes are wanted and no line of them was ingested.
+        MissingTableError: see `require_known`.
     """
     if not config.needs_knowledge or file.exists():
         return
+    # TensorFlow takes seconds to import.
     from pagerec_dbx.models.catalogue import Knowledge
 
     with watch_spark(tables.spark, "what is known of rows"):
         arrays = _of_attributes(tables, preparation, config) | _of_counts(tables, preparation, config)
     Knowledge(**arrays).save(file)
+
+
+def require_known(tables: Tables, config: ModelConfig) -> None:
+    """Refuse a model that reads attributes which nobody has logged, before anything is trained.
+
+    Raises:
+        MissingTableError: attributes are wanted and no line of them was ingested.
+    """
+    for table, most in ((ROWS, config.row_attributes), (TITLES, config.title_attributes)):
+        if most:
+            _attributes(tables, table)
 
 
 def _of_attributes(tables: Tables, preparation: Preparation, config: ModelConfig) -> dict[str, np.ndarray]:
@@ -55,7 +67,8 @@ def _attributes(tables: Tables, table: Table) -> DataFrame:
         raise MissingTableError(
             f"the table `{table.name}` has no attributes",
             wanted=f"lines of {table.name}/, see docs/data-formats.md",
-            fix=f"Run `pagerec ingest` on logs that have them, or train with {table.name[:-1]}_attributes=0",
+            fix=f"Run `pagerec ingest` on logs that have them, or train with {table.name[:-1]}_attributes=0"
+            + (" viewer_taste=false" if table is ROWS else ""),
         )
     return tables.read(table)
 
@@ -66,9 +79,9 @@ def _ids(tables: Tables, preparation: Preparation, kind: str) -> DataFrame:
 
 
 def _is_new(tables: Tables, preparation: Preparation, config: ModelConfig) -> np.ndarray:
-    """[rows] 1 where no page view of training offered the row."""
-    training = keep_split(_labelled(tables, preparation), preparation.cuts, TRAIN)
-    offered = training.select(F.explode("menu.row_id").alias("token")).distinct()
+    """[rows] 1 where no record of training offers the row."""
+    training = keep_split(tables.read(EXAMPLES, preparation.examples_version), preparation.cuts, TRAIN)
+    offered = training.select(F.explode(F.slice("menu", 1, preparation.menu_length)).alias("token")).distinct()
     seen = offered.join(F.broadcast(_ids(tables, preparation, vocabulary.ROWS)), "token").select("id").toPandas()
     is_new = np.ones(config.row_count, np.int32)
     is_new[[vocabulary.PADDING, vocabulary.UNKNOWN, *seen["id"]]] = 0
@@ -78,8 +91,11 @@ def _is_new(tables: Tables, preparation: Preparation, config: ModelConfig) -> np
 def _of_counts(tables: Tables, preparation: Preparation, config: ModelConfig) -> dict[str, np.ndarray]:
     if not config.row_rates:
         return {"moments": np.zeros(0, np.int32)} | dict.fromkeys(("click_odds", "impressions"), np.zeros((0, 0)))
-    before = _labelled(tables, preparation).where(~at_or_after(preparation.cuts.holdout))
-    clicks = clicks_of(before, tables.read(CLICK_MATCHES))
+    labelled = tables.read(LABELLED_PAGE_VIEWS, preparation.labelled_version)
+    before = labelled.where(~at_or_after(preparation.cuts.holdout))
+    # A page view from before the holdout may be clicked after it has begun: nobody knew of that.
+    in_time = F.col("clicked_micros") < preparation.cuts.holdout.served_micros
+    clicks = clicks_of(before, _matches(tables)).where(in_time)
     ids = _ids(tables, preparation, vocabulary.ROWS)
     counts = count_rows(page_views_of(before), clicks, ids, config.row_count, MOMENTS)
     return {
@@ -87,5 +103,8 @@ def _of_counts(tables: Tables, preparation: Preparation, config: ModelConfig) ->
     }  # fmt: skip
 
 
-def _labelled(tables: Tables, preparation: Preparation) -> DataFrame:
-    return tables.read(LABELLED_PAGE_VIEWS, preparation.labelled_version)
+def _matches(tables: Tables) -> DataFrame:
+    """With the times of clicks; without them a click counts from its page view's first one on."""
+    if tables.exists(CLICK_MATCHES):
+        return tables.read(CLICK_MATCHES)
+    return tables.spark.createDataFrame([], spark_schema(CLICK_MATCHES))

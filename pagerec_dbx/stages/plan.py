@@ -68,7 +68,7 @@ def plan_training(tables: Tables, model_name: str, ranks: int, settings: Setting
         embedding_bytes=costs.embedding_bytes,
         optimizer_bytes=costs.optimizer_bytes,
         # A checkpoint copies weights and optimizer, and the best weights are a copy that is there all the time.
-        memory_bytes=costs.process_bytes + 2 * costs.weight_bytes + costs.optimizer_bytes,
+        memory_bytes=costs.process_bytes + 2 * costs.held_bytes + costs.optimizer_bytes,
         steps_per_epoch=steps,
         left_out_per_epoch=train.manifest.records - steps * batch * ranks,
         epochs=epochs,

@@ -21,7 +21,7 @@ from pagerec_dbx.progress import say
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.environment import environment
 from pagerec_dbx.stages.export import export
-from pagerec_dbx.stages.knowledge import leave_knowledge
+from pagerec_dbx.stages.knowledge import leave_knowledge, require_known
 from pagerec_dbx.stages.stopped_runs import StoppedRun, give_up, resume_command, run_folder
 from pagerec_dbx.tables import Tables
 
@@ -62,7 +62,7 @@ def train(
 
     Raises:
         UnknownModelError: no model has that name.
-        MissingTableError: nothing was prepared.
+        MissingTableError: nothing was prepared, or the model reads attributes that nobody has logged.
         SnapshotError, NoExamplesError, TrainingError: see `training.loop.fit` and `training.distributed`.
         RegistryError: the exported model does not score as the trained one does; nothing is registered.
     """
@@ -107,6 +107,7 @@ def sound_run(tables: Tables, model_name: str, ranks: int, settings: Settings) -
     from pagerec_dbx.training.distributed import require_ranks
 
     config = config_of(preparation, model_name, settings.model)
+    require_known(tables, config)
     run = StoppedRun("", config, settings.train, ranks, preparation.preparation_id)
     require_ranks(job_of(tables.home, preparation, run), ranks, tables.spark.sparkContext.defaultParallelism)
     return preparation, run

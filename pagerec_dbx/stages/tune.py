@@ -19,6 +19,7 @@ from pagerec_dbx.models.names import Space
 from pagerec_dbx.models.search import first_possible, search_space
 from pagerec_dbx.progress import say, span
 from pagerec_dbx.registry.store import Registry
+from pagerec_dbx.stages.knowledge import require_known
 from pagerec_dbx.stages.resume import FREE, registered_already, resume
 from pagerec_dbx.stages.stopped_runs import StoppedRun, find_stopped, stopped_runs
 from pagerec_dbx.stages.train import config_of, job_of, learn, mark_failed, open_run, train
@@ -127,6 +128,7 @@ def _require_sound(search: _Search) -> None:
             search.preparation, search.model_name, dataclasses.replace(search.settings.model, **chosen)
         ),
     )
+    require_known(search.tables, config)
     sizes: Any = search.space.get("batch_size", (search.settings.train.batch_size,))
     settings = dataclasses.replace(search.settings.train, batch_size=min(sizes))
     run = StoppedRun("", config, settings, search.ranks, search.preparation.preparation_id)

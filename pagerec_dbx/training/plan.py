@@ -27,7 +27,8 @@ _ALONE = Shard(0, 1)
 class StepCosts:
     """Sizes of a model and times of its steps, of one rank with all of this machine's processors."""
 
-    weight_bytes: int
+    weight_bytes: int  # of those that are trained
+    held_bytes: int  # of all, with what is known of rows and titles
     embedding_bytes: int  # of the weights that are looked up by id
     optimizer_bytes: int  # of what the optimizer keeps beside the weights
     process_bytes: int  # that this process held after the steps
@@ -66,6 +67,7 @@ def measure(job: TrainingJob) -> StepCosts:
                 seconds.append(time.monotonic() - started)
     return StepCosts(
         weight_bytes=_bytes(model.trainable_variables),
+        held_bytes=_bytes(model.variables),
         embedding_bytes=_bytes(one for one in model.trainable_variables if "embeddings" in one.name),
         optimizer_bytes=_bytes(optimizer.variables()),
         process_bytes=psutil.Process().memory_info().rss,

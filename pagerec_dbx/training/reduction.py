@@ -6,6 +6,7 @@ gradient, so that the lazy optimizer leaves it alone; in a table added up whole 
 are.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -49,12 +50,17 @@ def whole_rows_of(setting: int | None, ranks: int) -> int:
 
 
 def as_table(rows: tf.IndexedSlices, shape: tf.TensorShape) -> tf.Tensor:
-    """[rows, dimension + 1]: the gradient of every row of a table, and how often it was named, 0 for most."""
-    marked = tf.concat([rows.values, tf.ones_like(rows.values[:, :1])], axis=1)
+    """[rows, dimension + 1]: the gradient of every row of a table, and how often it was named, 0 for most.
+
+    A table of single numbers, [rows], has the dimension 1.
+    """
+    values = tf.reshape(rows.values, [-1, math.prod(shape.as_list()[1:])])
+    marked = tf.concat([values, tf.ones_like(values[:, :1])], axis=1)
     return tf.math.unsorted_segment_sum(marked, rows.indices, shape[0])
 
 
 def as_rows(table: tf.Tensor, shape: tf.TensorShape) -> tf.IndexedSlices:
     """The rows of a table that are marked, each named once; a marked row of zeros is one of them."""
     named = tf.where(table[:, -1] > 0)[:, 0]
-    return tf.IndexedSlices(tf.gather(table, named)[:, :-1], named, tf.constant(shape.as_list(), tf.int64))
+    values = tf.reshape(tf.gather(table, named)[:, :-1], [-1, *shape.as_list()[1:]])
+    return tf.IndexedSlices(values, named, tf.constant(shape.as_list(), tf.int64))

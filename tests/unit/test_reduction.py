@@ -71,3 +71,13 @@ def test_dense_gradients_are_left_to_the_mean():
 def test_two_ranks_give_each_other_rows_and_more_ranks_add_up_tables_that_are_small():
     assert [whole_rows_of(None, ranks) for ranks in (2, 3, 4, 8)] == [0, 16_384, 16_384, 16_384]
     assert (whole_rows_of(0, 4), whole_rows_of(500, 2)) == (0, 500)
+
+
+def test_a_table_of_single_numbers_is_added_up_as_well():
+    """As the biases of rows, of which a loss over the rows offered names some."""
+    shape = tf.TensorShape([4])
+    numbers = tf.IndexedSlices(tf.constant([1.0, 3.0, 10.0]), tf.constant([2, 0, 2], tf.int64), tf.constant([4]))
+    np.testing.assert_array_equal(as_table(numbers, shape), [[3, 1], [0, 0], [11, 2], [0, 0]])
+    (mean,) = mean_over_ranks([numbers], [tf.Variable(np.ones(4, np.float32))], 4, lambda table: table / 2)
+    np.testing.assert_array_equal(mean.indices, [0, 2])
+    np.testing.assert_array_equal(mean.values, [1.5, 5.5])
