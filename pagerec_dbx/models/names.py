@@ -7,7 +7,7 @@ from typing import Any
 from pagerec_dbx.errors import UnknownModelError
 
 LEGACY_BINARY, PAGE_RANKER = "legacy_binary", "page_ranker"
-MODEL_NAMES = (PAGE_RANKER, "two_tower_softmax", "single_tower_softmax", "two_tower_binary", LEGACY_BINARY)
+MODEL_NAMES = ("two_tower_softmax", "single_tower_softmax", "two_tower_binary", PAGE_RANKER, LEGACY_BINARY)
 
 FULL_SOFTMAX, MENU_SOFTMAX, SAMPLED_SOFTMAX = "full_softmax", "menu_softmax", "sampled_softmax"
 IN_BATCH_SOFTMAX, BINARY = "in_batch_softmax", "binary"
@@ -65,7 +65,6 @@ _SOFTMAX: Space = {
 # What `tune` looks for in each model; a setting that is given is no longer looked for. The legacy stays as it was
 # designed: a tuned one would be another model, and that is `two_tower_binary`.
 SEARCH_SPACES: Mapping[str, Space] = {
-    PAGE_RANKER: {**_EVERY_MODEL, "hidden_sizes": ((32,), (64,), (128, 64)), "attribute_tokens": (300, 1_000, 3_000)},
     "two_tower_softmax": {**_EVERY_MODEL, **_SOFTMAX},
     "single_tower_softmax": {**_EVERY_MODEL, **_SOFTMAX},
     "two_tower_binary": {
@@ -73,6 +72,7 @@ SEARCH_SPACES: Mapping[str, Space] = {
         "hidden_sizes": ((64,), (128, 64)),
         "sampling": ("uniform", "clicks", "menu"),
     },
+    PAGE_RANKER: {**_EVERY_MODEL, "hidden_sizes": ((32,), (64,), (128, 64)), "attribute_tokens": (300, 1_000, 3_000)},
 }
 
 

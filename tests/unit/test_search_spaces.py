@@ -27,7 +27,7 @@ def points(space):
 def test_every_point_of_a_space_is_a_model(data, name):
     chosen = data.draw(points(SEARCH_SPACES[name]))
     made = settings_from(flat(load_settings(designed=MODEL_SETTINGS.get(name))) | chosen)
-    config = model_config(name, made.model, title_count=40, row_count=12)
+    config = model_config(name, made.model, title_count=40, row_count=12, shown_length=5)
     everything = flat(made)
     assert {setting: everything[setting] for setting in chosen} == chosen
     assert config.loss == chosen.get("loss", made.model.loss)

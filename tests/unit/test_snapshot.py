@@ -33,7 +33,7 @@ def test_open_snapshot_refuses_a_missing_manifest(folder):
         open_snapshot(folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 3}', '{"format": 3, "row_groups": 3}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 4}', '{"format": 4, "row_groups": 3}'])
 def test_open_snapshot_refuses_a_malformed_manifest(folder, text):
     (folder / MANIFEST).write_text(text)
     with pytest.raises(SnapshotError, match="malformed"):
@@ -42,7 +42,7 @@ def test_open_snapshot_refuses_a_malformed_manifest(folder, text):
 
 def test_open_snapshot_refuses_another_format(folder):
     change_manifest(folder, format=99)
-    with pytest.raises(SnapshotError, match="wanted 3, got 99"):
+    with pytest.raises(SnapshotError, match="wanted 4, got 99"):
         open_snapshot(folder)
 
 
