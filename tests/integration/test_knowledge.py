@@ -1,6 +1,8 @@
 """What the tables say of rows and titles: attributes, counts before moments, and a model that learns from both."""
 
 import dataclasses
+import datetime as dt
+import itertools
 import random
 
 import numpy as np
@@ -20,8 +22,11 @@ from pagerec_dbx.schemas import CLICK_MATCHES, EVALUATIONS, LABELLED_PAGE_VIEWS,
 from pagerec_dbx.stages.judge import evaluate_version
 from pagerec_dbx.stages.knowledge import leave_knowledge
 from pagerec_dbx.stages.prepare import prepare
+from pagerec_dbx.stages.resume import resume
 from pagerec_dbx.stages.score import score_version
+from pagerec_dbx.stages.stopped_runs import find_stopped, stopped_runs
 from pagerec_dbx.stages.train import config_of, train
+from pagerec_dbx.training.steps import Steps
 from pagerec_dbx.workbench import Workbench
 from tests.integration.test_shown_thread import write
 from tests.page_views import MONDAY
@@ -29,6 +34,7 @@ from tests.shown_world import shown
 
 THINGS = "thing string, attributes map<string,array<string>>, numbers map<string,double>"
 IDS = "id int, token string"
+WORDS = "map<string,array<string>>"
 
 
 def things(spark, listed):
@@ -108,6 +114,7 @@ SETTINGS = {
     "embedding_size": 4, "hidden_sizes": (8,), "row_attributes": 3, "attribute_tokens": 8, "resamples": 100, "l2": 0.0,
     "dropout": 0.0,
 }  # fmt: skip
+TIMES = (MONDAY + dt.timedelta(hours=number) for number in itertools.count())  # the latest preparation is the one meant
 DESIGNED = MODEL_SETTINGS["page_ranker"] | SETTINGS
 
 
@@ -141,12 +148,12 @@ def _with_rows(bench):
 
 def test_rows_that_training_never_saw_are_ranked_by_what_they_are(bench):
     """They are offered in the holdout alone, and the one whose kind is clicked comes before the other."""
-    prepared = prepare(bench.tables, bench.settings.prepare, MONDAY)
+    prepared = prepare(bench.tables, bench.settings.prepare, next(TIMES))
     assert prepared.rows == 2 + 12  # there is no table of rows yet
     with pytest.raises(MissingTableError, match="the table `rows` has no attributes"):
         train(bench.tables, bench.registry, "page_ranker", 1, settings_from(DESIGNED))
     _with_rows(bench)
-    assert prepare(bench.tables, bench.settings.prepare, MONDAY).rows == 2 + 14
+    assert prepare(bench.tables, bench.settings.prepare, next(TIMES)).rows == 2 + 14
     trained = train(bench.tables, bench.registry, "page_ranker", 1, settings_from(DESIGNED))
     score_version(bench, trained.version)
     good, bad = COLD
@@ -163,7 +170,7 @@ def test_rows_that_training_never_saw_are_ranked_by_what_they_are(bench):
 
 def test_what_is_known_leaves_out_the_holdout_and_says_who_is_new(bench, tmp_path):
     _with_rows(bench)
-    prepare(bench.tables, bench.settings.prepare, MONDAY)
+    prepare(bench.tables, bench.settings.prepare, next(TIMES))
     preparation = latest_preparation(bench.tables)
     config = config_of(preparation, "page_ranker", settings_from(DESIGNED).model)
     file = tmp_path / "knowledge.npz"
@@ -197,3 +204,44 @@ def _rates(before, clicks) -> dict[str, tuple[int, int, float]]:
     clicked = [record["row_id"] for record in clicks.collect()]
     of_all = (len(clicked) + 1) / (len(offered) + 2)
     return {row: (clicked.count(row), offered.count(row), of_all) for row in set(offered)}
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.slow
+def test_a_page_ranker_that_was_stopped_goes_on_with_what_it_knew(bench, monkeypatch):
+    """Attributes that changed meanwhile change nothing: weights and knowledge come from the run's own folder."""
+    _with_rows(bench)
+    prepare(bench.tables, bench.settings.prepare, next(TIMES))
+    short = settings_from(DESIGNED | {"epochs": 2, "checkpoint_minutes": 0.0, "steps_at_once": 4})
+    undisturbed = train(bench.tables, bench.registry, "page_ranker", 1, short)
+    real, calls = Steps.run, iter(range(100))
+
+    def run(self, batches, number):
+        if next(calls) == 3:
+            raise Stopped
+        return real(self, batches, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Steps, "run", run)
+        with pytest.raises(Stopped):
+            train(bench.tables, bench.registry, "page_ranker", 1, short)
+    (run_id,) = stopped_runs(bench.home)
+    bench.tables.replace(ROWS, bench.tables.read(ROWS).withColumn("attributes", F.create_map().cast(WORDS)))
+    resumed = resume(bench.tables, bench.registry, find_stopped(bench.home, run_id), short)
+    assert resumed.epochs == 2
+    assert resumed.validation_loss == pytest.approx(undisturbed.validation_loss, abs=1e-5)
+    again = train(
+        bench.tables, bench.registry, "page_ranker", 1, short
+    )  # the control: with nothing known it is another
+    assert abs(again.validation_loss - undisturbed.validation_loss) > 1e-3
+
+
+@pytest.mark.slow
+def test_two_ranks_train_a_page_ranker(bench):
+    _with_rows(bench)
+    prepare(bench.tables, bench.settings.prepare, next(TIMES))
+    trained = train(bench.tables, bench.registry, "page_ranker", 2, settings_from(DESIGNED | {"check_steps": 1}))
+    assert (trained.ranks, trained.epochs) == (2, 6) and trained.validation_ndcg > 0.75
