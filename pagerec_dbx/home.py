@@ -179,8 +179,8 @@ def _keep_fact(home: Home, name: str, value: object) -> None:
     write_atomically(home.folder / "home.json", json.dumps(_facts(home) | {name: value}) + "\n")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small file aside and rename it, so that a reader sees the old or the new one, never half."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file aside and rename it, so that a reader sees the old or the new one, never half."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
+    aside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     aside.replace(path)

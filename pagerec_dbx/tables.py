@@ -70,6 +70,16 @@ class Tables:
         _require_own_schema(frame.schema, table)
         return frame
 
+    def read_or_empty(self, table: Table, version: int | None = None) -> DataFrame:
+        """As `read`; a table that no stage has made yet has no records.
+
+        Raises:
+            SchemaError: another version of the package made it.
+        """
+        if self.exists(table):
+            return self.read(table, version)
+        return self.spark.createDataFrame([], spark_schema(table))
+
     def require(self, table: Table) -> None:
         """Raise MissingTableError unless the table exists."""
         if not self.exists(table):

@@ -16,10 +16,10 @@ from pagerec_dbx.models.two_tower_softmax import TwoTowerSoftmax
 from pagerec_dbx.schemas import SHOWN
 
 _MODELS: dict[str, Callable[[ModelConfig], RowRanker]] = {
-    PAGE_RANKER: SingleTowerSoftmax,
     "two_tower_softmax": TwoTowerSoftmax,
     "single_tower_softmax": SingleTowerSoftmax,
     "two_tower_binary": TwoTowerBinary,
+    PAGE_RANKER: SingleTowerSoftmax,
     LEGACY_BINARY: TwoTowerBinary,
 }
 

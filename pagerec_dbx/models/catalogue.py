@@ -5,7 +5,6 @@ It is learnt from tables before the first step, never trained, and saved with th
 
 import dataclasses
 import io
-import os
 import zipfile
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from pagerec_dbx.errors import TrainingError
+from pagerec_dbx.home import write_atomically
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.names import MOMENTS
 
@@ -32,11 +32,9 @@ class Knowledge:
     def save(self, file: Path) -> None:
         """Write the arrays; the file appears whole or not at all."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_name(f".{file.name}.{os.getpid()}")
         buffer = io.BytesIO()  # a Databricks volume takes no random writes, which zip needs
         np.savez(buffer, **dataclasses.asdict(self))
-        aside.write_bytes(buffer.getvalue())
-        aside.replace(file)
+        write_atomically(file, buffer.getvalue())
 
 
 def load_knowledge(file: Path) -> Knowledge:

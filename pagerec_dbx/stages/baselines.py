@@ -26,10 +26,10 @@ from pagerec_dbx.pipelines.cuts import at_or_after
 from pagerec_dbx.pipelines.gold import has_click
 from pagerec_dbx.progress import say, watch_spark
 from pagerec_dbx.registry.runs import Runs
-from pagerec_dbx.schemas import CLICK_MATCHES, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, ROWS, Table
+from pagerec_dbx.schemas import CLICK_MATCHES, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, ROWS
 from pagerec_dbx.stages.conditions import judged_records
 from pagerec_dbx.stages.floor_records import with_known_expected
-from pagerec_dbx.tables import Tables, spark_schema
+from pagerec_dbx.tables import Tables
 from pagerec_dbx.workers import worker_errors
 
 
@@ -134,14 +134,14 @@ def _ground(tables: Tables, preparation: Preparation, settings: JudgeSettings, t
     labelled = tables.read(LABELLED_PAGE_VIEWS, preparation.labelled_version)
     inputs = {LABELLED_PAGE_VIEWS.name: preparation.labelled_version, EXAMPLES.name: preparation.examples_version}
     newest = {table.name: tables.version(table) for table in (CLICK_MATCHES, ROWS) if tables.exists(table)}
-    matches = _read_or_empty(tables, CLICK_MATCHES, newest)
+    matches = tables.read_or_empty(CLICK_MATCHES, newest.get(CLICK_MATCHES.name))
     in_holdout = at_or_after(preparation.cuts.holdout)
     before, later = labelled.where(~in_holdout), labelled.where(in_holdout)
     clicks = clicks_of(labelled, matches)
     past = Past(
         page_views=page_views_of(before),
         clicks=clicks_of(before, matches).persist(),  # every baseline reads them more than once
-        row_attributes=_read_or_empty(tables, ROWS, newest),
+        row_attributes=tables.read_or_empty(ROWS, newest.get(ROWS.name)),
         smoothing=settings.popularity_smoothing,
         seed=settings.seed,
     )
@@ -150,12 +150,6 @@ def _ground(tables: Tables, preparation: Preparation, settings: JudgeSettings, t
         examples = with_truth(examples, read_truth(tables.spark, truth))
     pages = holdout_pages(tables.spark, open_snapshot(preparation.folder(tables.home, SPLIT)), examples)
     return _Ground(preparation, inputs | newest, past, page_views_of(later.where(has_click())), clicks.persist(), pages)
-
-
-def _read_or_empty(tables: Tables, table: Table, versions: Mapping[str, int]) -> DataFrame:
-    if table.name not in versions:
-        return tables.spark.createDataFrame([], spark_schema(table))
-    return tables.read(table, versions[table.name])
 
 
 def _measure_floors(tables: Tables, ground: _Ground, settings: JudgeSettings) -> None:

@@ -17,7 +17,7 @@ from pagerec_dbx.models.names import MOMENTS
 from pagerec_dbx.pipelines.cuts import TRAIN, at_or_after, keep_split
 from pagerec_dbx.progress import watch_spark
 from pagerec_dbx.schemas import CLICK_MATCHES, EXAMPLES, LABELLED_PAGE_VIEWS, ROWS, TITLES, VOCABULARIES, Table
-from pagerec_dbx.tables import Tables, spark_schema
+from pagerec_dbx.tables import Tables
 
 
 def leave_knowledge(tables: Tables, preparation: Preparation, config: ModelConfig, file: Path) -> None:
@@ -59,18 +59,21 @@ def _of_attributes(tables: Tables, preparation: Preparation, config: ModelConfig
     }
     found = described(list(kinds.values()), config.attribute_tokens, config.attribute_fields) if kinds else []
     nothing = {name: np.zeros((count, 0), np.int32) for name, (_, _, _, count, _) in asked.items()}
-    return nothing | dict(zip(kinds, found, strict=True)) | {"is_new": _is_new(tables, preparation, config)}
+    # Only a model that knows rows by attributes asks which of them it cannot know by their own weights.
+    nothing["is_new"] = _is_new(tables, preparation, config) if config.row_attributes else np.zeros(0, np.int32)
+    return nothing | dict(zip(kinds, found, strict=True))
 
 
 def _attributes(tables: Tables, table: Table) -> DataFrame:
-    if not tables.exists(table) or tables.read(table).isEmpty():
+    found = tables.read_or_empty(table)
+    if found.isEmpty():
         raise MissingTableError(
             f"the table `{table.name}` has no attributes",
             wanted=f"lines of {table.name}/, see docs/data-formats.md",
             fix=f"Run `pagerec ingest` on logs that have them, or train with {table.name[:-1]}_attributes=0"
             + (" viewer_taste=false" if table is ROWS else ""),
         )
-    return tables.read(table)
+    return found
 
 
 def _ids(tables: Tables, preparation: Preparation, kind: str) -> DataFrame:
@@ -95,16 +98,9 @@ def _of_counts(tables: Tables, preparation: Preparation, config: ModelConfig) ->
     before = labelled.where(~at_or_after(preparation.cuts.holdout))
     # A page view from before the holdout may be clicked after it has begun: nobody knew of that.
     in_time = F.col("clicked_micros") < preparation.cuts.holdout.served_micros
-    clicks = clicks_of(before, _matches(tables)).where(in_time)
+    clicks = clicks_of(before, tables.read_or_empty(CLICK_MATCHES)).where(in_time)
     ids = _ids(tables, preparation, vocabulary.ROWS)
     counts = count_rows(page_views_of(before), clicks, ids, config.row_count, MOMENTS)
     return {
         "moments": counts.moments, "click_odds": counts.click_odds, "impressions": counts.log_impressions
     }  # fmt: skip
-
-
-def _matches(tables: Tables) -> DataFrame:
-    """With the times of clicks; without them a click counts from its page view's first one on."""
-    if tables.exists(CLICK_MATCHES):
-        return tables.read(CLICK_MATCHES)
-    return tables.spark.createDataFrame([], spark_schema(CLICK_MATCHES))

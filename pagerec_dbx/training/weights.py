@@ -2,10 +2,11 @@
 
 import io
 import math
-import os
 from pathlib import Path
 
 import numpy as np
+
+from pagerec_dbx.home import write_atomically
 
 
 def load_weights(model, file: str | Path) -> None:
@@ -17,11 +18,9 @@ def load_weights(model, file: str | Path) -> None:
 def save_weights(model, file: Path) -> None:
     """Write a model's weights; the file appears whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
     buffer = io.BytesIO()  # a Databricks volume takes no random writes, which zip needs
     np.savez(buffer, **{f"{number:05d}": array for number, array in enumerate(model.get_weights())})
-    aside.write_bytes(buffer.getvalue())
-    aside.replace(file)
+    write_atomically(file, buffer.getvalue())
 
 
 class Best:
