@@ -70,6 +70,12 @@ EFFECTS = (
         off=("policy_strength=2",),
         judged="randomized: true",
     ),
+    Effect(
+        "rows unseen in training",  # offered from the validation's last hours on
+        ("launched_share=0.3", "launch_day=4.7"),
+        (_MENU,),
+        ("row_attributes=40",),
+    ),
 )
 
 
@@ -115,7 +121,7 @@ def _difference(effect: Effect, is_on: bool, options: argparse.Namespace) -> Com
         _run("simulate", "--out", logs, "--page-views", str(options.page_views), "--days", "6", "--home", home, *world)
         _run("ingest", "--logs", logs, "--home", home)
         _run("join", "--home", home)
-        _run("prepare", "--home", home)
+        _run("prepare", "--home", home, "catalogue=true")
     column = effect.judged.partition(":")[0]
     columns = [] if column in (ALL, *STANDARD_SLICES) else [f"slice_columns=[{column}]"]
     bench = Workbench(Home(home), load_settings(overrides=columns))

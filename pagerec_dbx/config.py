@@ -304,6 +304,8 @@ class SimulateSettings:
     world_rows: int = 140
     zipf_exponent: float = 0.9  # of the titles' popularity
     viewers_new_each_day: float = 0.05  # of the viewers who were there when the log begins
+    launched_share: float = 0.0  # of the rows, the last ones: not offered before launch_day
+    launch_day: float = 0.0  # days after the beginning of the log
     taste_focus: float = 0.8  # share of what a viewer watches that their taste decides; the rest is drawn by Zipf alone
     taste_drift: float = 0.65  # share of the taste that moves on; the rest is one theme for life
     taste_days: float = 8.0  # how long the moving part takes from one favourite theme to the next
@@ -362,11 +364,12 @@ class SimulateSettings:
         _require(self.menu_shortest >= 2, "menu_shortest", "at least 2", self.menu_shortest)
         _require(self.menu_longest >= self.menu_shortest, "menu_longest", "at least menu_shortest", self.menu_longest)
         _require(
-            self.menu_longest + len(self.pinned_places) < self.world_rows <= 1_000,
+            self.menu_longest + len(self.pinned_places) < self.rows_from_the_beginning <= self.world_rows <= 1_000,
             "world_rows",
-            "more than menu_longest and the pinned rows, at most 1,000",
+            "at most 1,000, and without those launched later more than menu_longest and the pinned rows",
             self.world_rows,
         )
+        _require(self.launch_day >= 0, "launch_day", "at least 0", self.launch_day)
         _require(
             list(self.pinned_places) == sorted({place for place in self.pinned_places if place >= 0})
             and all(place < self.menu_shortest for place in self.pinned_places),
@@ -381,6 +384,11 @@ class SimulateSettings:
         )
         _require(0 < self.history_decay <= 1, "history_decay", "above 0, at most 1", self.history_decay)
         _require(self.history_half_life_days > 0, "history_half_life_days", "more than 0", self.history_half_life_days)
+
+    @property
+    def rows_from_the_beginning(self) -> int:
+        """How many rows are offered before `launch_day`."""
+        return self.world_rows - round(self.launched_share * self.world_rows)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,7 +58,7 @@ def history_of(visit, laws, settings, day0_ms):
         number += 1
 
 
-def menu_of(visit, world, settings):
+def menu_of(visit, world, settings, day0_ms):
     """randomized, rows in page order, pinned places."""
     seed, key = settings.seed, (visit["viewer"], visit["page_index"])
     size = settings.menu_shortest + math.floor(
@@ -71,7 +71,11 @@ def menu_of(visit, world, settings):
     def score(row):
         return settings.policy_strength * world.old_popularity[row]
 
-    candidates = [row for row in range(settings.world_rows) if row not in pins.values()]
+    launched = visit["served_ms"] >= day0_ms + settings.launch_day * _DAY_MS
+    there = (
+        settings.world_rows if launched else settings.world_rows - round(settings.launched_share * settings.world_rows)
+    )
+    candidates = [row for row in range(there) if row not in pins.values()]
     candidates.sort(key=lambda row: -score(row) - gumbel(seed, "offer", *key, row))
     offered = candidates[: size - len(pins)]
     offered.sort(key=lambda row: -(0 if randomized else score(row)) - gumbel(seed, "order", *key, row))

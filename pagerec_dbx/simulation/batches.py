@@ -12,7 +12,7 @@ from pagerec_dbx.simulation.choosing import Choices, drawn_choices, situations, 
 from pagerec_dbx.simulation.draws import Draws
 from pagerec_dbx.simulation.menus import Menus, drawn_menus, propensities
 from pagerec_dbx.simulation.watching import Histories, Watchers, shown_themes, watched_before
-from pagerec_dbx.simulation.world import AliasTable, World
+from pagerec_dbx.simulation.world import DAY_MS, AliasTable, World
 
 WATCHERS = ("watch_start_ms", "watch_interval_ms", "taste_phase", "lifelong_theme")  # of the visits, used up here
 ADDED = {  # to the visits: the types in Spark's words
@@ -62,7 +62,8 @@ class PagesFromVisits:
         histories = watched_before(served_ms, watchers, self.draws, self.laws, self.settings, self.day0_ms)
         timed = ~self.draws.happens(self.settings.history_ids_alone_share, "ids alone", viewer, page_index)
         shown = shown_themes(histories, timed, served_ms, self.world, self.settings)
-        menus = drawn_menus(viewer, page_index, self.draws, self.world, self.settings)
+        day = (served_ms - self.day0_ms) / DAY_MS
+        menus = drawn_menus(viewer, page_index, day, self.draws, self.world, self.settings)
         situation = situations(served_ms, _numbers(visits, "utc_offset_minutes"), _numbers(visits, "device"))
         liking = utilities(menus, shown, situation, self.world, self.settings)
         uniform = self.draws.uniform("click", viewer, page_index)

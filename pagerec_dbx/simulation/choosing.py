@@ -6,9 +6,9 @@ import numpy as np
 
 from pagerec_dbx.config import SimulateSettings
 from pagerec_dbx.simulation.menus import Menus
-from pagerec_dbx.simulation.world import DAYPART_SIGNS, DAYPARTS, DEVICE_SIGNS, SECOND_THEME, World
+from pagerec_dbx.simulation.world import DAY_MS, DAYPART_SIGNS, DAYPARTS, DEVICE_SIGNS, SECOND_THEME, World
 
-_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
+_HOUR_MS = 3_600_000
 _LARGEST_EXPONENT = 700.0  # a double holds no more than exp(709)
 
 
@@ -34,7 +34,7 @@ def situations(served_ms: np.ndarray, offset_minutes: np.ndarray, device: np.nda
     """
     local_ms = served_ms + offset_minutes * 60_000
     daypart = local_ms // _HOUR_MS % 24 // (24 // DAYPARTS)
-    weekday = (local_ms // _DAY_MS + 3) % 7  # Monday 0; 1970-01-01 was a Thursday
+    weekday = (local_ms // DAY_MS + 3) % 7  # Monday 0; 1970-01-01 was a Thursday
     return (device * DAYPARTS + daypart) * 7 + weekday
 
 

@@ -8,11 +8,11 @@ from pyspark.sql import functions as F
 from pagerec_dbx.config import SimulateSettings
 from pagerec_dbx.simulation.chance import Chance, constants
 from pagerec_dbx.simulation.lines import PAGE_LOGS
+from pagerec_dbx.simulation.world import DAY_MS
 
 FILE = ("log", "file_day", "file_part")
 ORDER_IN_FILE = ("written_ms", "line_id", "spoiling")
 
-_DAY_MS = 86_400_000
 _WRITTEN_LATE_MS = (1_000, 1_800_000)  # how long after its time a line out of order is written
 _NUL, _NO_UTF8 = "00", "C328FF"  # bytes, in hexadecimal
 
@@ -113,12 +113,12 @@ def with_places(
     late = good & chance.happens(settings.late_rate, "late", "line_id")
     displaced = good & ~F.col("late") & chance.happens(settings.out_of_order_rate, "out of order", "line_id")
     delay = F.when(displaced, chance.between(*_WRITTEN_LATE_MS, "written late", "line_id")).otherwise(F.lit(0))
-    day = F.greatest(F.floor((F.col("time_ms") - F.lit(day0_ms)) / _DAY_MS), F.lit(0))
+    day = F.greatest(F.floor((F.col("time_ms") - F.lit(day0_ms)) / DAY_MS), F.lit(0))
     return (
         lines.withColumn("late", late)
         .withColumn("file_day", (day + F.col("late").cast("int")).cast("int"))
         .withColumn("file_part", chance.below(parts_per_day, "part", "line_id").cast("int"))
-        .withColumn("written_ms", F.col("time_ms") + delay + F.col("late").cast("int") * F.lit(_DAY_MS))
+        .withColumn("written_ms", F.col("time_ms") + delay + F.col("late").cast("int") * F.lit(DAY_MS))
     )
 
 

@@ -1,7 +1,7 @@
 """Which rows a page offers, and in which order: an old popularity policy with noise, or pure chance.
 
-First the policy draws which rows are offered (the first of a Plackett-Luce order of all rows); then it draws their
-order (Plackett-Luce among those, or uniform on randomized pages); pinned rows stand at their places.
+First the policy draws which rows are offered (the first of a Plackett-Luce order of all rows that there are by then);
+then it draws their order (Plackett-Luce among those, or uniform on randomized pages); pinned rows stand at their places.
 """
 
 import dataclasses
@@ -33,16 +33,24 @@ class Menus:
 
 
 def drawn_menus(
-    viewer: np.ndarray, page_index: np.ndarray, draws: Draws, world: World, settings: SimulateSettings
+    viewer: np.ndarray, page_index: np.ndarray, day: np.ndarray, draws: Draws, world: World, settings: SimulateSettings
 ) -> Menus:
-    """What the page views [n] of these viewers offer."""
+    """What the page views [n] of these viewers offer.
+
+    Args:
+        viewer, page_index: [n] which page views.
+        day: [n] days from the beginning of the log to the page view.
+        draws, world, settings: of the simulation.
+    """
     places = list(settings.pinned_places)
     sizes = draws.between(settings.menu_shortest, settings.menu_longest, "menu size", viewer, page_index)
     randomized = draws.happens(settings.randomized_share, "randomized", viewer, page_index)
     pinned_page = ~randomized & draws.happens(settings.pinned_share, "pinned", viewer, page_index) & bool(places)
     free = sizes - np.where(pinned_page, len(places), 0)
     scores = settings.policy_strength * world.old_popularity
-    pool = _pool(viewer, page_index, pinned_page, draws, scores, settings)
+    absent = (day < settings.launch_day)[:, None] & (np.arange(len(scores)) >= settings.rows_from_the_beginning)
+    absent[pinned_page, : len(places)] = True  # they stand at places of their own
+    pool = _pool(viewer, page_index, absent, draws, scores, settings)
     ordered = _ordered(pool, free, viewer, page_index, draws, np.where(randomized[:, None], 0.0, scores[pool]))
     pinned = pinned_page[:, None] & np.isin(np.arange(settings.menu_longest), places)
     rows = np.where(pinned_page[:, None], _with_pins(ordered, places), ordered)
@@ -52,15 +60,15 @@ def drawn_menus(
 def _pool(
     viewer: np.ndarray,
     page_index: np.ndarray,
-    pinned_page: np.ndarray,
+    absent: np.ndarray,
     draws: Draws,
     scores: np.ndarray,
     settings: SimulateSettings,
 ) -> np.ndarray:
-    """[n, M] the policy's first rows in the order of its draw; pinned pages draw among the rows that are not pinned."""
+    """[n, M] the policy's first rows in the order of its draw, of those that are not absent [n, rows]."""
     rows = np.arange(len(scores))
     keys = _keys(draws.exponential("offer", viewer[:, None], page_index[:, None], rows[None, :]), scores, rows)
-    keys[:, : len(settings.pinned_places)][pinned_page] = _LAST
+    keys[absent] = _LAST
     keys.partition(settings.menu_longest - 1, axis=1)
     return _rows_of(np.sort(keys[:, : settings.menu_longest], axis=1))
 

@@ -11,7 +11,7 @@ from pagerec_dbx.simulation.batches import ADDED, WATCHERS, PagesFromVisits
 from pagerec_dbx.simulation.chance import Chance
 from pagerec_dbx.simulation.draws import Draws
 from pagerec_dbx.simulation.viewers import viewers, visits
-from pagerec_dbx.simulation.world import World, title_laws
+from pagerec_dbx.simulation.world import DAY_MS, World, title_laws
 
 _PAGES_PER_PARTITION = 50_000
 
@@ -23,7 +23,7 @@ def first_day(settings: SimulateSettings) -> dt.date:
 
 def day0_ms(settings: SimulateSettings) -> int:
     """The first instant of the first day, in epoch milliseconds."""
-    return (first_day(settings) - dt.date(1970, 1, 1)).days * 86_400_000
+    return (first_day(settings) - dt.date(1970, 1, 1)).days * DAY_MS
 
 
 def partition_count(spark: SparkSession, page_views: int) -> int:

@@ -9,9 +9,7 @@ import numpy as np
 
 from pagerec_dbx.config import SimulateSettings
 from pagerec_dbx.simulation.draws import Draws
-from pagerec_dbx.simulation.world import AliasTable, World
-
-_DAY_MS = 86_400_000
+from pagerec_dbx.simulation.world import DAY_MS, AliasTable, World
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +74,7 @@ def _laws_that_decide(
         log_ms: [n, H] when they are begun, from the log's first instant.
     """
     viewer, themes = watchers.viewer[:, None], settings.world_themes
-    period = log_ms / (settings.taste_days * _DAY_MS) + watchers.taste_phase[:, None]
+    period = log_ms / (settings.taste_days * DAY_MS) + watchers.taste_phase[:, None]
     moved_on = draws.uniform("moved on", viewer, numbers) < np.mod(period, 1.0)
     favourite = draws.below(themes, "favourite", viewer, np.floor(period).astype(np.int64) + moved_on)
     pick = draws.uniform("theme", viewer, numbers)
@@ -105,7 +103,7 @@ def shown_themes(
     places = np.arange(histories.titles.shape[1])
     steps_back = np.where(histories.watched, histories.lengths[:, None] - 1 - places, 0)
     age_ms = np.where(histories.watched & timed[:, None], served_ms[:, None] - histories.watched_ms, 0)
-    by_age = np.exp2(-age_ms / (settings.history_half_life_days * _DAY_MS))
+    by_age = np.exp2(-age_ms / (settings.history_half_life_days * DAY_MS))
     weights = np.where(histories.watched, np.power(settings.history_decay, places)[steps_back] * by_age, 0.0)
     whole, themes = np.zeros(len(timed)), np.zeros((len(timed), settings.world_themes))
     for place in places:  # one after the other, so that no sum depends on the batch

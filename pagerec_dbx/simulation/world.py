@@ -17,6 +17,7 @@ DAYPART_SIGNS = (1, -1, -1, 1)  # the time's half of the interaction
 LOCATIONS = ("berlin", "chicago", "lagos", "lima", "london", "madrid", "mumbai", "osaka", "paris", "perth", "rome")
 OFFSETS = (-480, -300, 0, 60, 120, 330, 540)  # minutes
 SECOND_THEME = 0.5
+DAY_MS = 86_400_000
 NOISE_WORD_SHARE = 0.15  # of the theme words in the logs that name another theme
 
 

@@ -73,12 +73,23 @@ def test_histories_are_those_of_a_walk_through_the_viewers_life(visits, pages):
 def test_menus_are_those_of_a_plain_draw(visits, pages):
     world = make_world(SETTINGS)
     for visit, page in zip(visits, pages, strict=True):
-        randomized, rows, pins = menu_of(visit, world, SETTINGS)
+        randomized, rows, pins = menu_of(visit, world, SETTINGS, DAY0_MS)
         assert (page["randomized"], page["rows"]) == (randomized, rows)
         assert [place for place, pinned in enumerate(page["pinned"]) if pinned] == pins
         assert page["row_ids"] == [world.row_ids[row] for row in rows]
     assert 5 < sum(page["randomized"] for page in pages) < 35
     assert 10 < sum(any(page["pinned"]) for page in pages) < 55
+
+
+def test_launched_rows_are_offered_from_their_day_on(visits):
+    settings = dataclasses.replace(SETTINGS, launched_share=0.4, launch_day=1.5)
+    world, launched = make_world(settings), set(range(18, 30))  # 12 of 30 rows
+    early, late = set(), set()
+    for visit, page in zip(visits, made(settings, some_visits(60)).to_pylist(), strict=True):
+        assert page["rows"] == menu_of(visit, world, settings, DAY0_MS)[1]
+        (late if visit["served_ms"] >= DAY0_MS + 1.5 * DAY_MS else early).update(page["rows"])
+    assert not early & launched
+    assert late >= launched
 
 
 def test_clicks_are_those_of_a_plain_draw(visits, pages):
