@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from pyspark.sql import functions as F
 
+from benchmarks.homes import prepared_home
 from pagerec_dbx.baselines.catalogue import all_baselines
-from pagerec_dbx.cli import run_command
 from pagerec_dbx.config import Settings
 from pagerec_dbx.evaluation.baselines import POPULARITY
 from pagerec_dbx.evaluation.compare import Side, viewer_sums
@@ -35,16 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=Path("bench-baselines"), help="where logs and home go")
     parser.add_argument("--metric", choices=METRICS, default="ndcg_at_10")
     options = parser.parse_args(arguments)
-    home, logs = str(options.folder / "home"), str(options.folder / "logs")
-    if not Path(home, "snapshots").exists():
-        for command in (
-            ("import-metarank", str(options.events), "--out", logs),
-            ("ingest", "--logs", logs),
-            ("join",),
-            ("prepare",),
-        ):
-            if run_command([*command, "--home", home]):
-                raise SystemExit(f"{command[0]} failed; the line above says why")
+    make_logs = ("import-metarank", str(options.events))
+    home = prepared_home(options.folder / "logs", options.folder / "home", make_logs)
     bench = Workbench(Home(home), Settings())
     chosen = dict(all_baselines())
     chosen["lambdamart_without_own_clicks"] = dataclasses.replace(chosen["lambdamart"], left_out=OWN_CLICKS)

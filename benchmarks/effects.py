@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from pagerec_dbx.cli import run_command
+from benchmarks.homes import prepared_home, run
 from pagerec_dbx.config import STANDARD_SLICES, load_settings
 from pagerec_dbx.evaluation.comparison import ComparisonRow
 from pagerec_dbx.evaluation.protocols import ALL, MENU
@@ -116,18 +116,14 @@ def _difference(effect: Effect, is_on: bool, options: argparse.Namespace) -> Com
     world = (*_QUIET, *(effect.on if is_on else effect.off))
     name = hashlib.sha256(" ".join(world).encode()).hexdigest()[:12]  # effects may share a world
     folder = options.folder / f"{name} {options.page_views}"
-    home, logs = str(folder / "home"), str(folder / "logs")
-    if not Path(home, "snapshots").exists():
-        _run("simulate", "--out", logs, "--page-views", str(options.page_views), "--days", "6", "--home", home, *world)
-        _run("ingest", "--logs", logs, "--home", home)
-        _run("join", "--home", home)
-        _run("prepare", "--home", home, "catalogue=true")
+    simulated = ("simulate", "--page-views", str(options.page_views), "--days", "6", "--seed", "17", *world)
+    home = prepared_home(folder / "logs", folder / "home", simulated, ("catalogue=true",))
     column = effect.judged.partition(":")[0]
     columns = [] if column in (ALL, *STANDARD_SLICES) else [f"slice_columns=[{column}]"]
     bench = Workbench(Home(home), load_settings(overrides=columns))
     versions = []
     for settings in (effect.without, (*effect.without, *effect.option)):
-        _run("train", "--model", options.model, "--home", home, *settings, *options.overrides)
+        run("train", "--model", options.model, "--home", home, *settings, *options.overrides)
         versions.append(bench.registry.resolve("challenger"))
     sides = Sides(challenger=versions[1], champion=versions[0], legacy=None)
     evaluate_missing(bench, sides)
@@ -135,11 +131,6 @@ def _difference(effect: Effect, is_on: bool, options: argparse.Namespace) -> Com
     rows = compare(bench.tables, sides, holdout, None, bench.settings.judge, bench.now()).rows
     wanted = (versions[0], MENU, METRIC, effect.judged)
     return next(row for row in rows if (row.baseline, row.protocol, row.metric, row.slice) == wanted)
-
-
-def _run(*command: str) -> None:
-    if run_command(list(command)):
-        raise SystemExit(f"{command[0]} failed; the line above says why")
 
 
 if __name__ == "__main__":

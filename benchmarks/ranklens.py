@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from pyspark.sql import functions as F
 
+from benchmarks.homes import prepared_home, run
 from pagerec_dbx.baselines.catalogue import all_baselines
-from pagerec_dbx.cli import run_command
 from pagerec_dbx.config import load_settings
 from pagerec_dbx.evaluation.compare import Side, viewer_sums
 from pagerec_dbx.evaluation.intervals import paired_intervals
@@ -100,19 +100,17 @@ def table(cases: dict[str, list[Side]], trees: Side, metric: str = "ndcg_at_10")
 def _prepared(events: Path, folder: Path, validation: bool) -> Workbench:
     """The home whose holdout is the standard cut or, for choices, the last fifth of what lies before that."""
     own = folder / ("choices" if validation else "judged")
-    home, logs = str(own / "home"), str(own / "logs")
-    if not Path(home, "snapshots").exists():
-        own.mkdir(parents=True, exist_ok=True)
-        read = _learning_part(events, own / "events.jsonl") if validation else events
-        _run("import-metarank", str(read), "--out", logs, "--home", home)
-        _run("ingest", "--logs", logs, "--home", home)
-        _run("join", "--home", home)
-        _run("prepare", "--home", home, *PREPARED)
+    own.mkdir(parents=True, exist_ok=True)
+    read = events
+    if validation:
+        read = own / "events.jsonl"
+        _learning_part(events, read)
+    home = prepared_home(own / "logs", own / "home", ("import-metarank", str(read)), PREPARED)
     return Workbench(Home(home), load_settings())
 
 
-def _learning_part(events: Path, file: Path) -> Path:
-    """The events without the last fifth of the pages, in the order of time and id, and without what was liked there."""
+def _learning_part(events: Path, file: Path) -> None:
+    """Write the events without the last fifth of the pages, by time and id, and without what was liked there."""
     with (gzip.open if events.suffix == ".gz" else open)(events, "rt", encoding="utf-8") as opened:
         all_events = [json.loads(line) for line in opened]
     pages = sorted((int(one["timestamp"]), one["id"]) for one in all_events if one["event"] == "ranking")
@@ -120,7 +118,6 @@ def _learning_part(events: Path, file: Path) -> Path:
     of_page = {"ranking": "id", "interaction": "ranking"}
     lines = [one for one in all_events if one["event"] not in of_page or one[of_page[one["event"]]] in kept]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    return file
 
 
 def _trained(bench: Workbench, options: argparse.Namespace, given: Sequence[str]) -> list[str]:
@@ -128,15 +125,10 @@ def _trained(bench: Workbench, options: argparse.Namespace, given: Sequence[str]
     versions = []
     for seed in range(1, options.seeds + 1):
         settings = [*TRAINED, *options.overrides, *given, f"seed={seed}"]
-        _run("train", "--model", options.model, "--home", bench.home.name, *settings)
+        run("train", "--model", options.model, "--home", bench.home.name, *settings)
         versions.append(bench.registry.resolve("challenger"))
         evaluate_version(bench, versions[-1])
     return versions
-
-
-def _run(*command: str) -> None:
-    if run_command(list(command)):
-        raise SystemExit(f"{command[0]} failed; the line above says why")
 
 
 if __name__ == "__main__":

@@ -192,6 +192,7 @@ class ModelSettings:
     row_rates: bool = False  # the row's click rate with all viewers before the page view, in its score
     viewer_taste: bool = False  # what this viewer clicked of the rows shown before, carried over to rows like them
     position_bias: str | None = None  # additive or examination: learnt beside the score, set aside in ranking
+    position_kept: bool = False  # not set aside: for what is ranked in the order in which it was served
     propensities: str | None = (
         None  # randomized or em: a click counts by the inverse of how often its place is looked at
     )

@@ -48,6 +48,7 @@ class ModelConfig:
     row_rates: bool = False
     viewer_taste: bool = False
     position_bias: str | None = None
+    position_kept: bool = False
     propensities: str | None = None
 
     def __post_init__(self):
@@ -71,6 +72,13 @@ class ModelConfig:
                 wanted="a loss whose rows all stand at a place of the page",
                 got=self.position_bias,
                 fix="Train with loss=menu_softmax",
+            )
+        if self.position_kept and not self.position_bias:
+            raise SettingError(
+                "setting `position_kept` keeps what is not learnt",
+                wanted="position_bias=additive or examination",
+                got="position_bias=null",
+                fix="Set position_bias too",
             )
         if self.position_bias and self.propensities:
             raise SettingError(

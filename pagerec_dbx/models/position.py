@@ -1,4 +1,4 @@
-"""What the place on the page adds to a click: learnt beside the rows' scores, set aside when rows are ranked."""
+"""What the place on the page adds to a click: learnt beside the rows' scores, set aside in ranking unless kept."""
 
 import tensorflow as tf
 import tf_keras

@@ -89,7 +89,10 @@ class RowRanker(tfrs.Model):
 
     def menu_scores(self, record: dict[str, tf.Tensor]) -> tf.Tensor:
         """[batch, menu] float32 logits of the offered rows; padding has the score of id 0 and is to be masked."""
-        return self.row_scores(self.query(record), known_ids(record["menu"], self.config.row_count))
+        scores = self.row_scores(self.query(record), known_ids(record["menu"], self.config.row_count))
+        if self.position_bias and self.config.position_kept:
+            scores += self.position_bias(tf.zeros_like(record["menu"]))  # a page to be ranked says nothing of pins
+        return scores
 
     def all_scores(self, query: Query, training: bool = False) -> tf.Tensor:
         """[batch, row_count] float32 logits of all rows."""

@@ -1,7 +1,8 @@
 """Which rows a page offers, and in which order: an old popularity policy with noise, or pure chance.
 
 First the policy draws which rows are offered (the first of a Plackett-Luce order of all rows that there are by then);
-then it draws their order (Plackett-Luce among those, or uniform on randomized pages); pinned rows stand at their places.
+then it draws their order (Plackett-Luce among those, or uniform on randomized pages); pinned rows stand at their
+places.
 """
 
 import dataclasses

@@ -27,6 +27,7 @@ OPTIONS = {
     "rates and taste": {"row_attributes": 3, "attribute_tokens": 7, "row_rates": True, "viewer_taste": True},
     "regularised": {"dropout": 0.2, "l2": 0.01, "label_smoothing": 0.1},
     "position": {"loss": "menu_softmax", "position_bias": "examination"},
+    "position kept": {"loss": "menu_softmax", "position_bias": "additive", "position_kept": True},
     "hashed": {"title_buckets": 5},
     "sampled": {"loss": "sampled_softmax", "sampled_rows": 5, "sampling": "log_uniform"},
 }

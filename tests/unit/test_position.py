@@ -1,5 +1,7 @@
 """The position bias: what it adds to a loss, that no ranking sees it, that it takes from a row its place's share."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -72,6 +74,24 @@ def test_it_takes_from_a_row_what_is_its_place_s(bias):
         assert abs(upper - lower) < 0.05
         added = model.position_bias(tf.constant([[0, 0]])).numpy()[0]
         assert added[0] - added[1] == pytest.approx(np.log(3), abs=0.05)
+
+
+@pytest.mark.parametrize("bias", ["additive", "examination"])
+def test_a_place_that_is_kept_speaks_in_the_ranking(bias):
+    kept = dataclasses.replace(a_model(bias).config, position_kept=True)
+    record = {**a_record(), "pinned": tf.constant([[1, 0, 0, 0]])}
+    without, model = a_model(bias), build(kept, 3)
+    model.position_bias.set_weights(
+        [np.arange(weight.shape.num_elements() or 1.0).reshape(weight.shape) for weight in model.position_bias.weights]
+    )
+    added = np.arange(4.0) if bias == "additive" else -np.log1p(np.exp(-np.arange(4.0)))
+    difference = model.menu_scores(record).numpy() - without.menu_scores(record).numpy()
+    np.testing.assert_allclose(difference, np.broadcast_to(added, difference.shape), atol=1e-5)
+
+
+def test_a_place_that_is_not_learnt_cannot_be_kept():
+    with pytest.raises(SettingError, match="`position_kept` keeps what is not learnt"):
+        ModelConfig("single_tower_softmax", 7, 6, loss="menu_softmax", position_kept=True)
 
 
 def test_a_loss_without_places_is_refused():
