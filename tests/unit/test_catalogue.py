@@ -8,6 +8,7 @@ import tensorflow as tf
 from sklearn.kernel_ridge import KernelRidge
 
 from pagerec_dbx.errors import SettingError, TrainingError
+from pagerec_dbx.models import row_kernel
 from pagerec_dbx.models.attributes import RowAttributes, TitleAttributes
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.catalogue import Catalogue, load_knowledge
@@ -97,7 +98,9 @@ def test_row_rates_are_those_of_the_page_view_s_moment(catalogue):
         np.testing.assert_allclose(layer(query, tf.constant(rows)), wanted, atol=1e-5)
 
 
-def test_viewer_taste_is_the_kernel_ridge_regression_of_scikit_learn(catalogue):
+@pytest.mark.parametrize("pairs_of_rows", [1_000, 8], ids=["by pairs", "by attributes"])
+def test_viewer_taste_is_the_kernel_ridge_regression_of_scikit_learn(catalogue, pairs_of_rows, monkeypatch):
+    monkeypatch.setattr(row_kernel, "PAIRS_OF_ROWS", pairs_of_rows)  # of 9
     layer = ViewerTaste(CONFIG, catalogue)
     shown, clicked = np.array([[2, 5, 8, 2, 0], [0] * 5], np.int32), np.array([[1, 0, 0, 1, 0], [0] * 5], np.int32)
     query = {"shown_row": shown, "shown_clicked": clicked, "moment": np.array([7, 7])}
