@@ -27,6 +27,7 @@ _QUIET = (  # a world whose rows differ by the viewer's taste alone, in logs wit
     "history_half_life_days=100000", "repeated_page_rate=0", "two_pages_rate=0", "history_ids_alone_share=0",
 )  # fmt: skip
 _MENU = "loss=menu_softmax"
+TRAINED = ("batch_size=512", "epochs=30", "patience=3")  # until it gets no better: a difference is none of haste
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +124,7 @@ def _difference(effect: Effect, is_on: bool, options: argparse.Namespace) -> Com
     bench = Workbench(Home(home), load_settings(overrides=columns))
     versions = []
     for settings in (effect.without, (*effect.without, *effect.option)):
-        run("train", "--model", options.model, "--home", home, *settings, *options.overrides)
+        run("train", "--model", options.model, "--home", home, *TRAINED, *settings, *options.overrides)
         versions.append(bench.registry.resolve("challenger"))
     sides = Sides(challenger=versions[1], champion=versions[0], legacy=None)
     evaluate_missing(bench, sides)

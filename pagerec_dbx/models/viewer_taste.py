@@ -15,9 +15,9 @@ class ViewerTaste(tf_keras.layers.Layer):
 
         score + gain . x (X'X + noise)^-1 X'y,     solved as x X' (X X' + noise)^-1 y, one row of X for each row shown
 
-    x holds the attributes of the row (`row_kernel`); a constant, which takes up how readily this viewer clicks; and with
-    `row_rates` the row's odds, a taste for what is popular. Noise, weights and gain are learnt through the solution
-    (Bertinetto et al. 2019).
+    x holds the attributes of the row (`row_kernel`); a constant, which takes up how readily this viewer clicks; and
+    with `row_rates` the row's odds, a taste for what is popular. Noise, weights and gain are learnt through the
+    solution (Bertinetto et al. 2019).
     """
 
     def __init__(self, config: ModelConfig, catalogue: Catalogue):
