@@ -7,17 +7,17 @@ the same snapshots and held against each other on the same holdout, page view by
 import argparse
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.homes import prepared_home, run
+from pyspark.sql import functions as F
+
+from benchmarks.homes import prepared_home
+from benchmarks.seeds import against, judged_seeds, of_holdout, sides_of
 from pagerec_dbx.config import STANDARD_SLICES, load_settings
-from pagerec_dbx.evaluation.comparison import ComparisonRow
-from pagerec_dbx.evaluation.protocols import ALL, MENU
-from pagerec_dbx.features.preparation import latest_preparation
+from pagerec_dbx.evaluation.intervals import Intervals
+from pagerec_dbx.evaluation.protocols import ALL
 from pagerec_dbx.home import Home
-from pagerec_dbx.stages.compare import Sides, compare
-from pagerec_dbx.stages.judge import evaluate_missing
 from pagerec_dbx.workbench import Workbench
 
 NOTHING = 0.003  # NDCG: where the effect is not there, the whole interval lies within so much of none
@@ -39,17 +39,16 @@ class Effect:
     without: tuple[str, ...]  # settings of the model
     option: tuple[str, ...]  # added to them
     off: tuple[str, ...] = ()  # of the world without it, over those of the quiet one
-    judged: str = ALL  # slice of the holdout
+    judged: tuple[str, ...] = (ALL,)  # slices of the holdout
 
 
 EFFECTS = (
-    Effect("context", ("context_strength=1",), (_MENU,), ("context=[hour,weekday,device]",)),
     Effect(
-        "context of new viewers",
+        "context",
         ("context_strength=1",),
         (_MENU,),
         ("context=[hour,weekday,device]",),
-        judged="history: none",
+        judged=(ALL, "history: none"),
     ),
     Effect(
         "order and age of the history",
@@ -69,7 +68,7 @@ EFFECTS = (
         (_MENU,),
         ("position_bias=additive",),
         off=("policy_strength=2",),
-        judged="randomized: true",
+        judged=("randomized: true",),
     ),
     Effect(
         "rows unseen in training",  # offered from the validation's last hours on
@@ -86,14 +85,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=Path("bench-effects"), help="where logs and homes go")
     parser.add_argument("--page-views", type=int, default=100_000, help="of each world")
     parser.add_argument("--model", default="single_tower_softmax")
+    parser.add_argument("--seeds", type=int, default=3, help="trained of each model")
     parser.add_argument("--effects", nargs="*", default=[effect.name for effect in EFFECTS], help="only these")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of both models")
-    options = parser.parse_args(arguments)
-    print(f"SIMULATED worlds of {options.page_views:,} page views, model {options.model}\n\n{HEAD}", flush=True)
+    options = parser.parse_intermixed_args(arguments)
+    print(f"SIMULATED worlds of {options.page_views:,} page views, {options.model}, means of {options.seeds} seeds\n")
+    print(HEAD, flush=True)
     for effect in EFFECTS:
         for is_on in (True, False):
             if effect.name in options.effects:
-                print(line(effect, is_on, _difference(effect, is_on, options)), flush=True)
+                for judged, gain in _gains(effect, is_on, options):
+                    print(line(effect.name, judged, is_on, gain), flush=True)
 
 
 HEAD = (
@@ -103,35 +105,38 @@ HEAD = (
 )
 
 
-def line(effect: Effect, is_on: bool, row: ComparisonRow) -> str:
-    """One world as a row of the table, and whether it came out as it must."""
-    as_it_must = row.lower > 0 if is_on else row.lower > -NOTHING and row.upper < NOTHING
+def line(name: str, judged: str, is_on: bool, gain: Intervals) -> str:
+    """One world as a row of the table, and whether it came out as it must.
+
+    Args:
+        gain: columns without the option, with it, difference.
+    """
+    (without, with_it, more), lower, upper = gain.difference, gain.lower[2], gain.upper[2]
+    as_it_must = lower > 0 if is_on else lower > -NOTHING and upper < NOTHING
     return (
-        f"| {effect.name}{'' if effect.judged == ALL else f' ({effect.judged})'} | {'yes' if is_on else 'no'} "
-        f"| {row.pages:,} | {row.value_baseline:.4f} | {row.value_challenger:.4f} "
-        f"| {row.difference:+.4f} [{row.lower:+.4f}, {row.upper:+.4f}] | {'as it must' if as_it_must else 'NOT'} |"
+        f"| {name}{'' if judged == ALL else f' ({judged})'} | {'yes' if is_on else 'no'} | {gain.pages[0]:,} "
+        f"| {without:.4f} | {with_it:.4f} | {more:+.4f} [{lower:+.4f}, {upper:+.4f}] "
+        f"| {'as it must' if as_it_must else 'NOT'} |"
     )
 
 
-def _difference(effect: Effect, is_on: bool, options: argparse.Namespace) -> ComparisonRow:
+def _gains(effect: Effect, is_on: bool, options: argparse.Namespace) -> Iterator[tuple[str, Intervals]]:
     world = (*_QUIET, *(effect.on if is_on else effect.off))
     name = hashlib.sha256(" ".join(world).encode()).hexdigest()[:12]  # effects may share a world
     folder = options.folder / f"{name} {options.page_views}"
     simulated = ("simulate", "--page-views", str(options.page_views), "--days", "6", "--seed", "17", *world)
     home = prepared_home(folder / "logs", folder / "home", simulated, ("catalogue=true",))
-    column = effect.judged.partition(":")[0]
-    columns = [] if column in (ALL, *STANDARD_SLICES) else [f"slice_columns=[{column}]"]
-    bench = Workbench(Home(home), load_settings(overrides=columns))
-    versions = []
-    for settings in (effect.without, (*effect.without, *effect.option)):
-        run("train", "--model", options.model, "--home", home, *TRAINED, *settings, *options.overrides)
-        versions.append(bench.registry.resolve("challenger"))
-    sides = Sides(challenger=versions[1], champion=versions[0], legacy=None)
-    evaluate_missing(bench, sides)
-    holdout = latest_preparation(bench.tables).holdout
-    rows = compare(bench.tables, sides, holdout, None, bench.settings.judge, bench.now()).rows
-    wanted = (versions[0], MENU, METRIC, effect.judged)
-    return next(row for row in rows if (row.baseline, row.protocol, row.metric, row.slice) == wanted)
+    columns = {judged.partition(":")[0] for judged in effect.judged} - {ALL, *STANDARD_SLICES}
+    bench = Workbench(Home(home), load_settings(overrides=[f"slice_columns=[{','.join(columns)}]"]))
+    with_option = (*effect.without, *effect.option)
+    cases = {
+        case: judged_seeds(bench, options.model, (*TRAINED, *settings, *options.overrides), options.seeds)
+        for case, settings in (("without", effect.without), ("with", with_option))
+    }
+    for judged in effect.judged:
+        in_slice = F.lit(True) if judged == ALL else F.array_contains("slices", judged)
+        found = sides_of(of_holdout(bench).where(in_slice), cases)
+        yield judged, against(found["without"], [found["with"]], METRIC)
 
 
 if __name__ == "__main__":

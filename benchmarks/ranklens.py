@@ -8,27 +8,22 @@ trains and judges on the last fifth of what lies before it, and the holdout is r
 import argparse
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from pyspark.sql import functions as F
 
-from benchmarks.homes import prepared_home, run
+from benchmarks.homes import prepared_home
+from benchmarks.seeds import RESAMPLES, against, judged_seeds, of_holdout, sides_of
 from pagerec_dbx.baselines.catalogue import all_baselines
 from pagerec_dbx.config import load_settings
-from pagerec_dbx.evaluation.compare import Side, viewer_sums
-from pagerec_dbx.evaluation.intervals import paired_intervals
+from pagerec_dbx.evaluation.compare import Side
 from pagerec_dbx.evaluation.protocols import BASELINE_PREFIX, MENU, METRICS
-from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.home import Home
 from pagerec_dbx.models.names import PAGE_RANKER
-from pagerec_dbx.schemas import EVALUATIONS
 from pagerec_dbx.stages.baselines import baselines
-from pagerec_dbx.stages.judge import evaluate_version
 from pagerec_dbx.workbench import Workbench
 
-RESAMPLES, SEED = 2_000, 17
 TREES = "lambdamart"  # with the fields of items
 PREPARED = ("shown_length=96", "history_length=50", "menu_length=24", "catalogue=true")  # four pages of 24 rows
 # Chosen on the validation pages of the choices' home: no film comes to a viewer twice, so embeddings are next to none.
@@ -58,37 +53,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bench = _prepared(options.events, options.folder, options.validation)
     parts = {f"without {name}": given for name, given in WITHOUT.items()} if options.ablation else {}
     cases: dict[str, tuple[str, ...]] = {options.model: (), **parts}
-    versions = {name: _trained(bench, options, given) for name, given in cases.items()}
+    versions = {
+        name: judged_seeds(bench, options.model, (*TRAINED, *options.overrides, *given), options.seeds)
+        for name, given in cases.items()
+    }
     baselines(bench.tables, bench.registry, {TREES: all_baselines()[TREES]}, bench.settings.judge)
-    holdout = latest_preparation(bench.tables).holdout
-    records = bench.tables.read(EVALUATIONS).where(F.col("holdout") == holdout)
-    trees = BASELINE_PREFIX + TREES
-    names = [trees, *(version for of_case in versions.values() for version in of_case)]
-    sides = {name: side for (name, protocol), side in viewer_sums(records, names).items() if protocol == MENU}
-    print(table({name: [sides[one] for one in of_case] for name, of_case in versions.items()}, sides[trees]))
+    sides = sides_of(of_holdout(bench), {TREES: [BASELINE_PREFIX + TREES], **versions})
+    print(table(sides))
 
 
-def table(cases: dict[str, list[Side]], trees: Side, metric: str = "ndcg_at_10") -> str:
-    """One line a case: the mean of its seeds, their standard deviation, and what it has more than trees.
+def table(sides: Mapping[str, Sequence[Side]], metric: str = "ndcg_at_10") -> str:
+    """One line a case: the mean of its seeds, their standard deviation, and what it has more than the first case.
 
     Args:
-        cases: by name the seeds' sums; all sides are over the same viewers in the same order.
+        sides: by case the figures of its seeds; the first case is what the others are held against.
     """
-    at = METRICS.index(metric)
-    pages = trees.pages
-    means = {name: np.mean([side.sums[:, at] for side in sides], axis=0) for name, sides in cases.items()}
-    columns = np.stack([trees.sums[:, at], *means.values(), *(mean - trees.sums[:, at] for mean in means.values())], 1)
-    found = paired_intervals(columns, np.repeat(pages[:, None], columns.shape[1], axis=1), RESAMPLES, SEED)
+    (first, baseline), *others = sides.items()
+    found = against(baseline, [of_case for _, of_case in others], metric)
     lines = [
-        f"{int(pages.sum()):,} page views of {len(pages):,} viewers; protocol {MENU}; 95 % intervals by {RESAMPLES:,} "
-        "resamples of viewers.\n",
-        f"| who | {metric}, mean of seeds | deviation of one seed | more than {TREES} | interval |",
+        f"{found.pages[0]:,} page views of {found.viewers[0]:,} viewers; protocol {MENU}; 95 % intervals by "
+        f"{RESAMPLES:,} resamples of viewers.\n",
+        f"| who | {metric}, mean of seeds | deviation of one seed | more than {first} | interval |",
         "|---|---|---|---|---|",
-        f"| {TREES} | {found.difference[0]:.4f} | | | |",
+        f"| {first} | {found.difference[0]:.4f} | | | |",
     ]
-    for number, (name, sides) in enumerate(cases.items(), start=1):
-        more = number + len(cases)
-        each = [side.sums[:, at].sum() / pages.sum() for side in sides]
+    for number, (name, of_case) in enumerate(others, start=1):
+        more = number + len(others)
+        each = [side.means[METRICS.index(metric)] for side in of_case]
         deviation = f"{np.std(each, ddof=1):.4f}" if len(each) > 1 else ""
         lines.append(
             f"| {name} | {found.difference[number]:.4f} | {deviation} | {found.difference[more]:+.4f} "
@@ -118,17 +109,6 @@ def _learning_part(events: Path, file: Path) -> None:
     of_page = {"ranking": "id", "interaction": "ranking"}
     lines = [one for one in all_events if one["event"] not in of_page or one[of_page[one["event"]]] in kept]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-
-
-def _trained(bench: Workbench, options: argparse.Namespace, given: Sequence[str]) -> list[str]:
-    """The versions of all seeds, judged."""
-    versions = []
-    for seed in range(1, options.seeds + 1):
-        settings = [*TRAINED, *options.overrides, *given, f"seed={seed}"]
-        run("train", "--model", options.model, "--home", bench.home.name, *settings)
-        versions.append(bench.registry.resolve("challenger"))
-        evaluate_version(bench, versions[-1])
-    return versions
 
 
 if __name__ == "__main__":

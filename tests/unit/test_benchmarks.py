@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 
+from benchmarks import ceilings, effects, ranklens
 from benchmarks.baselines import table
 from benchmarks.data import growth_exponent, step_table
 from benchmarks.paired_samples import paired_sample
 from benchmarks.processes import Measured
+from benchmarks.seeds import against
 from benchmarks.verdict import Sample, World, line, missed, split_into_pages
 from pagerec_dbx.evaluation.compare import Side
+from pagerec_dbx.evaluation.intervals import Intervals
+from pagerec_dbx.evaluation.protocols import METRICS
 
 
 def test_growth_exponent_is_the_slope_on_logarithmic_axes():
@@ -34,6 +38,54 @@ def test_the_page_views_of_a_sample_add_up_to_their_viewers():
     ends = np.cumsum(counts)
     np.testing.assert_allclose(np.add.reduceat(pages, ends - counts), sums, atol=1e-9)
     assert ones.sum() == len(ones) == 5_000
+
+
+def side(*values):
+    """One viewer a value, with a page view each, and every metric the same."""
+    return Side(np.repeat(np.array(values, float)[:, None], len(METRICS), axis=1), np.ones(len(values)))
+
+
+def test_several_seeds_are_held_against_each_other_by_their_means():
+    # (.2 + .4) / 2 = .3 and (.6 + .8) / 2 = .7 on two page views: .5; the other .9 on both; .9 - .5 = .4, of the first
+    # page view .6 and of the second .2
+    found = against([side(0.2, 0.6), side(0.4, 0.8)], [[side(0.9, 0.9)]], "ndcg")
+    np.testing.assert_allclose(found.difference, [0.5, 0.9, 0.4])
+    assert (found.lower[2], found.upper[2]) == (pytest.approx(0.2), pytest.approx(0.6))
+    assert found.pages.tolist() == [2, 2, 2]
+
+
+def test_an_effect_s_line_says_whether_it_came_out_as_it_must():
+    def of(lower, upper):
+        return Intervals(
+            np.array([0.5, 0.51, 0.01]),
+            np.array([0, 0, lower]),
+            np.array([1, 1, upper]),
+            np.array([1_234] * 3),
+            *[0] * 2,
+        )
+
+    row = "| context | yes | 1,234 | 0.5000 | 0.5100 | +0.0100 [+0.0010, +0.0200] | as it must |"
+    assert effects.line("context", "all", True, of(0.001, 0.02)) == row
+    assert effects.line("context", "all", True, of(-0.001, 0.02)).endswith("| NOT |")
+    assert effects.line("context", "hour: 3", False, of(-0.001, 0.0029)).endswith("| as it must |")
+    assert effects.line("context", "hour: 3", False, of(-0.001, 0.0031)).endswith("| NOT |")
+    assert "(hour: 3)" in effects.line("context", "hour: 3", False, of(0, 0))
+
+
+def test_the_share_of_the_distance_is_from_popularity_to_each_ceiling():
+    # as served: (.5 - .4) / (.6 - .4) = .5; ordered by chance: (.45 - .35) / (.475 - .35) = .8
+    found = {
+        "floor:popularity": (100, 0.4, 10, 0.35), "7": (100, 0.5, 10, 0.45),
+        "ceiling:with_position": (100, 0.6, 10, 0.5), "ceiling:without_position": (10, 0.475, 10, 0.475),
+    }  # fmt: skip
+    lines = ceilings.table(found, {"a model": "7"}, 1_000).splitlines()
+    assert "100 page views as served, 10 ordered by chance" in lines[0]
+    assert lines[-2] == "| a model | 0.5000 | 0.500 | 0.4500 | 0.800 |"
+
+
+def test_ranklens_says_what_each_case_has_more_than_the_trees():
+    lines = ranklens.table({"trees": [side(0.5, 0.5)], "ours": [side(0.6, 0.6), side(0.8, 0.8)]}).splitlines()
+    assert lines[-2:] == ["| trees | 0.5000 | | | |", "| ours | 0.7000 | 0.1414 | +0.2000 | +0.2000 to +0.2000 |"]
 
 
 def test_verdict_line_counts_what_the_intervals_say():
