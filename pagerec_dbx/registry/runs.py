@@ -27,8 +27,9 @@ class Runs:
     def tracking_uri(self) -> str:
         if self.home.in_catalog:
             return "databricks"
-        # As a URL: a folder named 100%41 or what? would be another one, or end there.
-        return f"sqlite:///{urllib.parse.quote(str(self.home.folder / 'mlflow.db'))}"
+        # As a URL: a folder named 100%41 or what? would be another one, or end there. But spaces as they are: MLflow
+        # makes the folder that the URL's text names, too.
+        return f"sqlite:///{urllib.parse.quote(str(self.home.folder / 'mlflow.db'), safe='/ ')}"
 
     @property
     def _artifacts(self) -> str:

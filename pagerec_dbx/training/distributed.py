@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -91,6 +92,7 @@ def run_on_ranks(
         TrainingError: fewer slots than ranks.
         DeadRankError: a rank died; `got` is empty where none said why.
         PagerecError: an error of our own on a rank is raised here again.
+        KeyboardInterrupt: Ctrl-C, after the ranks have ended.
     """
     import horovod.spark
 
@@ -101,7 +103,12 @@ def run_on_ranks(
         output = RankOutput(log)
         try:
             # Horovod's threads print Java's whole trace when a rank dies: that belongs in the log file.
-            with _threads_last_words(log), contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
+            with (
+                signals_heeded(),
+                _threads_last_words(log),
+                contextlib.redirect_stderr(log),
+                contextlib.redirect_stdout(log),
+            ):
                 results = horovod.spark.run(
                     _on_one_rank, args=(work, threads, beats), num_proc=ranks, use_gloo=True, verbose=0,
                     stdout=output, stderr=output, env={**os.environ, **_RANK_ENVIRONMENT},
@@ -138,6 +145,35 @@ def _require_slots(ranks: int, slots: int) -> None:
         raise TrainingError(
             f"{ranks} ranks cannot run at once", wanted=f"{ranks} Spark task slots", got=str(slots), fix="Lower --ranks"
         )
+
+
+@contextlib.contextmanager
+def signals_heeded() -> Iterator[None]:
+    """Horovod takes Ctrl-C and SIGTERM for itself: it ends its ranks, says nothing, and keeps the signals for good.
+
+    Here they are done as they were meant once it has come back, and are heard as before from then on.
+    """
+    from horovod.runner import gloo_run
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    register, heard = gloo_run.register_shutdown_event, []
+
+    def register_and_note():
+        event = register()
+        for number in before:
+            ends_ranks = signal.getsignal(number)
+            signal.signal(number, lambda got, frame, then=ends_ranks: (heard.append(got), then(got, frame)))
+        return event
+
+    gloo_run.register_shutdown_event = register_and_note
+    try:
+        yield
+    finally:
+        gloo_run.register_shutdown_event = register
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in heard[:1]:
+            signal.raise_signal(number)
 
 
 @contextlib.contextmanager
