@@ -50,24 +50,23 @@ class RecencyMean(HistoryEncoder):
 class Recency(tf_keras.layers.Layer):
     """The logarithm of what a title weighs for its order and age: three numbers that are learnt.
 
-    Two where every age is known.
+    Two where every age is known. They begin at 0, where all titles weigh alike: so it costs nothing where order and age
+    say nothing (from .13 the encoder lost .006 NDCG in such a world, for weights that never got there).
     """
 
     def __init__(self, ages_known: bool = False):
         super().__init__(name="recency")
-        start = tf_keras.initializers.Constant(-2.0)  # softplus: .13 less with each title after it, and with each day
-        self._by_order = self.add_weight("by_order", shape=[], initializer=start, experimental_autocast=False)
-        self._by_day = self.add_weight("by_day", shape=[], initializer=start, experimental_autocast=False)
-        unknown = {"shape": [], "initializer": "zeros", "experimental_autocast": False}
-        self._without_age = 0.0 if ages_known else self.add_weight("without_age", **unknown)
+        number = {"shape": [], "initializer": "zeros", "experimental_autocast": False}
+        self._by_order, self._by_day = self.add_weight("by_order", **number), self.add_weight("by_day", **number)
+        self._without_age = 0.0 if ages_known else self.add_weight("without_age", **number)
 
     def call(self, ids: tf.Tensor, ages: tf.Tensor) -> tf.Tensor:
         """[batch, length] int32 twice -> [batch, length] float32; very low where there is padding."""
         real = tf.cast(ids > 0, tf.float32)
         after = tf.cumsum(real, axis=1, reverse=True, exclusive=True)
         days = tf.cast(ages, tf.float32) / DAY
-        by_age = tf.where(ages > 0, -tf.nn.softplus(self._by_day) * days, self._without_age)
-        return tf.where(ids > 0, by_age - tf.nn.softplus(self._by_order) * after, -1e9)
+        by_age = tf.where(ages > 0, -self._by_day * days, self._without_age)
+        return tf.where(ids > 0, by_age - self._by_order * after, -1e9)
 
 
 class Recurrent(HistoryEncoder):

@@ -72,9 +72,7 @@ def test_a_later_title_never_changes_an_earlier_state(name):
 
 def test_recency_weighs_by_order_and_by_age_together():
     encoder = an_encoder("recency")
-    # softplus(log(e^.5 - 1)) = .5 for each title after it, softplus(log(e^.25 - 1)) = .25 a day, .1 without an age
-    by_order, by_day = np.log(np.expm1([0.5, 0.25]))
-    values = {"by_order": by_order, "by_day": by_day, "without_age": 0.1}
+    values = {"by_order": 0.5, "by_day": 0.25, "without_age": 0.1}
     encoder.recency.set_weights(
         [values[weight.name.split("/")[-1].split(":")[0]] for weight in encoder.recency.weights]
     )
@@ -83,6 +81,14 @@ def test_recency_weighs_by_order_and_by_age_together():
     # 4: 2 titles after it and 4 days: -1 - 1; 2: one after it, no age: -.5 + .1; 7: none after it, 2 days: -.5
     weights = np.exp([-2.0, -0.4, -0.5])
     np.testing.assert_allclose(got[0], (weights / weights.sum()) @ vectors[[4, 2, 7]], atol=1e-5)
+
+
+def test_recency_begins_as_the_mean():
+    encoder, mean = history_encoder(dataclasses.replace(CONFIG, history_encoder="recency")), an_encoder("mean")
+    encoder(tf.constant([[2, 3]]), tf.constant([[9, 5]]))
+    encoder.titles.set_weights(mean.titles.get_weights())
+    page = tf.constant([[4, 2, 7, 0]]), tf.constant([[4 * DAY, 0, 2 * DAY, 0]])
+    np.testing.assert_allclose(encoder(*page), mean(*page), atol=1e-6)
 
 
 def test_attention_sees_the_time_between_titles_and_not_the_time_since():

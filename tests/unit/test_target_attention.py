@@ -35,12 +35,11 @@ def by_hand(layer, page, row, entries=None, ids=HISTORY, ages=AGES):
     if not there:
         return 0.0
     vector, titles = weights["rows"][row], (query()["titles"].numpy() if entries is None else entries)[page]
-    softplus = {name: np.log1p(np.exp(weights[name])) for name in ("by_order", "by_day")}
     looks, says = [], []
     for place in there:
         age, after = ages[page, place], len(there) - 1 - there.index(place)
-        by_age = -softplus["by_day"] * age / 86_400 if age > 0 else weights["without_age"]
-        looks.append(vector @ (titles[place] @ key) + by_age - softplus["by_order"] * after)
+        by_age = -weights["by_day"] * age / 86_400 if age > 0 else weights["without_age"]
+        looks.append(vector @ (titles[place] @ key) + by_age - weights["by_order"] * after)
         says.append(vector @ (titles[place] @ value))
     shares = np.exp(np.array(looks) - max(looks))
     return float(shares / shares.sum() @ says)
