@@ -7,7 +7,7 @@ the same snapshots and held against each other on the same holdout, page view by
 import argparse
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyspark.sql import functions as F
@@ -27,6 +27,8 @@ _QUIET = (  # a world whose rows differ by the viewer's taste alone, in logs wit
     "history_half_life_days=100000", "repeated_page_rate=0", "two_pages_rate=0", "history_ids_alone_share=0",
 )  # fmt: skip
 _MENU = "loss=menu_softmax"
+_CONTEXT = ("context=[hour,weekday,device]",)
+_MANY_NEW = ("viewers_new_each_day=3",)  # so that there are page views without a history enough
 TRAINED = ("batch_size=512", "epochs=30", "patience=3")  # until it gets no better: a difference is none of haste
 
 
@@ -39,16 +41,18 @@ class Effect:
     without: tuple[str, ...]  # settings of the model
     option: tuple[str, ...]  # added to them
     off: tuple[str, ...] = ()  # of the world without it, over those of the quiet one
-    judged: tuple[str, ...] = (ALL,)  # slices of the holdout
+    judged: str = ALL  # slice of the holdout
 
 
 EFFECTS = (
+    Effect("context", ("context_strength=1",), (_MENU,), _CONTEXT),
     Effect(
-        "context",
-        ("context_strength=1",),
+        "context of new viewers",
+        (*_MANY_NEW, "context_strength=1"),
         (_MENU,),
-        ("context=[hour,weekday,device]",),
-        judged=(ALL, "history: none"),
+        _CONTEXT,
+        off=_MANY_NEW,
+        judged="history: none",
     ),
     Effect(
         "order and age of the history",
@@ -68,7 +72,7 @@ EFFECTS = (
         (_MENU,),
         ("position_bias=additive",),
         off=("policy_strength=2",),
-        judged=("randomized: true",),
+        judged="randomized: true",
     ),
     Effect(
         "rows unseen in training",  # offered from the validation's last hours on
@@ -94,8 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for effect in EFFECTS:
         for is_on in (True, False):
             if effect.name in options.effects:
-                for judged, gain in _gains(effect, is_on, options):
-                    print(line(effect.name, judged, is_on, gain), flush=True)
+                print(line(effect, is_on, _gain(effect, is_on, options)), flush=True)
 
 
 HEAD = (
@@ -105,7 +108,7 @@ HEAD = (
 )
 
 
-def line(name: str, judged: str, is_on: bool, gain: Intervals) -> str:
+def line(effect: Effect, is_on: bool, gain: Intervals) -> str:
     """One world as a row of the table, and whether it came out as it must.
 
     Args:
@@ -114,29 +117,28 @@ def line(name: str, judged: str, is_on: bool, gain: Intervals) -> str:
     (without, with_it, more), lower, upper = gain.difference, gain.lower[2], gain.upper[2]
     as_it_must = lower > 0 if is_on else lower > -NOTHING and upper < NOTHING
     return (
-        f"| {name}{'' if judged == ALL else f' ({judged})'} | {'yes' if is_on else 'no'} | {gain.pages[0]:,} "
+        f"| {effect.name}{'' if effect.judged == ALL else f' ({effect.judged})'} | {'yes' if is_on else 'no'} | {gain.pages[0]:,} "
         f"| {without:.4f} | {with_it:.4f} | {more:+.4f} [{lower:+.4f}, {upper:+.4f}] "
         f"| {'as it must' if as_it_must else 'NOT'} |"
     )
 
 
-def _gains(effect: Effect, is_on: bool, options: argparse.Namespace) -> Iterator[tuple[str, Intervals]]:
+def _gain(effect: Effect, is_on: bool, options: argparse.Namespace) -> Intervals:
     world = (*_QUIET, *(effect.on if is_on else effect.off))
     name = hashlib.sha256(" ".join(world).encode()).hexdigest()[:12]  # effects may share a world
     folder = options.folder / f"{name} {options.page_views}"
     simulated = ("simulate", "--page-views", str(options.page_views), "--days", "6", "--seed", "17", *world)
     home = prepared_home(folder / "logs", folder / "home", simulated, ("catalogue=true",))
-    columns = {judged.partition(":")[0] for judged in effect.judged} - {ALL, *STANDARD_SLICES}
+    columns = {effect.judged.partition(":")[0]} - {ALL, *STANDARD_SLICES}
     bench = Workbench(Home(home), load_settings(overrides=[f"slice_columns=[{','.join(columns)}]"]))
     with_option = (*effect.without, *effect.option)
     cases = {
         case: judged_seeds(bench, options.model, (*TRAINED, *settings, *options.overrides), options.seeds)
         for case, settings in (("without", effect.without), ("with", with_option))
     }
-    for judged in effect.judged:
-        in_slice = F.lit(True) if judged == ALL else F.array_contains("slices", judged)
-        found = sides_of(of_holdout(bench).where(in_slice), cases)
-        yield judged, against(found["without"], [found["with"]], METRIC)
+    in_slice = F.lit(True) if effect.judged == ALL else F.array_contains("slices", effect.judged)
+    found = sides_of(of_holdout(bench).where(in_slice), cases)
+    return against(found["without"], [found["with"]], METRIC)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What the benchmarks compute from their measurements."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -64,12 +66,14 @@ def test_an_effect_s_line_says_whether_it_came_out_as_it_must():
             *[0] * 2,
         )
 
+    context = effects.Effect("context", (), (), ())
+    of_three = dataclasses.replace(context, judged="hour: 3")
     row = "| context | yes | 1,234 | 0.5000 | 0.5100 | +0.0100 [+0.0010, +0.0200] | as it must |"
-    assert effects.line("context", "all", True, of(0.001, 0.02)) == row
-    assert effects.line("context", "all", True, of(-0.001, 0.02)).endswith("| NOT |")
-    assert effects.line("context", "hour: 3", False, of(-0.001, 0.0029)).endswith("| as it must |")
-    assert effects.line("context", "hour: 3", False, of(-0.001, 0.0031)).endswith("| NOT |")
-    assert "(hour: 3)" in effects.line("context", "hour: 3", False, of(0, 0))
+    assert effects.line(context, True, of(0.001, 0.02)) == row
+    assert effects.line(context, True, of(-0.001, 0.02)).endswith("| NOT |")
+    assert effects.line(of_three, False, of(-0.001, 0.0029)).endswith("| as it must |")
+    assert effects.line(of_three, False, of(-0.001, 0.0031)).endswith("| NOT |")
+    assert "(hour: 3)" in effects.line(of_three, False, of(0, 0))
 
 
 def test_the_share_of_the_distance_is_from_popularity_to_each_ceiling():
