@@ -116,8 +116,9 @@ def line(effect: Effect, is_on: bool, gain: Intervals) -> str:
     """
     (without, with_it, more), lower, upper = gain.difference, gain.lower[2], gain.upper[2]
     as_it_must = lower > 0 if is_on else lower > -NOTHING and upper < NOTHING
+    of_slice = "" if effect.judged == ALL else f" ({effect.judged})"
     return (
-        f"| {effect.name}{'' if effect.judged == ALL else f' ({effect.judged})'} | {'yes' if is_on else 'no'} | {gain.pages[0]:,} "
+        f"| {effect.name}{of_slice} | {'yes' if is_on else 'no'} | {gain.pages[0]:,} "
         f"| {without:.4f} | {with_it:.4f} | {more:+.4f} [{lower:+.4f}, {upper:+.4f}] "
         f"| {'as it must' if as_it_must else 'NOT'} |"
     )
