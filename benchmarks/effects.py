@@ -28,6 +28,7 @@ _QUIET = (  # a world whose rows differ by the viewer's taste alone, in logs wit
 )  # fmt: skip
 _MENU = "loss=menu_softmax"
 _CONTEXT = ("context=[hour,weekday,device]",)
+_BIASED_POLICY = ("policy_strength=4", "randomized_share=0.2", "no_click_utility=1")  # and clicks enough by chance
 _MANY_NEW = ("viewers_new_each_day=3",)  # so that there are page views without a history enough
 TRAINED = ("batch_size=512", "epochs=30", "patience=3")  # until it gets no better: a difference is none of haste
 
@@ -68,10 +69,10 @@ EFFECTS = (
     ),
     Effect(
         "position bias",
-        ("position_strength=1.5", "policy_strength=2"),
+        (*_BIASED_POLICY, "position_strength=1.5"),
         (_MENU,),
         ("position_bias=additive",),
-        off=("policy_strength=2",),
+        off=_BIASED_POLICY,
         judged="randomized: true",
     ),
     Effect(

@@ -5,17 +5,21 @@ import tf_keras
 
 
 class CrossLayers(tf_keras.layers.Layer):
-    """DCN v2 (Wang et al. 2021): x <- x0 * (W x + b) + x, one such product a layer; W = U V with a rank."""
+    """DCN v2 (Wang et al. 2021): x <- x0 * (W x + b) + x, one such product a layer; W = U V with a rank.
 
-    def __init__(self, layers: int, rank: int | None):
+    `penalty` is on the weights of all.
+    """
+
+    def __init__(self, layers: int, rank: int | None, penalty: tf_keras.regularizers.Regularizer | None = None):
         super().__init__(name="cross")
-        self._count, self._rank = layers, rank
+        self._count, self._rank, self._penalty = layers, rank, penalty
 
     def build(self, shape):
-        width = shape[-1]
-        narrow = [tf_keras.layers.Dense(self._rank, use_bias=False) if self._rank else None for _ in range(self._count)]
-        self._narrow = [layer for layer in narrow if layer]
-        self._wide = [tf_keras.layers.Dense(width) for _ in range(self._count)]
+        def dense(width: int, use_bias: bool) -> tf_keras.layers.Dense:
+            return tf_keras.layers.Dense(width, use_bias=use_bias, kernel_regularizer=self._penalty)
+
+        self._narrow = [dense(self._rank, False) for _ in range(self._count) if self._rank]
+        self._wide = [dense(shape[-1], True) for _ in range(self._count)]
         super().build(shape)
 
     def call(self, values: tf.Tensor) -> tf.Tensor:

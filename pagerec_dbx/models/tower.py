@@ -14,8 +14,8 @@ class Tower(tf_keras.layers.Layer):
     def __init__(self, config: ModelConfig, randomness: Randomness):
         super().__init__(name="tower")
         self._dropout, self._randomness = config.dropout, randomness
-        self._cross = CrossLayers(config.cross_layers, config.cross_rank) if config.cross_layers else None
         penalty = tf_keras.regularizers.L2(config.l2) if config.l2 else None
+        self._cross = CrossLayers(config.cross_layers, config.cross_rank, penalty) if config.cross_layers else None
         self._layers = [
             tf_keras.layers.Dense(size, activation="relu", kernel_regularizer=penalty) for size in config.hidden_sizes
         ]
