@@ -64,7 +64,7 @@ EFFECTS = (
     Effect(
         "pair interaction",
         ("interaction_strength=1.5",),
-        (_MENU, "context=[hour,device]", "hidden_sizes=[64]"),
+        (_MENU, "context=[hour,device]", "hidden_sizes=[16]", "l2=.003"),  # 64 hidden units learn it by themselves
         ("cross_layers=2",),
     ),
     Effect(

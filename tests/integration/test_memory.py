@@ -1,4 +1,4 @@
-"""A rank's memory over epochs: blocks that were freed go back to the system."""
+"""A rank's memory over epochs: what was freed goes back to the system."""
 
 import subprocess
 import sys
@@ -7,9 +7,7 @@ import sys
 PROGRAM = """
 import sys, threading
 import numpy as np, psutil
-from pagerec_dbx.training.memory import hand_back_large_blocks
-if sys.argv[1] == "handed back":
-    hand_back_large_blocks()
+from pagerec_dbx.training.memory import hand_back_freed_memory
 del_first = np.ones(30_000_000, np.uint8); del del_first  # the sign by which glibc begins to keep blocks
 def read(kept):
     blocks = [np.ones(8_000_000, np.uint8) for _ in range(4)]
@@ -18,6 +16,9 @@ for epoch in range(8):
     kept = []
     threads = [threading.Thread(target=read, args=[kept]) for _ in range(4)]
     [one.start() for one in threads]; [one.join() for one in threads]
+    del threads
+    if sys.argv[1] == "handed back":
+        hand_back_freed_memory()
 print(psutil.Process().memory_info().rss)
 """
 
@@ -27,6 +28,6 @@ def _held(way: str) -> int:
     return int(ran.stdout)
 
 
-def test_large_blocks_that_are_freed_go_back_to_the_system():
+def test_what_was_freed_goes_back_to_the_system():
     kept, handed_back = _held("kept"), _held("handed back")
     assert handed_back < kept - 30e6  # the control: without it glibc keeps some of 128 MB
