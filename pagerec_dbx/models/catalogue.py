@@ -17,6 +17,8 @@ from pagerec_dbx.home import write_atomically
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.names import MOMENTS
 
+_RARE = 30  # rows that share an attribute, and it says all that it can
+
 
 @dataclasses.dataclass(frozen=True)
 class Knowledge:
@@ -61,6 +63,7 @@ class Catalogue(tf_keras.layers.Layer):
         shapes: dict[str, tuple[list[int], tf.DType]] = {}
         if config.row_attributes:
             shapes |= {"row_tokens": ([rows, config.row_attributes], tf.int32), "is_new": ([rows], tf.int32)}
+            shapes["rarity"] = ([config.attribute_tokens], tf.float32)
         if config.title_attributes:
             shapes["title_tokens"] = ([config.title_count, config.title_attributes], tf.int32)
         if config.row_rates:
@@ -76,7 +79,7 @@ class Catalogue(tf_keras.layers.Layer):
     def learn(self, knowledge: Knowledge) -> None:
         """Take the arrays, before the first step."""
         for name, weight in self._weights_by_name.items():
-            weight.assign(getattr(knowledge, name))
+            weight.assign(getattr(knowledge, name) if name != "rarity" else _rarity(knowledge, weight.shape[0]))
 
     def warm(self, rows: tf.Tensor) -> tf.Tensor:
         """The ids by whose own weights rows are known: unknown (1) for one that training never saw.
@@ -97,6 +100,10 @@ class Catalogue(tf_keras.layers.Layer):
     def tokens(self, rows: tf.Tensor) -> tf.Tensor:
         """int32 ids of rows of any shape -> [..., row_attributes] int32."""
         return tf.gather(self._weights_by_name["row_tokens"], rows)
+
+    def rarity(self, tokens: tf.Tensor) -> tf.Tensor:
+        """int32 ids of attributes of any shape -> float32: 1 for one of at most 30 rows, less the more rows have it."""
+        return tf.gather(self._weights_by_name["rarity"], tokens)
 
     def title_tokens(self, titles: tf.Tensor) -> tf.Tensor:
         """int32 ids of titles of any shape -> [..., title_attributes] int32."""
@@ -121,6 +128,12 @@ class Catalogue(tf_keras.layers.Layer):
     def _at(self, name: str, rows: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
         offered = tf.broadcast_to(rows, [tf.shape(moment)[0], tf.shape(rows)[-1]])
         return tf.gather_nd(self._weights_by_name[name], tf.stack([offered, _spread(moment, offered)], axis=2))
+
+
+def _rarity(knowledge: Knowledge, tokens: int) -> np.ndarray:
+    """What all of more than 30 rows share weighs as much as if 30 of them had it whole: by the root of their number."""
+    counts = np.bincount(knowledge.row_tokens.ravel(), minlength=tokens)
+    return np.sqrt(_RARE / np.maximum(counts, _RARE)).astype(np.float32)
 
 
 def _spread(moment: tf.Tensor, offered: tf.Tensor) -> tf.Tensor:

@@ -11,7 +11,8 @@ PAIRS_OF_ROWS = 1_000  # up to so many rows one table of all pairs costs less th
 
 
 class RowKernel(tf_keras.layers.Layer):
-    """A row of X holds one number for each attribute of the row: its learnt weight over the root of their number."""
+    """A row of X holds one number for each attribute of the row: its learnt weight times its rarity, over the root of
+    their number."""
 
     def __init__(self, config: ModelConfig, catalogue: Catalogue):
         super().__init__(name="row_kernel", autocast=False)
@@ -42,7 +43,7 @@ class RowKernel(tf_keras.layers.Layer):
         return tf.reduce_sum(tf.gather(of_attributes, tokens, batch_dims=1) * self._entries(tokens), axis=2)
 
     def _entries(self, tokens: tf.Tensor) -> tf.Tensor:
-        return tf.gather(tf.nn.softplus(self._weights), tokens) * shares(tokens, -0.5)
+        return tf.gather(tf.nn.softplus(self._weights), tokens) * self._catalogue.rarity(tokens) * shares(tokens, -0.5)
 
 
 class ByPairs:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from sklearn.kernel_ridge import KernelRidge
 
 from pagerec_dbx.errors import SettingError, TrainingError
+from pagerec_dbx.models import catalogue as catalogue_module
 from pagerec_dbx.models import row_kernel
 from pagerec_dbx.models.attributes import RowAttributes, TitleAttributes
 from pagerec_dbx.models.build import build
@@ -101,19 +102,24 @@ def test_row_rates_are_those_of_the_page_view_s_moment(catalogue):
 @pytest.mark.parametrize("pairs_of_rows", [1_000, 8], ids=["by pairs", "by attributes"])
 def test_viewer_taste_is_the_kernel_ridge_regression_of_scikit_learn(catalogue, pairs_of_rows, monkeypatch):
     monkeypatch.setattr(row_kernel, "PAIRS_OF_ROWS", pairs_of_rows)  # of 9
+    monkeypatch.setattr(catalogue_module, "_RARE", 2)
+    catalogue.learn(KNOWLEDGE)
     layer = ViewerTaste(CONFIG, catalogue)
     shown, clicked = np.array([[2, 5, 8, 2, 0], [0] * 5], np.int32), np.array([[1, 0, 0, 1, 0], [0] * 5], np.int32)
     query = {"shown_row": shown, "shown_clicked": clicked, "moment": np.array([7, 7])}
     query = {name: tf.constant(values, tf.int32) for name, values in query.items()}
     weights = filled(layer, query, tf.constant(ROWS))
     softplus = {name: np.log1p(np.exp(value)) for name, value in weights.items()}
+    having = [sum(token in row for row in KNOWLEDGE.row_tokens.tolist()) for token in range(7)]
+    rarity = [min(1.0, np.sqrt(2 / max(one, 1))) for one in having]
+    assert max(having[1:]) > 2
 
     def features(rows):
         matrix = np.zeros([len(rows), 7 + 2])
         for place, row in enumerate(rows):
             held = [token for token in KNOWLEDGE.row_tokens[row] if token]
             for token in held:
-                matrix[place, token] = softplus["tokens"][token] / np.sqrt(len(held))
+                matrix[place, token] = softplus["tokens"][token] * rarity[token] / np.sqrt(len(held))
             matrix[place, 7:] = softplus["constant"], softplus["rate"] * KNOWLEDGE.click_odds[row, 7]
         return matrix
 
