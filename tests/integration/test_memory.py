@@ -7,7 +7,9 @@ import sys
 PROGRAM = """
 import sys, threading
 import numpy as np, psutil
-from pagerec_dbx.training.memory import hand_back_freed_memory
+from pagerec_dbx.training.memory import hand_back_freed_memory, share_heaps
+if sys.argv[1] == "handed back":
+    share_heaps()
 del_first = np.ones(30_000_000, np.uint8); del del_first  # the sign by which glibc begins to keep blocks
 def read(kept):
     blocks = [np.ones(8_000_000, np.uint8) for _ in range(4)]
