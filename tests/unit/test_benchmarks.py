@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from benchmarks import ceilings, effects, ranklens
+from benchmarks import ceilings, effects, ranklens, sampled
 from benchmarks.baselines import table
 from benchmarks.data import growth_exponent, step_table
 from benchmarks.paired_samples import paired_sample
@@ -121,4 +121,24 @@ def test_table_of_baselines_pairs_everybody_with_popularity():
     assert lines[2:] == [
         "| baseline:als | 0.7500 | 0.7500 to 0.7500 | +0.2500 | +0.2500 to +0.2500 | 7 |",
         "| floor:popularity | 0.5000 | 0.5000 to 0.5000 | | | |",
+    ]
+
+
+def test_page_views_drawn_over_a_vocabulary_follow_popularity_and_the_history():
+    records = sampled.drawn(rows=300, page_views=4_000, seed=1)
+    menu, clicked = records["menu"], records["clicked"]
+    assert menu.shape == clicked.shape == (4_000, sampled.MENU)
+    assert menu.min() >= 2 and menu.max() < 302 and (clicked.sum(axis=1) == 1).all()
+    assert not (menu[:, 1:] == menu[:, :1]).any()  # no other row is the clicked one
+    counts = np.bincount(menu[:, 0], minlength=302)[2:]
+    assert counts[:30].sum() > 3 * counts[-30:].sum()  # ids are in order of popularity
+    assert (records["history"][:, 0] != sampled.drawn(300, 4_000, 2)["history"][:, 0]).any()
+
+
+def test_the_way_s_line_is_its_fastest_epoch_s():
+    # 2 s for 100 steps are 20 ms, .5 s are 5 ms, a quarter
+    found = {"full": ([9.0, 2.0], 0.1, 0.5, 8.0), "some": ([3.0, 0.5], 0.09, 0.4, 8.1)}
+    assert sampled.table(found, 100).splitlines()[2:] == [
+        "| full | 20 | 1.00 | 0.1000 | 0.5000 | 8.000 |",
+        "| some | 5 | 0.25 | 0.0900 | 0.4000 | 8.100 |",
     ]
