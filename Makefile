@@ -11,12 +11,12 @@ export PYTHON
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench-data bench-verdict bench-baselines bench-train wheel lock clean
+.PHONY: help setup demo test test-slow lint format bench-data bench-verdict bench-baselines bench-models bench-train wheel lock clean
 
 help:  ## this list
 	@echo "pagerec: learns in which order to show the rows of a home page. Targets:"
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo "Variables: VENV=folder of the environment ($(VENV)), PYTHON=a Python 3.11, EVENTS=Metarank-format file for demo and baselines,"
+	@echo "Variables: VENV=folder of the environment ($(VENV)), PYTHON=a Python 3.11, EVENTS=Metarank-format file for demo, models and baselines,"
 	@echo "  HOME_DIR=home for bench-train, WORKERS=test processes, each with a Spark session of its own ($(WORKERS)), ARGS=more for the command"
 
 setup: $(VENV)/.linked  ## the virtual environment with everything in it; the second time it does nothing
@@ -62,6 +62,12 @@ bench-train: setup  ## how fast training is, as ratios, and the study's experime
 	@$(BIN)/python -m benchmarks.vocabulary
 	@$(BIN)/python -m benchmarks.memory "$(HOME_DIR)"
 	@$(BIN)/python -m benchmarks.experiment "$(HOME_DIR)"
+
+bench-models: setup  ## what each option of the models is worth in simulated worlds, and (EVENTS=file) on real pages; hours
+	@$(BIN)/python -m benchmarks.effects
+	@$(BIN)/python -m benchmarks.ceilings
+	@$(BIN)/python -m benchmarks.sampled
+	@test -z "$(EVENTS)" || $(BIN)/python -m benchmarks.ranklens "$(EVENTS)" --ablation
 
 bench-baselines: setup  ## all floors and baselines on real pages, with intervals (EVENTS=file)
 	@test -n "$(EVENTS)" || { echo "bench-baselines needs EVENTS=file of Metarank-format events" >&2; exit 1; }
