@@ -31,11 +31,13 @@ _FIELDS = "genres,tags,actors,director,writer,popularity,vote_avg,vote_cnt,budge
 TRAINED = (
     "batch_size=128", "epochs=10", "patience=3", "learning_rate=.001", "factorisation=false", "hidden_sizes=[4]",
     "embedding_size=4", "context=[]", "dropout=.5", "l2=.01", f"attribute_fields=[{_FIELDS}]",
+    "position_bias=additive", "position_kept=true",
 )  # fmt: skip
 WITHOUT = {
     "row_attributes": ("row_attributes=0", "viewer_taste=false"),
     "row_rates": ("row_rates=false",),
     "viewer_taste": ("viewer_taste=false",),
+    "position_bias": ("position_bias=null", "position_kept=false"),
 }
 
 
