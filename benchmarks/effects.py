@@ -70,7 +70,7 @@ EFFECTS = (
     Effect(
         "position bias",
         (*_BIASED_POLICY, "position_strength=1.5"),
-        (_MENU,),
+        (_MENU, "best_by=loss"),  # NDCG on pages as served is for whoever keeps the place in the score
         ("position_bias=additive",),
         off=_BIASED_POLICY,
         judged="randomized: true",
