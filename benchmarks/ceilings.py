@@ -22,7 +22,7 @@ from pagerec_dbx.stages.judge import evaluate_version
 from pagerec_dbx.workbench import Workbench
 
 # What viewers were shown before has no part in this world, and their taste is in what they watch.
-_PAGE_RANKER = ("page_ranker", "viewer_taste=false", "row_memory=false", "position_bias=additive")
+_PAGE_RANKER = ("page_ranker", "viewer_taste=false", "row_memory=false", "position_bias=additive", "best_by=loss")
 CASES: Mapping[str, tuple[str, ...]] = {
     "legacy_binary": ("legacy_binary",),
     "two_tower_binary": ("two_tower_binary",),
