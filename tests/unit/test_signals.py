@@ -10,6 +10,14 @@ from pagerec_dbx.training.distributed import signals_heeded
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """As in a terminal: a process of a test run may have been told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_ends_the_ranks_and_then_is_what_it_always_is():
     before = [signal.getsignal(number) for number in NUMBERS]
     with pytest.raises(KeyboardInterrupt), signals_heeded():
