@@ -140,7 +140,7 @@ class TrainSettings:
     checkpoint_minutes: float = 5.0  # between two checkpoints of a training, from which --resume goes on
     checkpoints_kept: int = 2
     silence_seconds: float = 40.0  # without a sign of life from a rank or the driver before a training is given up
-    best_by: str = "ndcg"  # of the menu on the validation part, or loss: which epoch's weights are kept
+    best_by: str = "ndcg"  # of the menu on the validation part, or loss (with position_bias): whose epoch is kept
     patience: int = 3  # epochs without a better one before stopping
     seed: int = 17  # initial weights, shuffling; each rank derives its own
 
@@ -171,7 +171,7 @@ class ModelSettings:
     embedding_size: int = 64
     hidden_sizes: tuple[int, ...] = (256, 128, 64)
     dropout: float = 0.0  # share of each hidden layer's outputs that training sets to zero
-    l2: float = 0.0  # times the sum of squares of the weights of hidden layers and attributes, added to the loss
+    l2: float = 0.0  # times the sum of squares of the weights of hidden and cross layers and attributes, in the loss
     title_buckets: int | None = None  # titles share so many embeddings, two each, by hashing; None: each has its own
     loss: str = "full_softmax"  # or sampled_softmax, in_batch_softmax, menu_softmax, binary
     label_smoothing: float = 0.0  # share of the target that is spread over all rows that compete
