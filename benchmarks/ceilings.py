@@ -35,16 +35,17 @@ CASES: Mapping[str, tuple[str, ...]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the world, train and judge; what is there already is not made again."""
+    """Make the world, unless it is there, train and judge."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ceilings", description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("bench-ceilings"), help="where logs and home go")
     parser.add_argument("--page-views", type=int, default=500_000)
     parser.add_argument("--cases", nargs="*", choices=list(CASES), default=list(CASES), help="only these")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of all models")
     options = parser.parse_intermixed_args(arguments)
-    logs = options.folder / "logs"
+    folder = options.folder / str(options.page_views)
+    logs = folder / "logs"
     world = ("simulate", "--page-views", str(options.page_views), "--days", "6", "--seed", "17", "gzip_logs=true")
-    bench = Workbench(Home(prepared_home(logs, options.folder / "home", world, ("catalogue=true",))), Settings())
+    bench = Workbench(Home(prepared_home(logs, folder / "home", world, ("catalogue=true",))), Settings())
     versions = {case: _trained(bench, CASES[case], options.overrides, logs / "truth") for case in options.cases}
     holdout = latest_preparation(bench.tables).holdout
     of_menus = (F.col("holdout") == holdout) & (F.col("protocol") == MENU)

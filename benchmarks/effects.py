@@ -85,7 +85,7 @@ EFFECTS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the worlds, train, compare; one line a world. What is there already is not made again."""
+    """Make the worlds that are not there, train, compare; one line a world."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.effects", description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("bench-effects"), help="where logs and homes go")
     parser.add_argument("--page-views", type=int, default=100_000, help="of each world")

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=6)
     options = parser.parse_args(arguments)
     train, judged = (drawn(options.rows, count, seed) for count, seed in ((options.page_views, 1), (JUDGED, 2)))
-    trainers = [(way, _Trainer(way, options.rows, options.page_views // BATCH)) for way in WAYS]
+    trainers = [(way, Trainer(way, options.rows, options.page_views // BATCH)) for way in WAYS]
     for epoch in range(options.epochs):
         for _, trainer in trainers:
             trainer.epoch(train, epoch)
@@ -74,16 +74,24 @@ def drawn(rows: int, page_views: int, seed: int) -> dict[str, np.ndarray]:
     chance = weight.cumsum(axis=1) / weight.sum(axis=1, keepdims=True)
     chosen = np.minimum((chance < draw.random((page_views, 1))).sum(axis=1), THEMES - 1)
     clicked = _members(draw, theme_of_row, popularity, chosen)
-    others = np.searchsorted(popularity.cumsum() / popularity.sum(), draw.random((page_views, MENU - 1)))
-    menu = np.concatenate([clicked[:, None], np.where(others == clicked[:, None], rows, others)], axis=1)
-    menu = np.where(menu == rows, (clicked[:, None] + 1) % rows, menu) + 2
+    menu = np.concatenate([_menu(draw, one, popularity) for one in np.array_split(clicked, -(-page_views // 2_000))])
     is_clicked = np.zeros((page_views, MENU), np.int32)
     is_clicked[:, 0] = 1
     record = {"history": history + 2, "menu": menu, "clicked": is_clicked}
     record["history_age"] = np.ones_like(history)
     singles = dict.fromkeys(("day", "hour", "weekday", "device", "location"), np.ones(page_views))
-    ids = {"page_view_id": np.arange(page_views)}
-    return {name: np.asarray(values, np.int32) for name, values in {**record, **singles, **ids}.items()}
+    fields = {name: np.asarray(values, np.int32) for name, values in {**record, **singles}.items()}
+    return {**fields, "page_view_id": np.arange(page_views)}
+
+
+def _menu(draw: np.random.Generator, clicked: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+    """[page views, MENU] ids: the clicked row, then others, each once, as likely as it is popular (Plackett-Luce) among
+    the 2,000 most popular."""
+    weights = popularity[:2_000]
+    behind = np.log(draw.exponential(size=(len(clicked), len(weights)))) - np.log(weights)
+    behind[np.arange(len(weights)) == clicked[:, None]] = np.inf
+    others = np.argpartition(behind, MENU - 1, axis=1)[:, : MENU - 1]
+    return np.concatenate([clicked[:, None], others], axis=1) + 2
 
 
 def _members(draw: np.random.Generator, theme_of: np.ndarray, weights: np.ndarray, themes: np.ndarray) -> np.ndarray:
@@ -96,7 +104,9 @@ def _members(draw: np.random.Generator, theme_of: np.ndarray, weights: np.ndarra
     return order[np.clip(place, starts[themes], starts[themes + 1] - 1)]
 
 
-class _Trainer:
+class Trainer:
+    """A way's model and its steps."""
+
     def __init__(self, way: Way, rows: int, steps: int):
         self.model = build(ModelConfig("single_tower_softmax", TITLES + 2, rows + 2, **SIZES, **way.settings), 1)
         settings = TrainSettings(batch_size=BATCH, learning_rate=0.002)
@@ -104,9 +114,10 @@ class _Trainer:
         self.seconds: list[float] = []  # of each epoch; the first holds the making of the graph
 
     def epoch(self, records: dict[str, np.ndarray], number: int) -> None:
+        """Whole batches in an order of the number's own."""
         count = len(records["menu"]) // BATCH
         order = np.random.default_rng(number).permutation(len(records["menu"]))
-        signature = {name: tf.TensorSpec([BATCH, *values.shape[1:]], tf.int32) for name, values in records.items()}
+        signature = {name: tf.TensorSpec([BATCH, *values.shape[1:]], values.dtype) for name, values in records.items()}
         dataset = tf.data.Dataset.from_generator(lambda: _batches(records, order), output_signature=signature)
         batches, started = iter(dataset.prefetch(2)), time.perf_counter()
         self._run(batches, count)

@@ -47,6 +47,8 @@ def against(first: Sequence[Side], others: Sequence[Sequence[Side]], metric: str
         Columns: first, others, differences. The interval is of page views drawn, seeds as they are.
     """
     at, pages = METRICS.index(metric), first[0].pages
+    if any((side.pages != pages).any() for sides in (first, *others) for side in sides):
+        raise ValueError("not all were judged on the same page views")
     means = [np.mean([side.sums[:, at] for side in sides], axis=0) for sides in (first, *others)]
     columns = np.stack([*means, *(mean - means[0] for mean in means[1:])], axis=1)
     return paired_intervals(columns, np.repeat(pages[:, None], columns.shape[1], axis=1), RESAMPLES, SEED)

@@ -365,10 +365,16 @@ class SimulateSettings:
         _require(self.menu_shortest >= 2, "menu_shortest", "at least 2", self.menu_shortest)
         _require(self.menu_longest >= self.menu_shortest, "menu_longest", "at least menu_shortest", self.menu_longest)
         _require(
-            self.menu_longest + len(self.pinned_places) < self.rows_from_the_beginning <= self.world_rows <= 1_000,
+            self.menu_longest + len(self.pinned_places) < self.world_rows <= 1_000,
             "world_rows",
-            "at most 1,000, and without those launched later more than menu_longest and the pinned rows",
+            "more than menu_longest and the pinned rows, at most 1,000",
             self.world_rows,
+        )
+        _require(
+            self.menu_longest + len(self.pinned_places) < self.rows_from_the_beginning,
+            "launched_share",
+            "to leave more rows than menu_longest and the pinned ones from the beginning",
+            f"{self.launched_share:g}, which leaves {self.rows_from_the_beginning}",
         )
         _require(self.launch_day >= 0, "launch_day", "at least 0", self.launch_day)
         _require(

@@ -31,6 +31,11 @@ class Knowledge:
     click_odds: np.ndarray  # [rows, MOMENTS + 2] float32: see `features.row_counts`
     impressions: np.ndarray  # [rows, MOMENTS + 2] float32 log(1 + times offered)
 
+    def rarity(self, tokens: int) -> np.ndarray:
+        """[tokens] float32: 1 of an attribute of at most 30 rows; less, by the root, the more rows have it."""
+        counts = np.bincount(self.row_tokens.ravel(), minlength=tokens)
+        return np.sqrt(_RARE / np.maximum(counts, _RARE)).astype(np.float32)
+
     def save(self, file: Path) -> None:
         """Write the arrays; the file appears whole or not at all."""
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -59,10 +64,11 @@ class Catalogue(tf_keras.layers.Layer):
 
     def __init__(self, config: ModelConfig):
         super().__init__(name="catalogue", autocast=False)
-        rows, moments = config.row_count, MOMENTS + 2
+        rows, moments, self._token_count = config.row_count, MOMENTS + 2, config.attribute_tokens
         shapes: dict[str, tuple[list[int], tf.DType]] = {}
         if config.row_attributes:
             shapes |= {"row_tokens": ([rows, config.row_attributes], tf.int32), "is_new": ([rows], tf.int32)}
+        if config.viewer_taste:
             shapes["rarity"] = ([config.attribute_tokens], tf.float32)
         if config.title_attributes:
             shapes["title_tokens"] = ([config.title_count, config.title_attributes], tf.int32)
@@ -78,8 +84,9 @@ class Catalogue(tf_keras.layers.Layer):
 
     def learn(self, knowledge: Knowledge) -> None:
         """Take the arrays, before the first step."""
+        known = {**vars(knowledge), "rarity": knowledge.rarity(self._token_count)}
         for name, weight in self._weights_by_name.items():
-            weight.assign(getattr(knowledge, name) if name != "rarity" else _rarity(knowledge, weight.shape[0]))
+            weight.assign(known[name])
 
     def warm(self, rows: tf.Tensor) -> tf.Tensor:
         """The ids by whose own weights rows are known: unknown (1) for one that training never saw.
@@ -128,12 +135,6 @@ class Catalogue(tf_keras.layers.Layer):
     def _at(self, name: str, rows: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
         offered = tf.broadcast_to(rows, [tf.shape(moment)[0], tf.shape(rows)[-1]])
         return tf.gather_nd(self._weights_by_name[name], tf.stack([offered, _spread(moment, offered)], axis=2))
-
-
-def _rarity(knowledge: Knowledge, tokens: int) -> np.ndarray:
-    """What all of more than 30 rows share weighs as much as if 30 of them had it whole: by the root of their number."""
-    counts = np.bincount(knowledge.row_tokens.ravel(), minlength=tokens)
-    return np.sqrt(_RARE / np.maximum(counts, _RARE)).astype(np.float32)
 
 
 def _spread(moment: tf.Tensor, offered: tf.Tensor) -> tf.Tensor:

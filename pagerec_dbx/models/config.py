@@ -23,6 +23,7 @@ class ModelConfig:
     device_count: int = 2
     location_count: int = 2
     history_length: int = 20
+    menu_length: int = 40  # places of which training sees clicks
     shown_length: int = 0  # rows shown before that a record holds; 0: it has no such fields
     embedding_size: int = 64
     hidden_sizes: tuple[int, ...] = (256, 128, 64)

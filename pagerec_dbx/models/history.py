@@ -37,7 +37,7 @@ class Mean(HistoryEncoder):
 
 
 class RecencyMean(HistoryEncoder):
-    """Titles weigh less the more titles came after them and the longer ago they were watched; by how much is learnt."""
+    """Titles weigh by how many came after them and by how long ago they were watched; by how much is learnt."""
 
     def __init__(self, config: ModelConfig):
         super().__init__(config)
@@ -51,7 +51,7 @@ class Recency(tf_keras.layers.Layer):
     """The logarithm of what a title weighs for its order and age: three numbers that are learnt.
 
     Two where every age is known. They begin at 0, where all titles weigh alike: so it costs nothing where order and age
-    say nothing (from .13 the encoder lost .006 NDCG in such a world, for weights that never got there).
+    say nothing.
     """
 
     def __init__(self, ages_known: bool = False):

@@ -1,13 +1,13 @@
 """How alike rows are by what they are about, K = X X', in whichever of two ways costs less. Both come to the same."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 import tf_keras
 
 from pagerec_dbx.models.attributes import shares
 from pagerec_dbx.models.catalogue import Catalogue
 from pagerec_dbx.models.config import ModelConfig
-
-PAIRS_OF_ROWS = 1_000  # up to so many rows one table of all pairs costs less than each page view's own products
 
 
 class RowKernel(tf_keras.layers.Layer):
@@ -21,11 +21,20 @@ class RowKernel(tf_keras.layers.Layer):
             "tokens", shape=[config.attribute_tokens], initializer="zeros", experimental_autocast=False
         )  # softplus: .69
 
-    def call(self, shown: tf.Tensor) -> "ByPairs | ByAttributes":
-        """The kernel of the rows shown, [batch, shown] int32; padding has no attributes and so is like nothing."""
-        if self._row_count <= PAIRS_OF_ROWS:
-            return ByPairs(self.vectors(tf.range(self._row_count)), shown)
-        return ByAttributes(self, shown)
+    def call(self, shown: tf.Tensor, then: Callable[["ByPairs | ByAttributes"], tf.Tensor]) -> tf.Tensor:
+        """What `then` makes of the kernel of the rows shown, [batch, shown] int32; padding has no attributes, and so is
+        like nothing. One table of all pairs of rows takes rows^2 products, a table for each page view shown^2: a batch
+        of a step is mostly cheaper by pairs, a single page to be ranked never."""
+        return tf.cond(
+            self.has_fewer_pairs(shown),
+            lambda: then(ByPairs(self.vectors(tf.range(self._row_count)), shown)),
+            lambda: then(ByAttributes(self, shown)),
+        )
+
+    def has_fewer_pairs(self, shown: tf.Tensor) -> tf.Tensor:
+        """Whether there are fewer pairs of rows than of rows shown together."""
+        batch, length = tf.shape(shown)[0], tf.shape(shown)[1]
+        return tf.cast(self._row_count, tf.float32) ** 2 < tf.cast(batch * length * length, tf.float32)
 
     def vectors(self, rows: tf.Tensor) -> tf.Tensor:
         """[..., n] int32 -> [..., n, attributes]: rows of X."""

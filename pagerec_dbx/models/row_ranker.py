@@ -28,7 +28,7 @@ class RowRanker(tfrs.Model):
         self.randomness = Randomness()
         self.catalogue = Catalogue(config)
         self._terms = RowTerms(config, self.catalogue)
-        self.position_bias = PositionBias(config.position_bias) if config.position_bias else None
+        self.position_bias = PositionBias(config.position_bias, config.menu_length) if config.position_bias else None
         self.click_weights: np.ndarray | None = None  # by place; none: every click counts alike
         self.row_chances: RowChances | None = None  # of being drawn as a row that was not clicked
         if config.sampling not in (CLICKS, MENU):

@@ -39,15 +39,19 @@ class ViewerTaste(tf_keras.layers.Layer):
         [n] for all alike -> [batch, n] float32."""
         shown = query["shown_row"]
         real = tf.cast(shown > 0, tf.float32)
-        alike, values = self._kernel(shown), self._others(query, shown) * real[..., None]
-        noise = tf.nn.softplus(self._noise) * tf.eye(tf.shape(shown)[1])
-        kernel = alike.between() + tf.matmul(values, values, transpose_b=True) + noise
+        values = self._others(query, shown) * real[..., None]
+        own = tf.matmul(values, values, transpose_b=True) + tf.nn.softplus(self._noise) * tf.eye(tf.shape(shown)[1])
         surprise = (tf.cast(query["shown_clicked"], tf.float32) - self._expectation(query, shown)) * real
-        solved = tf.linalg.cholesky_solve(tf.linalg.cholesky(kernel), surprise[..., None])  # [batch, shown, 1]
         offered = tf.broadcast_to(rows, [tf.shape(shown)[0], tf.shape(rows)[-1]])
-        of_others = tf.matmul(values, solved, transpose_a=True)  # [batch, 1 or 2, 1]
-        by_others = tf.matmul(self._others(query, offered), of_others)[..., 0]  # [batch, n]
-        return self._gain * (alike.carried(solved[..., 0], rows) + by_others)
+        of_offered = self._others(query, offered)
+
+        def carried_over(alike) -> tf.Tensor:
+            cholesky = tf.linalg.cholesky(alike.between() + own)
+            solved = tf.linalg.cholesky_solve(cholesky, surprise[..., None])  # [batch, shown, 1]
+            of_others = tf.matmul(values, solved, transpose_a=True)  # [batch, 1 or 2, 1]
+            return alike.carried(solved[..., 0], rows) + tf.matmul(of_offered, of_others)[..., 0]  # [batch, n]
+
+        return self._gain * self._kernel(shown, carried_over)
 
     def _others(self, query: dict, rows: tf.Tensor) -> tf.Tensor:
         """[batch, n] -> [batch, n, 1 or 2]: the constant and, where it is known, the rate."""

@@ -27,9 +27,10 @@ class Runs:
     def tracking_uri(self) -> str:
         if self.home.in_catalog:
             return "databricks"
-        # As a URL: a folder named 100%41 or what? would be another one, or end there. But spaces as they are: MLflow
+        # As a URL: a folder named 100%41 or what? would be another one, or end there. Nothing else is quoted: MLflow
         # makes the folder that the URL's text names, too.
-        return f"sqlite:///{urllib.parse.quote(str(self.home.folder / 'mlflow.db'), safe='/ ')}"
+        file = str(self.home.folder / "mlflow.db")
+        return f"sqlite:///{re.sub('[%?#]', lambda found: urllib.parse.quote(found[0]), file)}"
 
     @property
     def _artifacts(self) -> str:

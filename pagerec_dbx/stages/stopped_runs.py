@@ -15,6 +15,7 @@ from pagerec_dbx.models.config import ModelConfig, config_from_values
 from pagerec_dbx.tables import Tables
 
 _PLAN = "run.json"  # in the folder of a training that has not ended
+FORMAT = 2  # raised whenever a model's weights change in number, order or meaning: checkpoints hold weights by number
 _WAIT_DAYS = 30.0  # after its last checkpoint, for which a stopped training's snapshots are kept
 
 
@@ -32,7 +33,7 @@ class StoppedRun:
         """Write it down, in the folder of the run."""
         folder = run_folder(home, self.run_id)
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / _PLAN, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        write_atomically(folder / _PLAN, json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2) + "\n")
 
 
 def find_stopped(home: Home, run_id: str) -> StoppedRun:
@@ -66,8 +67,11 @@ def find_stopped(home: Home, run_id: str) -> StoppedRun:
 
 
 def _from_values(values: Mapping) -> StoppedRun:
+    own = {name: value for name, value in values.items() if name != "format"}
+    if values["format"] != FORMAT:
+        raise ValueError(f"format {values['format']}")
     parts = {"config": config_from_values(values["config"]), "settings": TrainSettings(**values["settings"])}
-    return StoppedRun(**{**values, **parts})
+    return StoppedRun(**{**own, **parts})
 
 
 def give_up(home: Home, run_id: str) -> None:

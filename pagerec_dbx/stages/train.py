@@ -246,6 +246,6 @@ def config_of(preparation: Preparation, model_name: str, settings: ModelSettings
     Raises:
         SettingError: settings that contradict each other or the data.
     """
-    counts = ("title_count", "row_count", "device_count", "location_count", "history_length", "shown_length")
-    sizes = {name: getattr(preparation, name) for name in counts}
+    counts = ("title_count", "row_count", "device_count", "location_count")
+    sizes = {name: getattr(preparation, name) for name in (*counts, "history_length", "menu_length", "shown_length")}
     return model_config(model_name, settings, **sizes)

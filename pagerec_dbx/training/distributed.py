@@ -155,7 +155,8 @@ def signals_heeded() -> Iterator[None]:
     """
     from horovod.runner import gloo_run
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in handlers.items() if handler is not None}  # none: not Python's
     register, heard = gloo_run.register_shutdown_event, []
 
     def register_and_note():
@@ -173,6 +174,8 @@ def signals_heeded() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         for number in heard[:1]:
+            if before[number] == signal.SIG_DFL:  # which would end the process before it has put anything away
+                raise SystemExit(128 + number)
             signal.raise_signal(number)
 
 

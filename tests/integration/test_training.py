@@ -35,7 +35,7 @@ from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.plan import plan_training
 from pagerec_dbx.stages.prepare import prepare
 from pagerec_dbx.stages.resume import resume, resume_or_train
-from pagerec_dbx.stages.stopped_runs import find_stopped, run_folder, stopped_runs
+from pagerec_dbx.stages.stopped_runs import FORMAT, find_stopped, run_folder, stopped_runs
 from pagerec_dbx.stages.train import train
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
@@ -760,18 +760,29 @@ def test_a_job_that_is_run_again_goes_on_with_its_own_training_and_no_other(prep
     assert stopped_runs(prepared.home) == []
 
 
-OF_ANOTHER_VERSION = json.dumps(
-    {
-        "run_id": "abc",
-        "config": dataclasses.asdict(ModelConfig("two_tower_softmax", title_count=4, row_count=4)),
-        "settings": dataclasses.asdict(load_settings().train) | {"optimizer": "rmsprop"},
-        "ranks": 1,
-        "preparation_id": "p",
-    }
+KEPT = {
+    "format": FORMAT,
+    "run_id": "abc",
+    "config": dataclasses.asdict(ModelConfig("two_tower_softmax", title_count=4, row_count=4)),
+    "settings": dataclasses.asdict(load_settings().train),
+    "ranks": 1,
+    "preparation_id": "p",
+}
+OF_ANOTHER_VERSION = json.dumps({**KEPT, "settings": {**KEPT["settings"], "optimizer": "rmsprop"}})
+OF_OTHER_WEIGHTS = json.dumps({**KEPT, "format": FORMAT - 1})
+
+
+def test_a_run_of_this_version_is_found(tmp_path):
+    """The control of the test below."""
+    home = Home(str(tmp_path / "home"))
+    run_folder(home, "abc").mkdir(parents=True)
+    (run_folder(home, "abc") / "run.json").write_text(json.dumps(KEPT))
+    assert find_stopped(home, "abc").settings == load_settings().train
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "half of a fi", '{"config": {"hidden_sizes": 3}}', OF_ANOTHER_VERSION, OF_OTHER_WEIGHTS]
 )
-
-
-@pytest.mark.parametrize("content", ["{}", "half of a fi", '{"config": {"hidden_sizes": 3}}', OF_ANOTHER_VERSION])
 def test_a_run_of_another_version_is_refused_in_words(tmp_path, content):
     home = Home(str(tmp_path / "home"))
     run_folder(home, "abc").mkdir(parents=True)

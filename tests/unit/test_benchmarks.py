@@ -129,10 +129,28 @@ def test_page_views_drawn_over_a_vocabulary_follow_popularity_and_the_history():
     menu, clicked = records["menu"], records["clicked"]
     assert menu.shape == clicked.shape == (4_000, sampled.MENU)
     assert menu.min() >= 2 and menu.max() < 302 and (clicked.sum(axis=1) == 1).all()
-    assert not (menu[:, 1:] == menu[:, :1]).any()  # no other row is the clicked one
+    assert all(len(set(rows)) == sampled.MENU for rows in menu.tolist())  # each row once
     counts = np.bincount(menu[:, 0], minlength=302)[2:]
     assert counts[:30].sum() > 3 * counts[-30:].sum()  # ids are in order of popularity
-    assert (records["history"][:, 0] != sampled.drawn(300, 4_000, 2)["history"][:, 0]).any()
+    # Titles beside which a row was clicked more often than chance has it: of another page view's they are not.
+    together = np.zeros([302, sampled.TITLES + 2])
+    np.add.at(together, (menu[:2_000, :1], records["history"][:2_000]), 1)
+    own = together[menu[2_000:, :1], records["history"][2_000:]].mean()
+    others = together[menu[2_000:, :1], np.roll(records["history"][2_000:], 1, axis=0)].mean()
+    assert own > 1.2 * others
+
+
+def test_a_way_takes_an_epoch_of_the_drawn_page_views(monkeypatch):
+    monkeypatch.setattr(sampled, "BATCH", 32)
+    records = sampled.drawn(rows=60, page_views=64, seed=1)
+    way = sampled.Way("some", {"loss": "sampled_softmax", "sampled_rows": 20, "sampling": "log_uniform"})
+    trainer = sampled.Trainer(way, rows=60, steps=2)
+    before = sampled.ndcg(trainer.model, records)
+    for epoch in range(12):
+        trainer.epoch(records, epoch)
+    of_all, of_menu, loss = sampled.ndcg(trainer.model, records)
+    assert len(trainer.seconds) == 12 and 0 < of_all < of_menu < 1
+    assert loss < before[2]
 
 
 def test_the_way_s_line_is_its_fastest_epoch_s():

@@ -9,12 +9,12 @@ from sklearn.kernel_ridge import KernelRidge
 
 from pagerec_dbx.errors import SettingError, TrainingError
 from pagerec_dbx.models import catalogue as catalogue_module
-from pagerec_dbx.models import row_kernel
 from pagerec_dbx.models.attributes import RowAttributes, TitleAttributes
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.catalogue import Catalogue, load_knowledge
 from pagerec_dbx.models.config import ModelConfig, config_from_values
 from pagerec_dbx.models.names import MOMENTS
+from pagerec_dbx.models.row_kernel import RowKernel
 from pagerec_dbx.models.row_rates import RowRates
 from pagerec_dbx.models.viewer_taste import ViewerTaste
 from tests.knowledge import some_knowledge
@@ -99,9 +99,16 @@ def test_row_rates_are_those_of_the_page_view_s_moment(catalogue):
         np.testing.assert_allclose(layer(query, tf.constant(rows)), wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("pairs_of_rows", [1_000, 8], ids=["by pairs", "by attributes"])
-def test_viewer_taste_is_the_kernel_ridge_regression_of_scikit_learn(catalogue, pairs_of_rows, monkeypatch):
-    monkeypatch.setattr(row_kernel, "PAIRS_OF_ROWS", pairs_of_rows)  # of 9
+def test_a_single_page_is_ranked_without_the_table_of_all_pairs_and_a_batch_with_it(catalogue):
+    kernel = RowKernel(CONFIG, catalogue)
+    # 9 rows: 81 pairs; one page view has 5 x 5 = 25, three 75, four 100
+    found = [bool(kernel.has_fewer_pairs(tf.zeros([pages, 5], tf.int32))) for pages in (1, 3, 4)]
+    assert found == [False, False, True]
+
+
+@pytest.mark.parametrize("by_pairs", [True, False], ids=["by pairs", "by attributes"])
+def test_viewer_taste_is_the_kernel_ridge_regression_of_scikit_learn(catalogue, by_pairs, monkeypatch):
+    monkeypatch.setattr(RowKernel, "has_fewer_pairs", lambda kernel, shown: tf.constant(by_pairs))
     monkeypatch.setattr(catalogue_module, "_RARE", 2)
     catalogue.learn(KNOWLEDGE)
     layer = ViewerTaste(CONFIG, catalogue)

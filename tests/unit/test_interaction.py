@@ -1,7 +1,9 @@
 """Cross layers and the factorisation machine against their formulas."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
+import tf_keras
 
 from pagerec_dbx.models.interaction import CrossLayers, FactorisationMachine
 
@@ -24,6 +26,15 @@ def test_a_rank_makes_the_weights_a_product():
     assert sorted(weight.shape for weight in layer.get_weights()) == [(2, 4), (4,), (4, 2)]
     narrow, (wide, bias) = layer._narrow[0].get_weights()[0], layer._wide[0].get_weights()
     np.testing.assert_allclose(layer(values), values * (values @ narrow @ wide + bias) + values, rtol=1e-5)
+
+
+def test_the_penalty_is_on_all_weights_of_the_products():
+    layer = CrossLayers(2, 3, tf_keras.regularizers.L2(0.1))
+    layer(tf.constant([[1.0, 2.0, -1.0, 0.5]]))
+    kernels = [weight for weight in layer.get_weights() if weight.ndim == 2]
+    assert len(kernels) == 4
+    assert float(tf.add_n(layer.losses)) == pytest.approx(0.1 * sum((kernel**2).sum() for kernel in kernels))
+    assert not CrossLayers(2, 3).losses
 
 
 def test_factorisation_is_the_sum_of_all_products_with_the_row():

@@ -51,6 +51,15 @@ def test_a_copy_finds_its_own_files_and_keeps_new_ones_to_itself(copied, tmp_pat
     assert info.artifact_uri == f"{(copy.folder / 'mlartifacts').as_uri()}/{run_id}/artifacts"
 
 
+def test_a_home_of_any_name_leaves_no_folder_beside_it(tmp_path, file):
+    """MLflow makes the folder that the database's URL names, as it stands there."""
+    names = {"ä b+c", "plain"}
+    for name in sorted(names):
+        (tmp_path / "homes" / name).mkdir(parents=True)
+        a_run_with_a_file(Home(str(tmp_path / "homes" / name)), file)
+    assert {folder.name for folder in (tmp_path / "homes").iterdir()} == names
+
+
 def test_without_it_a_copy_writes_into_the_home_that_it_came_from(copied, tmp_path, monkeypatch):
     home, copy, run_id = copied
     monkeypatch.setattr(runs, "follow_home", lambda *_: None)

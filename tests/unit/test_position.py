@@ -1,4 +1,5 @@
-"""The position bias: what it adds to a loss, that no ranking sees it, that it takes from a row its place's share."""
+"""The position bias: what it adds to a loss, that a ranking sees it only where it is kept, and that it takes from a row
+its place's share."""
 
 import dataclasses
 
@@ -21,15 +22,26 @@ def a_model(bias, seed=3):
     return build(config, seed)
 
 
+def set_places(layer, places, pinned):
+    values = {"places": places, "pinned": pinned}
+    layer.set_weights([values[weight.name.split(":")[0].split("/")[-1]] for weight in layer.weights])
+
+
 def test_what_a_place_adds():
     pinned = tf.constant([[0, 1, 0]])
-    additive, examination = PositionBias("additive"), PositionBias("examination")
+    additive, examination = PositionBias("additive", 40), PositionBias("examination", 40)
     for layer in (additive, examination):
-        values = {"places": np.arange(500.0), "pinned": 10.0}
-        layer.set_weights([values[weight.name.split(":")[0].split("/")[-1]] for weight in layer.weights])
+        set_places(layer, np.arange(40.0), pinned=10.0)
     np.testing.assert_allclose(additive(pinned), [[0, 11, 2]])
     # log sigmoid(0) = -.693147, of 11 nearly 0, of 2: -.126928
     np.testing.assert_allclose(examination(pinned), [[-0.693147, 0, -0.126928]], atol=1e-4)
+
+
+def test_places_that_training_never_saw_are_taken_for_its_last():
+    layer = PositionBias("additive", 3)
+    set_places(layer, np.array([0.0, -1.0, -4.0]), pinned=10.0)
+    np.testing.assert_allclose(layer(tf.constant([[0, 0, 0, 0, 1]])), [[0, -1, -4, -4, 6]])
+    np.testing.assert_allclose(layer(tf.constant([[0, 0]])), [[0, -1]])
 
 
 @pytest.mark.parametrize("bias", ["additive", "examination"])
@@ -81,9 +93,7 @@ def test_a_place_that_is_kept_speaks_in_the_ranking(bias):
     kept = dataclasses.replace(a_model(bias).config, position_kept=True)
     record = {**a_record(), "pinned": tf.constant([[1, 0, 0, 0]])}
     without, model = a_model(bias), build(kept, 3)
-    model.position_bias.set_weights(
-        [np.arange(weight.shape.num_elements() or 1.0).reshape(weight.shape) for weight in model.position_bias.weights]
-    )
+    set_places(model.position_bias, np.arange(40.0), pinned=10.0)
     added = np.arange(4.0) if bias == "additive" else -np.log1p(np.exp(-np.arange(4.0)))
     difference = model.menu_scores(record).numpy() - without.menu_scores(record).numpy()
     np.testing.assert_allclose(difference, np.broadcast_to(added, difference.shape), atol=1e-5)

@@ -51,6 +51,17 @@ def test_any_other_s_handler_is_called_once_and_kept(number):
         signal.signal(number, before)
 
 
+def test_sigterm_lets_the_process_put_things_away_before_it_ends():
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with pytest.raises(SystemExit) as left, signals_heeded():
+            gloo_run.register_shutdown_event()
+            signal.raise_signal(signal.SIGTERM)
+        assert left.value.code == 128 + 15
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_without_a_signal_nothing_happens_and_horovod_s_function_is_put_back():
     register = gloo_run.register_shutdown_event
     with signals_heeded():
