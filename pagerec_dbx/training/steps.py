@@ -100,5 +100,8 @@ def _sum_and_length(gradients) -> tf.Tensor:
     """[2]: of all numbers in some gradients; of a table's those of the rows in use."""
     parts = [one.values if isinstance(one, tf.IndexedSlices) else one for one in gradients]
     parts = [tf.cast(part, tf.float32) for part in parts]
-    total = tf.add_n([tf.reduce_sum(part) for part in parts])
-    return tf.stack([total, tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(part)) for part in parts]))])
+    # Stacked, not by AddN: TensorFlow may give one inside a branch a temporary variable, and does not find it gone the
+    # next time.
+    total = tf.reduce_sum(tf.stack([tf.reduce_sum(part) for part in parts]))
+    squares = tf.reduce_sum(tf.stack([tf.reduce_sum(tf.square(part)) for part in parts]))
+    return tf.stack([total, tf.sqrt(squares)])
