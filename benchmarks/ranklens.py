@@ -19,7 +19,7 @@ from pagerec_dbx.baselines.catalogue import all_baselines
 from pagerec_dbx.config import load_settings
 from pagerec_dbx.evaluation.compare import Side
 from pagerec_dbx.evaluation.protocols import BASELINE_PREFIX, MENU, METRICS
-from pagerec_dbx.home import Home
+from pagerec_dbx.home import Home, write_atomically
 from pagerec_dbx.models.names import PAGE_RANKER
 from pagerec_dbx.stages.baselines import baselines
 from pagerec_dbx.workbench import Workbench
@@ -97,7 +97,8 @@ def _prepared(events: Path, folder: Path, validation: bool) -> Workbench:
     read = events
     if validation:
         read = own / "events.jsonl"
-        _learning_part(events, read)
+        if not read.exists():
+            _learning_part(events, read)
     home = prepared_home(own / "logs", own / "home", ("import-metarank", str(read)), PREPARED)
     return Workbench(Home(home), load_settings())
 
@@ -110,7 +111,7 @@ def _learning_part(events: Path, file: Path) -> None:
     kept = {name for _, name in pages[: len(pages) * 4 // 5]}
     of_page = {"ranking": "id", "interaction": "ranking"}
     lines = [one for one in all_events if one["event"] not in of_page or one[of_page[one["event"]]] in kept]
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    write_atomically(file, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class RowKernel(tf_keras.layers.Layer):
     def call(self, shown: tf.Tensor, then: Callable[["ByPairs | ByAttributes"], tf.Tensor]) -> tf.Tensor:
         """What `then` makes of the kernel of the rows shown, [batch, shown] int32; padding has no attributes, and so is
         like nothing. One table of all pairs of rows takes rows^2 products, a table for each page view shown^2: a batch
-        of a step is mostly cheaper by pairs, a single page to be ranked never."""
+        of a step is mostly cheaper by pairs, a single page hardly ever."""
         return tf.cond(
             self.has_fewer_pairs(shown),
             lambda: then(ByPairs(self.vectors(tf.range(self._row_count)), shown)),

@@ -12,8 +12,7 @@ def share_heaps() -> None:
 
     By itself glibc makes up to eight for each processor and keeps in each what was freed; epochs come with new threads,
     and a rank's memory grew by some 20 MB with each of them. Other C libraries have no such habit, and are left alone.
-    (Never keeping blocks of a megabyte, by `M_MMAP_THRESHOLD`, holds memory down as well, and made epochs a sixth
-    dearer.)
+    (Never keeping blocks of a megabyte, by `M_MMAP_THRESHOLD`, holds memory down as well, but makes epochs dearer.)
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, os.cpu_count() or 1)

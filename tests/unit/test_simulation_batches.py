@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pagerec_dbx.config import SimulateSettings
+from pagerec_dbx.errors import SettingError
 from pagerec_dbx.simulation.batches import WATCHERS, PagesFromVisits
 from pagerec_dbx.simulation.chance import Chance
 from pagerec_dbx.simulation.draws import Draws
@@ -90,6 +91,13 @@ def test_launched_rows_are_offered_from_their_day_on(visits):
         (late if visit["served_ms"] >= DAY0_MS + 1.5 * DAY_MS else early).update(page["rows"])
     assert not early & launched
     assert len(late & launched) > 6
+
+
+def test_rows_launched_later_must_leave_enough_for_a_menu():
+    # 30 rows, menus of 9 and 2 pinned: 12 must be there from the beginning, of which a share of .6 leaves just so many
+    assert dataclasses.replace(SETTINGS, launched_share=0.6).rows_from_the_beginning == 12
+    with pytest.raises(SettingError, match="`launched_share`.*0.65, which leaves 10"):
+        dataclasses.replace(SETTINGS, launched_share=0.65)
 
 
 def test_clicks_are_those_of_a_plain_draw(visits, pages):
