@@ -86,6 +86,23 @@ def clicks_frame(spark: SparkSession, pages: list[Page]) -> DataFrame:
     return spark.createDataFrame(records, _CLICKS)
 
 
+def shown_frame(spark: SparkSession, pages: list[Page]) -> DataFrame:
+    """As `pipelines.shown.with_shown` makes them, of the page views before in the order (minute, number)."""
+    records = []
+    for page in pages:
+        before = [one for one in pages if one.viewer == page.viewer and _order(one) < _order(page)]
+        last = sorted(before, key=_order, reverse=True)[:10]
+        rows = [(one, place, row) for one in last for place, row in enumerate(one.menu, start=1)]
+        clicked = [int(any(name == row and at < page.minute for name, at in one.clicks)) for one, _, row in rows]
+        records.append((page.number, [row for *_, row in rows], [place for _, place, _ in rows], clicked))
+    columns = "page_view_id bigint, shown_row array<string>, shown_position array<int>, shown_clicked array<tinyint>"
+    return spark.createDataFrame(records, columns)
+
+
+def _order(page: Page) -> tuple[int, int]:
+    return page.minute, page.number
+
+
 class Oracle:
     """The scores by definition, one page view after the other."""
 

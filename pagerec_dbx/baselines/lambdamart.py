@@ -2,7 +2,8 @@
 
 What a row of a menu is described by was known before its page view: its place, the rates at which it had been clicked
 (`counts`), how often and when this viewer had clicked it (`viewer_clicks`), the fields of the table `rows`, hour and
-device. In training these stand as they were at each page view; on the holdout rates are those at its beginning.
+device; where wished what this viewer was shown before (`shown_features`). In training these stand as they were at each
+page view; on the holdout rates are those at its beginning.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ from pagerec_dbx.baselines.counts import Clock, Rates, clock_of, places, rates_o
 from pagerec_dbx.baselines.protocol import Past
 from pagerec_dbx.baselines.row_fields import RowFields, row_fields
 from pagerec_dbx.baselines.scoring import scores_in_batches
+from pagerec_dbx.baselines.shown_features import COLUMNS, NAMES, ShownFeatures, shown_features, with_shown_rows
 from pagerec_dbx.baselines.viewer_clicks import menu_sizes, row_clicks_from_arrow, with_row_clicks
 from pagerec_dbx.errors import NoExamplesError
 
@@ -43,6 +45,7 @@ class LambdaMart:
     buckets: int = 200  # of time, by which rates are counted
     fields: int = 40  # numeric fields of a row, and as many values of other fields
     left_out: tuple[str, ...] = ()  # names of features
+    shown_values: int = 0  # of rows' fields by which rows shown before are told apart; 0: they are not looked at
     page_views: int = 40_000  # with a click, at most: a sample by their ids is brought to the driver
     trained: bool = True
 
@@ -52,10 +55,13 @@ class LambdaMart:
 
     def fit(self, past: Past) -> "LambdaMartRanker":
         clock = clock_of(past, self.buckets)
-        fields = row_fields(past.row_attributes, past.popularity.row_ids, self.fields)
-        features = Features(rates_of(past, clock), fields, self.left_out)
-        learnt = training_features(_sample(past, self.page_views), past.clicks, features, clock)
-        return LambdaMartRanker(features, self._boosted(learnt, features, past.seed), len(learnt.sizes))
+        rows, row_ids = past.row_attributes, past.popularity.row_ids
+        shown = shown_features(rows, row_ids, self.shown_values) if self.shown_values else None
+        features = Features(rates_of(past, clock), row_fields(rows, row_ids, self.fields), self.left_out, shown)
+        sample = features.with_columns(_sample(past, self.page_views), past.clicks, past.shown)
+        learnt = training_features(sample, features, clock)
+        trees = self._boosted(learnt, features, past.seed)
+        return LambdaMartRanker(features, trees, len(learnt.sizes), past.shown)
 
     def _boosted(self, learnt: "Learnt", features: "Features", seed: int) -> str:
         import lightgbm
@@ -79,6 +85,7 @@ class Features:
     rates: Rates
     fields: RowFields
     left_out: tuple[str, ...] = ()
+    shown: ShownFeatures | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,13 +94,23 @@ class Features:
     @property
     def counted(self) -> tuple[str, ...]:
         """Those that are not the row's own fields."""
-        return tuple(name for name in _COUNTED if name not in self.left_out)
+        return tuple(name for name in (*_COUNTED, *(NAMES if self.shown else ())) if name not in self.left_out)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What is read off a page view, beside its menu."""
+        return (*_OF_PAGE, *(COLUMNS if self.shown else ()))
+
+    def with_columns(self, page_views: DataFrame, clicks: DataFrame, shown: DataFrame) -> DataFrame:
+        """The page views with `columns`; arguments as in `Past`."""
+        known = with_row_clicks(page_views, clicks)
+        return with_shown_rows(known, shown) if self.shown else known
 
     def of(self, batch: pa.RecordBatch, buckets: np.ndarray) -> np.ndarray:
         """[rows of all menus, names] float32, NaN where something is not known.
 
         Args:
-            batch: page views with their row_clicks.
+            batch: page views with `columns`.
             buckets: [page views] the rates are those before it.
         """
         sizes, rows = menu_sizes(batch), batch.column("menu").flatten()
@@ -111,8 +128,13 @@ class Features:
             "viewer_clicks": clicks,
             "days_since_click": np.where(clicks > 0, (served - last) / _DAY, np.nan),
         }
+        if self.shown:
+            columns |= self.shown.of(batch, row, lambda rows, pages: self._rate(rows, buckets[pages]))
         counted = np.stack([np.asarray(columns[name], np.float32) for name in self.counted], axis=1)
         return np.hstack([counted, self.fields.values[row]])  # row -1 is the last line
+
+    def _rate(self, rows: np.ndarray, buckets: np.ndarray) -> np.ndarray:
+        return self.rates.at(rows, np.full_like(rows, -1), buckets)["row_rate"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,15 +146,18 @@ class Learnt:
     sizes: np.ndarray  # [page views] rows on each menu
 
 
-def training_features(page_views: DataFrame, clicks: DataFrame, features: Features, clock: Clock) -> Learnt:
+def training_features(page_views: DataFrame, features: Features, clock: Clock) -> Learnt:
     """The features of page views before the holdout, each as of its own time; they come to the driver.
+
+    Args:
+        page_views: with the columns of these features.
 
     Raises:
         NoExamplesError: there are no page views.
     """
-    timed = with_row_clicks(page_views, clicks).withColumn("bucket", clock.bucket(F.col("served_micros")))
+    timed = page_views.withColumn("bucket", clock.bucket(F.col("served_micros")))
     step = functools.partial(_described, features=features)
-    frame = timed.select("page_view_id", "menu", "clicked", "bucket", *_OF_PAGE).mapInArrow(
+    frame = timed.select("page_view_id", "menu", "clicked", "bucket", *features.columns).mapInArrow(
         step, "page_view_id bigint, size int, features binary, clicked binary"
     )
     found = frame.toPandas().sort_values("page_view_id")
@@ -189,13 +214,16 @@ class LambdaMartRanker:
     features: Features
     trees: str
     learnt_from: int  # page views
+    shown: DataFrame  # of `Past`
 
     @property
     def figures(self) -> dict[str, float]:
         return {"page_views": self.learnt_from, "features": len(self.features.names)}
 
     def scores(self, page_views: DataFrame, clicks: DataFrame) -> DataFrame:
-        return scores_in_batches(with_row_clicks(page_views, clicks), self._score, *_OF_PAGE)
+        known = self.features.with_columns(page_views, clicks, self.shown)
+        score = functools.partial(_scores, features=self.features, trees=self.trees)
+        return scores_in_batches(known, score, *self.features.columns)
 
     def save(self, folder: Path) -> None:
         """The trees, and how much each feature gained."""
@@ -204,10 +232,11 @@ class LambdaMartRanker:
         (folder / "lambdamart.txt").write_text(self.trees, encoding="utf-8")
         (folder / "gains.json").write_text(json.dumps(dict(ordered), indent=1) + "\n", encoding="utf-8")
 
-    def _score(self, batch: pa.RecordBatch) -> np.ndarray:
-        after_all = np.full(batch.num_rows, self.features.rates.overall.buckets)
-        described = self.features.of(batch, after_all)
-        return _booster(self.trees).predict(described, num_threads=1) if len(described) else np.zeros(0)
+
+def _scores(batch: pa.RecordBatch, features: Features, trees: str) -> np.ndarray:
+    after_all = np.full(batch.num_rows, features.rates.overall.buckets)
+    described = features.of(batch, after_all)
+    return _booster(trees).predict(described, num_threads=1) if len(described) else np.zeros(0)
 
 
 @functools.lru_cache(maxsize=1)

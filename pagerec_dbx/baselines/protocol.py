@@ -18,6 +18,7 @@ class Past:
     page_views: DataFrame  # clicked or not, validation included, as for the popularity floor
     clicks: DataFrame
     row_attributes: DataFrame  # row_id, attributes, numbers; a row need not be there
+    shown: DataFrame  # page_view_id and the fields shown_* of all page views, the holdout's too: what came before each
     smoothing: float  # impressions at the common rate that are added to each row's own
     seed: int
 

@@ -27,15 +27,19 @@ def row_fields(row_attributes: DataFrame, row_ids: pa.StringArray, most: int) ->
         most: numeric fields, and as many values of other fields; a value must be shared by 2 % of the rows.
     """
     numbers = row_attributes.select("row_id", F.explode("numbers").alias("name", "value"))
+    least = max(2, round(0.02 * len(row_ids)))
+    parts = [_matrix(numbers, row_ids, most, 1, np.nan), shared_values(row_attributes, row_ids, most, least)]
+    return RowFields(sum((names for names, _ in parts), ()), np.hstack([matrix for _, matrix in parts]))
+
+
+def shared_values(
+    row_attributes: DataFrame, row_ids: pa.StringArray, most: int, least: int
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """The values of fields that at least so many rows have, the most frequent ones, and [rows + 1, values] 1 or 0."""
     listed = row_attributes.select("row_id", F.explode("attributes").alias("field", "all"))
     each = listed.select("row_id", "field", F.explode(F.array_distinct("all")).alias("one"))
     values = each.select("row_id", F.concat("field", F.lit(": "), "one").alias("name"))
-    least = max(2, round(0.02 * len(row_ids)))
-    parts = [
-        _matrix(numbers, row_ids, most, 1, np.nan),
-        _matrix(values.withColumn("value", F.lit(1.0)), row_ids, most, least, 0.0),
-    ]
-    return RowFields(sum((names for names, _ in parts), ()), np.hstack([matrix for _, matrix in parts]))
+    return _matrix(values.withColumn("value", F.lit(1.0)), row_ids, most, least, 0.0)
 
 
 def _matrix(

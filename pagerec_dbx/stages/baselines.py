@@ -24,13 +24,16 @@ from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.home import is_simulated
 from pagerec_dbx.pipelines.cuts import at_or_after
 from pagerec_dbx.pipelines.gold import has_click
+from pagerec_dbx.pipelines.shown import Shown, with_shown
 from pagerec_dbx.progress import say, watch_spark
 from pagerec_dbx.registry.runs import Runs
-from pagerec_dbx.schemas import CLICK_MATCHES, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, ROWS
+from pagerec_dbx.schemas import CLICK_MATCHES, EVALUATIONS, EXAMPLES, LABELLED_PAGE_VIEWS, ROWS, SHOWN
 from pagerec_dbx.stages.conditions import judged_records
 from pagerec_dbx.stages.floor_records import with_known_expected
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.workers import worker_errors
+
+_SHOWN_ROWS = 100  # of the page views before, as many as are looked back on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +145,7 @@ def _ground(tables: Tables, preparation: Preparation, settings: JudgeSettings, t
         page_views=page_views_of(before),
         clicks=clicks_of(before, matches).persist(),  # every baseline reads them more than once
         row_attributes=tables.read_or_empty(ROWS, newest.get(ROWS.name)),
+        shown=with_shown(labelled, Shown(_SHOWN_ROWS, matches)).select("page_view_id", *SHOWN),
         smoothing=settings.popularity_smoothing,
         seed=settings.seed,
     )

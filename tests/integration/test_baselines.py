@@ -13,18 +13,29 @@ from pagerec_dbx.baselines.counts import Clock, clock_of, rates_of
 from pagerec_dbx.baselines.lambdamart import Features, LambdaMart, training_features
 from pagerec_dbx.baselines.protocol import Past
 from pagerec_dbx.baselines.row_fields import row_fields
+from pagerec_dbx.baselines.shown_features import shown_features
 from pagerec_dbx.baselines.views import clicks_of, page_views_of
 from pagerec_dbx.errors import UnknownBaselineError
 from pagerec_dbx.schemas import CLICK_MATCHES, LABELLED_PAGE_VIEWS, ROWS
 from pagerec_dbx.tables import spark_schema
-from tests.baseline_world import MINUTE, SMOOTHING, START, Oracle, clicks_frame, draw_pages, page_views_frame
+from tests.baseline_world import (
+    MINUTE,
+    SMOOTHING,
+    START,
+    Oracle,
+    clicks_frame,
+    draw_pages,
+    page_views_frame,
+    shown_frame,
+)
 
 ROW_FIELDS = [("r0", {"kind": ["drama"]}, {"age": 3.0}), ("r1", {"kind": ["drama", "new"]}, {})]
 
 
-def past_of(spark, pages) -> Past:
+def past_of(spark, pages, log=None) -> Past:
     rows = spark.createDataFrame(ROW_FIELDS, spark_schema(ROWS))
-    return Past(page_views_frame(spark, pages), clicks_frame(spark, pages), rows, SMOOTHING, seed=17)
+    shown = shown_frame(spark, log or pages)
+    return Past(page_views_frame(spark, pages), clicks_frame(spark, pages), rows, shown, SMOOTHING, seed=17)
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +44,9 @@ def world(spark):
     pages = draw_pages(160, seed=3)
     later = [dataclasses.replace(page, menu=(*page.menu, "r99")) for page in pages[120:]]
     later[-1] = dataclasses.replace(later[-1], viewer="nobody knows")
-    past = past_of(spark, pages[:120])
-    past.page_views.persist(), past.clicks.persist()
     log = pages[:120] + later
+    past = past_of(spark, pages[:120], log)
+    past.page_views.persist(), past.clicks.persist()
     return past, later, page_views_frame(spark, later), clicks_frame(spark, log), Oracle(pages[:120], log)
 
 
@@ -126,9 +137,13 @@ def described(spark, pages, clock_kind=Clock) -> np.ndarray:
     """[rows of all menus, features] of all page views, in order."""
     past = past_of(spark, pages)
     clock = clock_of(past, 20)
-    features = Features(rates_of(past, clock), row_fields(past.row_attributes, past.popularity.row_ids, 5))
+    rows, row_ids = past.row_attributes, past.popularity.row_ids
+    fields, shown = row_fields(rows, row_ids, 5), shown_features(rows, row_ids, 5)
+    features = Features(rates_of(past, clock), fields, shown=shown)
     seen_with = clock_kind(**dataclasses.asdict(clock))
-    return training_features(past.page_views, past.clicks, features, seen_with).features
+    return training_features(
+        features.with_columns(past.page_views, past.clicks, past.shown), features, seen_with
+    ).features
 
 
 def with_other_clicks(pages, minute: int):
@@ -194,6 +209,30 @@ def test_lambdamart_finds_what_its_features_tell(world):
     assert 5 < few.learnt_from < 40 < ranker.learnt_from
 
 
+def test_what_was_shown_before_ranks_where_nothing_else_can(spark):
+    """Each viewer clicks rows of one kind. Of two rows that nobody ever clicked only their kinds are known: trees that
+    know what the viewer was shown before find the right one, those that do not cannot."""
+    kinds = {f"{kind}{n}": kind for kind in "ab" for n in range(12)}
+    rows = spark.createDataFrame([(row, {"kind": [kind]}, {}) for row, kind in kinds.items()], spark_schema(ROWS))
+    chance, pages = np.random.default_rng(5), [_page(999, "somebody", ("a11", "b11"), None)]
+    for number in range(240):
+        viewer, first, second = f"v{number % 8}", f"a{chance.integers(10)}", f"b{chance.integers(10)}"
+        menu = (first, second) if chance.random() < 0.5 else (second, first)
+        pages.append(_page(number, viewer, menu, first if number % 2 else second))
+    asked = [_page(1_000 + number, f"v{number % 8}", ("a11", "b11"), None) for number in range(8)]
+    log = [*pages, *asked]
+    frames = page_views_frame(spark, pages), clicks_frame(spark, pages), rows, shown_frame(spark, log)
+    past = Past(*frames, SMOOTHING, seed=17)
+    asked_frame, clicks = page_views_frame(spark, asked).drop("clicked"), clicks_frame(spark, pages)
+    right = {}
+    for values in (0, 10):
+        ranker = LambdaMart(rounds=20, least_in_leaf=5, shown_values=values).fit(past)
+        found = {one["page_view_id"]: one["scores"] for one in ranker.scores(asked_frame, clicks).collect()}
+        right[values] = sum((a > b) == bool(number % 2) and a != b for number, (a, b) in found.items())
+    assert right[10] == 8
+    assert right[0] < 8
+
+
 # --- what they read ---------------------------------------------------------------------------------------------------
 
 
@@ -223,8 +262,8 @@ def test_a_click_has_the_time_of_its_match_and_else_of_the_page_view_s_first(spa
 
 
 def test_a_baseline_is_known_by_the_name_of_its_file():
-    names = ["als", "co_click_knn", "lambdamart", "popularity_by_device", "popularity_by_hour", "recent_click"]
-    assert list(all_baselines()) == names == list(require_baselines([]))
+    names = ["als", "co_click_knn", "lambdamart", "lambdamart_shown", "popularity_by_device", "popularity_by_hour"]
+    assert list(all_baselines()) == [*names, "recent_click"] == list(require_baselines([]))
     assert list(require_baselines(["baseline:als", "recent_click", "als"])) == ["als", "recent_click"]
     with pytest.raises(UnknownBaselineError, match="unknown baseline `catalogue`: wanted some of als, co_click_knn"):
         require_baselines(["als", "catalogue"])
