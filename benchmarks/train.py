@@ -27,9 +27,10 @@ from pagerec_dbx.config import TrainSettings
 from pagerec_dbx.features.encoding import as_arrow
 from pagerec_dbx.features.packing import IDS, pack, packing_from_schema
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, read_batches
-from pagerec_dbx.features.stream import Shard, fields_of, open_stream
+from pagerec_dbx.features.stream import Shard, fields_of, open_stream, untuned
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.training.memory import hand_back_freed_memory, share_heaps
 from pagerec_dbx.training.optimizer import optimizer_of
 from pagerec_dbx.training.steps import Steps
 from pagerec_dbx.training.validation import Validation
@@ -104,6 +105,7 @@ class Trainer:
 
     def epoch(self, batches: tf.data.Dataset) -> float:
         """Mean loss of an epoch."""
+        hand_back_freed_memory()  # as before each epoch of a training
         return self._run(iter(batches), self._steps)[0] / self._steps
 
 
@@ -134,7 +136,8 @@ def in_memory(train: Snapshot) -> Callable[[Trainer], None]:
             batches,
             output_signature=(tf.TensorSpec([BATCH], tf.int64), tf.TensorSpec([BATCH, packing.words], tf.int32)),
         )
-        trainer.epoch(dataset.map(lambda own, one: {IDS: own, **fields_of(packing, one)}).prefetch(2))
+        named = dataset.map(lambda own, one: {IDS: own, **fields_of(packing, one)}).prefetch(2)
+        trainer.epoch(named.with_options(untuned()))
 
     return epoch
 
@@ -146,6 +149,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5, help="pairs of each question")
     options = parser.parse_args()
     train, validation = (newest(options.home, part) for part in ("train", "validation"))
+    share_heaps()  # as a training does
     print(f"{_sizes(train)} {machine()}\n", flush=True)
     print(
         "| first / second | first, s | second, s | times as fast | goal | note |\n|---|---|---|---|---|---|", flush=True

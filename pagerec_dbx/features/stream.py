@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import gc
 import os
 import tempfile
 import threading
@@ -115,10 +114,6 @@ def open_stream(
     """
     _require_packed(snapshot.manifest)
     shard_records(snapshot.manifest, shard)
-    if snapshot.manifest.records >= POOL_RECORDS:
-        # TensorFlow's datasets and what feeds them hold each other, and with them a pool and the batches made of it:
-        # those of the epoch before go now, in a fifth of a second. Python by itself comes to it every few epochs.
-        gc.collect()
     packing = packing_from_schema(snapshot.manifest.schema)
     batch = batch_size if drop_remainder else None
     with contextlib.ExitStack() as stack:
@@ -133,11 +128,20 @@ def open_stream(
             output_signature=(tf.TensorSpec([batch], tf.int64), tf.TensorSpec([batch, packing.words], tf.int32)),
         )
         try:
-            yield batches.map(lambda ids, rows: {IDS: ids, **fields_of(packing, rows)}).prefetch(2)
+            named = batches.map(lambda ids, rows: {IDS: ids, **fields_of(packing, rows)}).prefetch(2)
+            yield named.with_options(untuned())
         except tf.errors.OpError as error:
             if epoch.failure is None:
                 raise
             raise _unstreamable(snapshot, epoch.failure) from error
+
+
+def untuned() -> tf.data.Options:
+    """Without TensorFlow's tuner, which has nothing to tune here: its thread sleeps twice as long each time, and where
+    it misses the end of an epoch everything waits until it wakes, up to as long as the epoch took."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def _unstreamable(snapshot: Snapshot, cause: Exception) -> SnapshotError:
@@ -149,9 +153,13 @@ def _unstreamable(snapshot: Snapshot, cause: Exception) -> SnapshotError:
 
 
 def decoding_threads() -> int:
-    """How many threads decode row groups: as many as TensorFlow may work with, and those are a rank's share."""
+    """How many threads decode row groups: half as many as TensorFlow may work with, which are a rank's share.
+
+    One gives some 600,000 records a second, and Petastorm's threads look a thousand times a second whether there is
+    something to do: with as many threads as processors an epoch took 3 % more of them.
+    """
     own = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
-    return min(own, _MOST_THREADS)
+    return max(1, min(own // 2, _MOST_THREADS))
 
 
 def fields_of(packing: Packing, rows: tf.Tensor) -> dict[str, tf.Tensor]:
