@@ -8,6 +8,7 @@ trains and judges on the last fifth of what lies before it, and the holdout is r
 import argparse
 import gzip
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,17 +16,22 @@ import numpy as np
 
 from benchmarks.homes import prepared_home
 from benchmarks.seeds import RESAMPLES, against, judged_seeds, of_holdout, sides_of
+from benchmarks.train import first_records, newest
 from pagerec_dbx.baselines.catalogue import all_baselines
 from pagerec_dbx.config import load_settings
 from pagerec_dbx.evaluation.compare import Side
 from pagerec_dbx.evaluation.protocols import BASELINE_PREFIX, MENU, METRICS
+from pagerec_dbx.features.snapshot import MANIFEST
 from pagerec_dbx.home import Home, write_atomically
 from pagerec_dbx.models.names import PAGE_RANKER
 from pagerec_dbx.stages.baselines import baselines
 from pagerec_dbx.workbench import Workbench
 
-TREES = "lambdamart"  # with the fields of items
-PREPARED = ("shown_length=96", "history_length=50", "menu_length=24", "catalogue=true")  # four pages of 24 rows
+TREES = ("lambdamart", "lambdamart_shown")  # with the fields of items; with what the viewer was shown before, too
+PREPARED = (
+    "shown_length=96", "history_length=50", "menu_length=24", "catalogue=true",  # four pages of 24 rows
+    "validation_fraction=.05",  # only says when to stop; the trees learn from all that lies before the holdout
+)  # fmt: skip
 # Chosen on the validation pages of the choices' home: no film comes to a viewer twice, so embeddings are next to none.
 _FIELDS = "genres,tags,actors,director,writer,popularity,vote_avg,vote_cnt,budget,runtime,release_date"
 TRAINED = (
@@ -49,19 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--validation", action="store_true", help="judge on the last fifth of what may be learnt from")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ablation", action="store_true", help="each part left out in turn, too")
+    parser.add_argument("--share", type=float, default=1.0, help="of the training records, for a learning curve")
     parser.add_argument("--model", default=PAGE_RANKER)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of model and training")
     options = parser.parse_intermixed_args(arguments)
-    bench = _prepared(options.events, options.folder, options.validation)
+    bench = _prepared(options.events, options.folder, options.validation, options.share)
     parts = {f"without {name}": given for name, given in WITHOUT.items()} if options.ablation else {}
     cases: dict[str, tuple[str, ...]] = {options.model: (), **parts}
     versions = {
         name: judged_seeds(bench, options.model, (*TRAINED, *options.overrides, *given), options.seeds)
         for name, given in cases.items()
     }
-    baselines(bench.tables, bench.registry, {TREES: all_baselines()[TREES]}, bench.settings.judge)
-    sides = sides_of(of_holdout(bench), {TREES: [BASELINE_PREFIX + TREES], **versions})
-    print(table(sides))
+    baselines(bench.tables, bench.registry, {name: all_baselines()[name] for name in TREES}, bench.settings.judge)
+    trees = {name: [BASELINE_PREFIX + name] for name in TREES}
+    print(table(sides_of(of_holdout(bench), {**trees, **versions})))
 
 
 def table(sides: Mapping[str, Sequence[Side]], metric: str = "ndcg_at_10") -> str:
@@ -90,7 +97,7 @@ def table(sides: Mapping[str, Sequence[Side]], metric: str = "ndcg_at_10") -> st
     return "\n".join(lines)
 
 
-def _prepared(events: Path, folder: Path, validation: bool) -> Workbench:
+def _prepared(events: Path, folder: Path, validation: bool, share: float = 1.0) -> Workbench:
     """The home whose holdout is the standard cut or, for choices, the last fifth of what lies before that."""
     own = folder / ("choices" if validation else "judged")
     own.mkdir(parents=True, exist_ok=True)
@@ -100,7 +107,18 @@ def _prepared(events: Path, folder: Path, validation: bool) -> Workbench:
         if not read.exists():
             _learning_part(events, read)
     home = prepared_home(own / "logs", own / "home", ("import-metarank", str(read)), PREPARED)
-    return Workbench(Home(home), load_settings())
+    return Workbench(Home(home if share == 1 else str(_thinned(Path(home), share))), load_settings())
+
+
+def _thinned(home: Path, share: float) -> Path:
+    """A copy of the home whose training snapshot has that share of its row groups, in the order drawn for them."""
+    thin = home.with_name(f"{home.name} {share:g}")
+    if not thin.exists():
+        shutil.copytree(home, thin)
+        train = newest(thin, "train")
+        part = first_records(train, round(share * train.manifest.records))
+        write_atomically(train.folder / MANIFEST, part.manifest.to_json())
+    return thin
 
 
 def _learning_part(events: Path, file: Path) -> None:
