@@ -66,7 +66,9 @@ def describe(done: int, total: int, unit: str, seconds: float, already: int = 0)
 
 
 def span(seconds: float) -> str:
-    """`40 seconds`, `12 minutes`, `1.5 hours`."""
+    """`a second`, `40 seconds`, `12 minutes`, `1.5 hours`."""
+    if seconds < 1.5:
+        return "a second"
     if seconds < 90:
         return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 5_400 else f"{seconds / 3600:.1f} hours"

@@ -16,12 +16,13 @@ def some_knowledge(config, seed=1, new_rows=()) -> Knowledge:
         kept[:2] = False  # padding and unknown have none
         return np.where(kept, matrix, 0).astype(np.int32)
 
-    counts = [config.row_count, MOMENTS + 2]
+    impressions = draw.integers(0, 50, [config.row_count, MOMENTS + 2])
     return Knowledge(
         row_tokens=tokens(config.row_count, config.row_attributes),
         title_tokens=tokens(config.title_count, config.title_attributes),
         is_new=np.isin(np.arange(config.row_count), new_rows).astype(np.int32),
         moments=np.arange(1, MOMENTS + 1, dtype=np.int32) * 10,
-        click_odds=draw.normal(size=counts).astype(np.float32),
-        impressions=np.log1p(draw.integers(0, 50, counts)).astype(np.float32),
+        common_rate=draw.uniform(0.1, 0.5, MOMENTS + 2),
+        clicks=draw.binomial(impressions, 0.3),
+        impressions=impressions,
     )

@@ -46,7 +46,7 @@ def local_copy(snapshot: Snapshot, numbers: Iterable[int], folder: Path) -> Iter
                 f"snapshot {snapshot.folder} cannot be copied to {folder}",
                 wanted="a folder with room on each machine's own disk",
                 got=error.strerror or type(error).__name__,
-                fix="Set cache to another folder, or leave it out; with --resume too",
+                fix="Set cache=FOLDER to another folder, or cache=null for none; with --resume too",
             ) from error
         yield copied
     finally:

@@ -6,7 +6,6 @@ import numpy as np
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-SMOOTHING = 10.0  # times offered at the common rate that are added to each row's own
 _ACCURACY = 100_000  # of the moments' places among the page views
 
 
@@ -20,24 +19,9 @@ class RowCounts:
     of_all: np.ndarray  # [2, moments + 2] float64: clicks and impressions of all rows, outside the vocabulary too
 
     @property
-    def click_odds(self) -> np.ndarray:
-        """[rows, moments + 2] float32: the logarithm of a row's odds of a click over those of all rows, smoothed.
-
-        With c clicks of n times offered, and r the rate of all rows, a row's rate is (c + 10 r) / (n + 10).
-        """
-        of_all = (self.of_all[0] + 1.0) / (self.of_all[1] + 2.0)
-        rates = (self.clicks + SMOOTHING * of_all) / (self.impressions + SMOOTHING)
-        return (_log_odds(rates) - _log_odds(of_all)).astype(np.float32)
-
-    @property
-    def log_impressions(self) -> np.ndarray:
-        """[rows, moments + 2] float32: log(1 + times offered)."""
-        return np.log1p(self.impressions).astype(np.float32)
-
-
-def _log_odds(rates: np.ndarray) -> np.ndarray:
-    inside = np.clip(rates, 1e-6, 1 - 1e-6)
-    return np.log(inside) - np.log1p(-inside)
+    def common_rate(self) -> np.ndarray:
+        """[moments + 2]: clicks of all rows for each time that one was offered; a half where nothing is known."""
+        return (self.of_all[0] + 1.0) / (self.of_all[1] + 2.0)
 
 
 def count_rows(page_views: DataFrame, clicks: DataFrame, ids: DataFrame, row_count: int, moments: int) -> RowCounts:

@@ -12,12 +12,13 @@ class RowAttributes(tf_keras.layers.Layer):
 
         score + sum of biases / sqrt(attributes) + fields . mean of vectors
 
+    With `row_rates` the bias says what rate is to be expected of such a row, and reaches the score through that.
     A row that training never saw has the weights that its attributes got from other rows.
     """
 
     def __init__(self, config: ModelConfig, catalogue: Catalogue):
         super().__init__(name="row_attributes")
-        self._catalogue = catalogue
+        self._catalogue, self._adds_bias = catalogue, not config.row_rates
         penalty = tf_keras.regularizers.L2(config.l2) if config.l2 else None
         count, size = config.attribute_tokens, config.embedding_size
         self._biases = self.add_weight(
@@ -30,11 +31,16 @@ class RowAttributes(tf_keras.layers.Layer):
     def call(self, query: dict, rows: tf.Tensor) -> tf.Tensor:
         """`fields`, [batch, embedding] each, and int32 rows, [batch, n] or [n] for all alike -> [batch, n] float32."""
         tokens = self._catalogue.tokens(rows)  # [..., n, length]
-        biases = tf.reduce_sum(tf.gather(self._biases, tokens) * shares(tokens, -0.5), axis=-1)
         total = tf.add_n(query["fields"])
         means = tf.reduce_sum(tf.gather(self._vectors, tokens) * shares(tokens, -1.0)[..., None], axis=-2)
         form = "bd,nd->bn" if rows.shape.rank == 1 else "bd,bnd->bn"
-        return biases + tf.cast(tf.einsum(form, total, tf.cast(means, total.dtype)), tf.float32)
+        products = tf.cast(tf.einsum(form, total, tf.cast(means, total.dtype)), tf.float32)
+        return products + self.biases(rows) if self._adds_bias else products
+
+    def biases(self, rows: tf.Tensor) -> tf.Tensor:
+        """Of the shape of the rows, float32."""
+        tokens = self._catalogue.tokens(rows)
+        return tf.reduce_sum(tf.gather(self._biases, tokens) * shares(tokens, -0.5), axis=-1)
 
 
 class TitleAttributes(tf_keras.layers.Layer):

@@ -28,8 +28,9 @@ class Knowledge:
     title_tokens: np.ndarray  # [titles, title_attributes] int32
     is_new: np.ndarray  # [rows] int32, 1 for a row that no record of training offers
     moments: np.ndarray  # [MOMENTS] int32 seconds since 1970, rising
-    click_odds: np.ndarray  # [rows, MOMENTS + 2] float32: see `features.row_counts`
-    impressions: np.ndarray  # [rows, MOMENTS + 2] float32 log(1 + times offered)
+    common_rate: np.ndarray  # [MOMENTS + 2] clicks of all rows for each time that one was offered
+    clicks: np.ndarray  # [rows, MOMENTS + 2] before each moment: see `features.row_counts`
+    impressions: np.ndarray  # [rows, MOMENTS + 2] times offered
 
     def rarity(self, tokens: int) -> np.ndarray:
         """[tokens] float32: 1 of an attribute of at most 30 rows; less, by the root, the more rows have it."""
@@ -73,8 +74,8 @@ class Catalogue(tf_keras.layers.Layer):
         if config.title_attributes:
             shapes["title_tokens"] = ([config.title_count, config.title_attributes], tf.int32)
         if config.row_rates:
-            shapes["moments"] = ([MOMENTS], tf.int32)
-            shapes |= dict.fromkeys(("click_odds", "impressions"), ([rows, moments], tf.float32))
+            shapes |= {"moments": ([MOMENTS], tf.int32), "common_rate": ([moments], tf.float32)}
+            shapes |= dict.fromkeys(("clicks", "impressions"), ([rows, moments], tf.float32))
         self._weights_by_name = {
             name: self.add_weight(
                 name, shape=shape, dtype=kind, initializer="zeros", trainable=False, experimental_autocast=False
@@ -123,14 +124,14 @@ class Catalogue(tf_keras.layers.Layer):
         moments = tf.broadcast_to(self._weights_by_name["moments"], [tf.shape(record["menu"])[0], MOMENTS])
         return tf.searchsorted(moments, record["served_at"][:, None], side="right")[:, 0]
 
-    def click_odds(self, rows: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
-        """[batch, n] float32 of rows [batch, n], or [n] for all alike, as they were known at each page view;
-        0 of a row that fared as all rows together."""
-        return self._at("click_odds", rows, moment)
+    def counts(self, rows: tf.Tensor, moment: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """[batch, n] float32 each, of rows [batch, n], or [n] for all alike: clicks and times offered, as they were
+        known at each page view."""
+        return self._at("clicks", rows, moment), self._at("impressions", rows, moment)
 
-    def impressions(self, rows: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
-        """The same of the logarithms of how often rows had been offered."""
-        return self._at("impressions", rows, moment)
+    def common_rate(self, moment: tf.Tensor) -> tf.Tensor:
+        """[batch] float32: that of all rows, as it was known."""
+        return tf.gather(self._weights_by_name["common_rate"], moment)
 
     def _at(self, name: str, rows: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
         offered = tf.broadcast_to(rows, [tf.shape(moment)[0], tf.shape(rows)[-1]])

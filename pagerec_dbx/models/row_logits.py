@@ -11,11 +11,12 @@ class RowLogits(tf_keras.layers.Layer):
 
     def __init__(self, config: ModelConfig):
         super().__init__(name="logits")
+        penalty = tf_keras.regularizers.L2(config.l2) if config.l2 else None
         shape = [config.row_count, config.hidden_sizes[-1]]
-        self._vectors = self.add_weight("vectors", shape=shape, initializer="glorot_uniform")
+        self._vectors = self.add_weight("vectors", shape=shape, initializer="glorot_uniform", regularizer=penalty)
         # float32 whatever the model computes in: they are added to logits, which are.
         biases = {"shape": [config.row_count], "initializer": "zeros", "experimental_autocast": False}
-        self._biases = self.add_weight("biases", **biases)
+        self._biases = self.add_weight("biases", regularizer=penalty, **biases)
 
     def call(self, hidden: tf.Tensor) -> tf.Tensor:
         """[batch, last hidden size] -> [batch, row_count] float32."""

@@ -30,12 +30,10 @@ class RowTerms(tf_keras.layers.Layer):
             self._terms.append(ShownAttention(config))
         if config.row_memory:
             self._of_all_rows.append(RowMemory(config))
-        if config.row_attributes:
-            self._of_all_rows.append(RowAttributes(config, catalogue))
-        if config.row_rates:
-            self._of_all_rows.append(RowRates(catalogue))
-        if config.viewer_taste:
-            self._of_all_rows.append(ViewerTaste(config, catalogue))
+        attributes = RowAttributes(config, catalogue) if config.row_attributes else None
+        rates = RowRates(catalogue, attributes) if config.row_rates else None
+        taste = ViewerTaste(config, catalogue, rates) if config.viewer_taste else None
+        self._of_all_rows += [term for term in (attributes, rates, taste) if term]
 
     def call(self, logits: tf.Tensor, query: dict, rows: tf.Tensor) -> tf.Tensor:
         """Logits [batch, n] of int32 rows, [batch, n] or [n] for all alike -> the same with the terms, float32."""

@@ -6,6 +6,7 @@ import tf_keras
 from pagerec_dbx.models.catalogue import Catalogue
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.row_kernel import RowKernel
+from pagerec_dbx.models.row_rates import RowRates
 
 
 class ViewerTaste(tf_keras.layers.Layer):
@@ -20,9 +21,9 @@ class ViewerTaste(tf_keras.layers.Layer):
     solution (Bertinetto et al. 2019).
     """
 
-    def __init__(self, config: ModelConfig, catalogue: Catalogue):
+    def __init__(self, config: ModelConfig, catalogue: Catalogue, rates: RowRates | None):
         super().__init__(name="viewer_taste", autocast=False)
-        self._catalogue, self._has_rates = catalogue, config.row_rates
+        self._rates = rates
         self._kernel = RowKernel(config, catalogue)
 
         def weight(name: str, value: float) -> tf.Variable:
@@ -31,7 +32,7 @@ class ViewerTaste(tf_keras.layers.Layer):
 
         self._constant, self._noise = weight("constant", 0.0), weight("noise", 1.0)
         self._gain, self._expected = weight("gain", 3.0), weight("expected", -2.0)
-        if self._has_rates:
+        if rates:
             self._of_rate, self._rate = weight("of_rate", 1.0), weight("rate", -1.0)
 
     def call(self, query: dict, rows: tf.Tensor) -> tf.Tensor:
@@ -56,12 +57,12 @@ class ViewerTaste(tf_keras.layers.Layer):
     def _others(self, query: dict, rows: tf.Tensor) -> tf.Tensor:
         """[batch, n] -> [batch, n, 1 or 2]: the constant and, where it is known, the rate."""
         parts = [tf.fill(tf.shape(rows), tf.nn.softplus(self._constant))]
-        if self._has_rates:
-            parts.append(tf.nn.softplus(self._rate) * self._catalogue.click_odds(rows, query["moment"]))
+        if self._rates:
+            parts.append(tf.nn.softplus(self._rate) * self._rates.odds(rows, query["moment"]))
         return tf.stack(parts, axis=2)
 
     def _expectation(self, query: dict, shown: tf.Tensor) -> tf.Tensor:
         """[batch, shown]: how likely anybody was to click it."""
-        if not self._has_rates:
+        if not self._rates:
             return tf.sigmoid(self._expected) * tf.ones(tf.shape(shown))
-        return tf.sigmoid(self._of_rate * self._catalogue.click_odds(shown, query["moment"]) + self._expected)
+        return tf.sigmoid(self._of_rate * self._rates.odds(shown, query["moment"]) + self._expected)

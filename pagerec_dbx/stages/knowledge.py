@@ -93,7 +93,8 @@ def _is_new(tables: Tables, preparation: Preparation, config: ModelConfig) -> np
 
 def _of_counts(tables: Tables, preparation: Preparation, config: ModelConfig) -> dict[str, np.ndarray]:
     if not config.row_rates:
-        return {"moments": np.zeros(0, np.int32)} | dict.fromkeys(("click_odds", "impressions"), np.zeros((0, 0)))
+        nothing = dict.fromkeys(("clicks", "impressions"), np.zeros((0, 0)))
+        return {"moments": np.zeros(0, np.int32), "common_rate": np.zeros(0), **nothing}
     labelled = tables.read(LABELLED_PAGE_VIEWS, preparation.labelled_version)
     before = labelled.where(~at_or_after(preparation.cuts.holdout))
     # A page view from before the holdout may be clicked after it has begun: nobody knew of that.
@@ -102,5 +103,6 @@ def _of_counts(tables: Tables, preparation: Preparation, config: ModelConfig) ->
     ids = _ids(tables, preparation, vocabulary.ROWS)
     counts = count_rows(page_views_of(before), clicks, ids, config.row_count, MOMENTS)
     return {
-        "moments": counts.moments, "click_odds": counts.click_odds, "impressions": counts.log_impressions
+        "moments": counts.moments, "common_rate": counts.common_rate, "clicks": counts.clicks,
+        "impressions": counts.impressions,
     }  # fmt: skip

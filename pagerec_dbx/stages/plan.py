@@ -38,7 +38,8 @@ class TrainPlan:
             f"{self.records:,} training records on {self.ranks} rank{'s' if several else ''}: "
             f"{self.steps_per_epoch:,} steps an epoch, {self.left_out_per_epoch:,} records left out of each",
             f"{self.step_seconds * 1e3:.0f} ms a step of one rank, measured here; "
-            f"{self.epochs} epochs would take about {span(self.seconds)} on this machine{shared}",
+            f"{self.epochs} epoch{'s' if self.epochs > 1 else ''} would take about {span(self.seconds)} on this "
+            f"machine{shared}, and starting, launching ranks and exporting about a minute more",
         ]
         return "\n".join(lines)
 

@@ -115,6 +115,7 @@ def _result_of(registry: Registry, preparation: Preparation, run: StoppedRun, ve
         parameters=int(registry.version(version).tags["parameters"]), best_epoch=int(best["epoch"]),
         validation_loss=best["validation_loss"], validation_ndcg=best["validation_ndcg"],
         left_out_per_epoch=snapshot.manifest.records - taken,
+        waited_for_data=max((one["waited_for_data"] for one in curves if "waited_for_data" in one), default=None),
     )  # fmt: skip
 
 

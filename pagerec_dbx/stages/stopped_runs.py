@@ -15,7 +15,7 @@ from pagerec_dbx.models.config import ModelConfig, config_from_values
 from pagerec_dbx.tables import Tables
 
 _PLAN = "run.json"  # in the folder of a training that has not ended
-FORMAT = 2  # raised whenever a model's weights change in number, order or meaning: checkpoints hold weights by number
+FORMAT = 3  # raised whenever a model's weights change in number, order or meaning: checkpoints hold weights by number
 _WAIT_DAYS = 30.0  # after its last checkpoint, for which a stopped training's snapshots are kept
 
 
@@ -70,6 +70,8 @@ def _from_values(values: Mapping) -> StoppedRun:
     own = {name: value for name, value in values.items() if name != "format"}
     if values["format"] != FORMAT:
         raise ValueError(f"format {values['format']}")
+    if not isinstance(own["ranks"], int) or own["ranks"] < 1:
+        raise ValueError(f"ranks {own['ranks']}")
     parts = {"config": config_from_values(values["config"]), "settings": TrainSettings(**values["settings"])}
     return StoppedRun(**{**own, **parts})
 

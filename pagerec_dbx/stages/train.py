@@ -43,6 +43,7 @@ class TrainResult:
     validation_loss: float  # of the best epoch
     validation_ndcg: float  # of the best epoch
     left_out_per_epoch: int  # examples not reached because all ranks take equal steps of full batches
+    waited_for_data: float | None  # share of its steps' time, of the epoch and rank that waited most
 
 
 def train(
@@ -168,7 +169,7 @@ def train_and_register(
         version=version, run_id=run.run_id, model=job.config.name, parameters=result.parameters, ranks=run.ranks,
         epochs=result.epochs, seconds=round(result.seconds, 1), best_epoch=result.best_epoch,
         validation_loss=result.best.validation_loss, validation_ndcg=result.best.validation_ndcg,
-        left_out_per_epoch=result.left_out_per_epoch,
+        left_out_per_epoch=result.left_out_per_epoch, waited_for_data=result.waited_for_data,
     )  # fmt: skip
 
 

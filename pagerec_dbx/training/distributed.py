@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 from pagerec_dbx.errors import DeadRankError, PagerecError, TrainingError, in_one_line
-from pagerec_dbx.features.snapshot import open_snapshot
+from pagerec_dbx.features.snapshot import open_snapshot, require_undamaged
 from pagerec_dbx.features.stream import Shard, shard_records
 from pagerec_dbx.progress import say
 from pagerec_dbx.training.heartbeats import (
@@ -44,11 +44,14 @@ def train_on_ranks(
 
     Raises:
         TrainingError: fewer slots than ranks.
+        SnapshotError: a file is not what was written.
         DeadRankError: a rank died, or was not heard of for `silence_seconds`.
         PagerecError: what all ranks met alike.
     """
     if ranks == 1:
         return fit(job, OneRank(), on_epoch)
+    for snapshot in (open_snapshot(Path(folder)) for folder in (job.train_snapshot, job.validation_snapshot)):
+        require_undamaged(snapshot, range(len(snapshot.paths)))  # ranks do too, but one that ends is a dead rank to all
     clear(job.beats)
     heard = [rank_name(rank) for rank in range(ranks)]
     silence = job.settings.silence_seconds

@@ -57,6 +57,8 @@ class EpochReport:
     def to_text(self, epochs: int) -> str:
         """One line for the terminal."""
         rate = "" if self.examples_per_second is None else f", {self.examples_per_second:,.0f} examples/s"
+        if self.waited_for_data is not None:
+            rate += f", {self.waited_for_data:.0%} of it waiting for data"
         return (
             f"epoch {self.epoch} of {epochs}: loss {self.loss:.4f}, validation loss {self.validation_loss:.4f}, "
             f"validation NDCG {number(self.validation_ndcg)}{rate}"
@@ -86,6 +88,11 @@ class TrainingResult:
     seconds: float
     digests: tuple[int, ...]  # of each rank's final weights: equal
     was_stopped: bool = False  # before its time, because `on_epoch` said so
+
+    @property
+    def waited_for_data(self) -> float | None:
+        """The share of steps' time without data of the epoch that waited most; None where none took a step here."""
+        return max((one.waited_for_data for one in self.reports if one.waited_for_data is not None), default=None)
 
     @property
     def best(self) -> EpochReport:

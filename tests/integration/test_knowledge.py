@@ -99,12 +99,9 @@ def test_counts_are_of_what_came_strictly_before_each_moment(spark):
         assert counts.of_all[:, column].tolist() == [
             sum(when < moment * 1e6 for _, when in clicks), 2 * sum(served < moment * 1e6 for served, _ in pages)
         ]  # fmt: skip
-    assert not counts.impressions[:2].any() and not counts.click_odds[:2].any()
-    # by hand: 3 of 20 clicked, all rows 1 of 10 (9 + 1 of 98 + 2), so (3 + 1) / 30 over .1
-    by_hand = dataclasses.replace(
-        counts, clicks=np.array([[3.0]]), impressions=np.array([[20.0]]), of_all=np.array([[9.0], [98.0]])
-    )
-    assert by_hand.click_odds[0, 0] == pytest.approx(np.log((4 / 26) / (1 / 9)), abs=1e-6)
+    assert not counts.impressions[:2].any() and not counts.clicks[:2].any()
+    by_hand = dataclasses.replace(counts, of_all=np.array([[9.0, 0.0], [98.0, 0.0]]))
+    assert by_hand.common_rate.tolist() == [0.1, 0.5]  # 9 + 1 of 98 + 2; of nothing a half
 
 
 KINDS = {f"row {number}": ["good", "bad", "fair"][number % 3] for number in range(14)}
@@ -182,14 +179,13 @@ def test_what_is_known_leaves_out_the_holdout_and_says_who_is_new(bench, tmp_pat
     before = bench.tables.read(LABELLED_PAGE_VIEWS).orderBy("served_at").limit(320)
     shown_before = before.select(F.explode("menu.row_id").alias("row")).groupBy("row").count().collect()
     for row, count in shown_before:
-        assert known.impressions[names.index(row), -1] == pytest.approx(np.log1p(count))
+        assert known.impressions[names.index(row), -1] == count
     assert bench.tables.read(CLICK_MATCHES).count() > 0
     in_time = bench.tables.read(CLICK_MATCHES).where(F.col("clicked_at") < preparation.cuts.holdout.served_at)
     rates = _rates(before, in_time)
     for row, (clicks, offered, of_all) in rates.items():
-        rate = (clicks + 10 * of_all) / (offered + 10)
-        wanted = np.log(rate / (1 - rate)) - np.log(of_all / (1 - of_all))
-        assert known.click_odds[names.index(row), -1] == pytest.approx(wanted, abs=1e-5)
+        found = known.clicks[names.index(row), -1], known.impressions[names.index(row), -1], known.common_rate[-1]
+        assert found == pytest.approx((clicks, offered, of_all))
     none = dataclasses.replace(config, row_attributes=0, row_rates=False, viewer_taste=False)
     leave_knowledge(bench.tables, preparation, none, tmp_path / "none.npz")
     assert not (tmp_path / "none.npz").exists()

@@ -39,11 +39,12 @@ from pagerec_dbx.stages.stopped_runs import FORMAT, find_stopped, run_folder, st
 from pagerec_dbx.stages.train import train
 from pagerec_dbx.tables import Tables
 from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
-from pagerec_dbx.training.distributed import require_ranks, run_on_ranks
+from pagerec_dbx.training.distributed import require_ranks, run_on_ranks, train_on_ranks
 from pagerec_dbx.training.horovod_ranks import require_gpus
 from pagerec_dbx.training.job import EpochReport, OneRank, TrainingJob
 from pagerec_dbx.training.loop import fit
 from pagerec_dbx.training.optimizer import optimizer_of
+from pagerec_dbx.training.plan import measure
 from pagerec_dbx.training.steps import Steps
 from pagerec_dbx.training.weights import Best, load_weights
 from tests.training_jobs import training_job, with_settings
@@ -328,6 +329,21 @@ def test_an_error_that_one_rank_alone_meets_is_told(prepared, tmp_path):
 
     with pytest.raises(TrainingError, match="rank 1: SnapshotError: snapshot x cannot be copied.*No space left"):
         run_on_ranks(work, 2, slots=2, log_file=tmp_path / "ranks.log")
+
+
+def test_a_file_that_was_changed_is_named_before_ranks_are_launched(job, tmp_path):
+    snapshot = shutil.copytree(job.train_snapshot, tmp_path / Path(job.train_snapshot).name)
+    part = sorted(snapshot.rglob("*.parquet"))[1]
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    damaged = dataclasses.replace(job, train_snapshot=str(snapshot), folder=str(tmp_path / "run"))
+    named = f"{part.parent.name}/{part.name} was changed after it was written"
+    with pytest.raises(SnapshotError, match=named):
+        train_on_ranks(damaged, 2, lambda _: None, 2, tmp_path / "log", list)
+    with pytest.raises(SnapshotError, match=named):
+        measure(damaged)
+    assert not (tmp_path / "log").exists()  # no rank was launched
 
 
 def full_batch(job, folder, batch_size):
@@ -769,6 +785,7 @@ KEPT = {
     "preparation_id": "p",
 }
 OF_ANOTHER_VERSION = json.dumps({**KEPT, "settings": {**KEPT["settings"], "optimizer": "rmsprop"}})
+OF_NO_RANK, OF_TWO = (json.dumps({**KEPT, "ranks": ranks}) for ranks in (0, "two"))
 OF_OTHER_WEIGHTS = json.dumps({**KEPT, "format": FORMAT - 1})
 
 
@@ -781,7 +798,8 @@ def test_a_run_of_this_version_is_found(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["{}", "half of a fi", '{"config": {"hidden_sizes": 3}}', OF_ANOTHER_VERSION, OF_OTHER_WEIGHTS]
+    "content",
+    ["{}", "half of a fi", '{"config": {"hidden_sizes": 3}}', OF_ANOTHER_VERSION, OF_OTHER_WEIGHTS, OF_NO_RANK, OF_TWO],
 )
 def test_a_run_of_another_version_is_refused_in_words(tmp_path, content):
     home = Home(str(tmp_path / "home"))

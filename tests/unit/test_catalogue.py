@@ -47,7 +47,8 @@ def filled(layer, *inputs):
 
 
 def test_row_attributes_are_the_formula(catalogue):
-    layer, fields = RowAttributes(CONFIG, catalogue), np.random.default_rng(2).normal(size=[2, 2, 3])
+    layer = RowAttributes(dataclasses.replace(CONFIG, row_rates=False), catalogue)  # with rates its biases are theirs
+    fields = np.random.default_rng(2).normal(size=[2, 2, 3])
     query = {"fields": [tf.constant(field, tf.float32) for field in fields]}
     weights = filled(layer, query, tf.constant(ROWS))
     for rows in (ROWS, EVERY):
@@ -83,20 +84,58 @@ def test_a_page_view_knows_what_happened_before_the_last_moment_that_had_passed(
     assert catalogue.moment(record).numpy().tolist() == [MOMENTS + 1]  # a page to be ranked comes after all
 
 
+def click_odds_of(clicks, impressions, common, k=10.0, bias=0.0) -> float:
+    """By definition, in plain Python."""
+    prior = 1 / (1 + (1 / common - 1) * np.exp(-bias))
+    rate = (clicks + k * prior) / (impressions + k)
+    return np.log(rate / (1 - rate)) - np.log(common / (1 - common))
+
+
+def click_odds(row, moment, k=10.0, bias=0.0) -> float:
+    counts = (KNOWLEDGE.clicks[row, moment], KNOWLEDGE.impressions[row, moment], KNOWLEDGE.common_rate[moment])
+    return click_odds_of(*counts, k, bias)
+
+
 def test_row_rates_are_those_of_the_page_view_s_moment(catalogue):
     layer, query = RowRates(catalogue), {"moment": tf.constant([3, 50])}
-    np.testing.assert_allclose(
-        layer(query, tf.constant(ROWS))[1], KNOWLEDGE.click_odds[ROWS[1], 50], atol=1e-6
-    )  # to begin with
+    to_begin_with = [click_odds(row, 50) for row in ROWS[1]]
+    np.testing.assert_allclose(layer(query, tf.constant(ROWS))[1], to_begin_with, atol=1e-5)
     weights = filled(layer, query, tf.constant(ROWS))
     for rows in (ROWS, EVERY):
         offered = np.broadcast_to(rows, [2, rows.shape[-1]])
-        odds, logs = (
-            np.stack([known[row, moment] for row, moment in zip(offered, (3, 50), strict=True)])
-            for known in (KNOWLEDGE.click_odds, KNOWLEDGE.impressions)
-        )
-        wanted = weights["rate"] * odds + weights["offered"] * logs
+        wanted = [
+            [
+                weights["rate"] * click_odds(row, moment, 10 * np.exp(weights["smoothing"]))
+                + weights["offered"] * np.log1p(KNOWLEDGE.impressions[row, moment])
+                for row in of_page
+            ]
+            for of_page, moment in zip(offered, (3, 50), strict=True)
+        ]
         np.testing.assert_allclose(layer(query, tf.constant(rows)), wanted, atol=1e-5)
+
+
+def test_a_rate_is_shrunk_to_that_of_rows_with_the_same_attributes(catalogue):
+    """The sum of a row's biases moves its prior's odds, and the more it was offered the less it says."""
+    attributes = RowAttributes(CONFIG, catalogue)
+    rates, query = RowRates(catalogue, attributes), {"moment": tf.constant([3, 50]), "fields": [tf.zeros([2, 3])]}
+    assert not attributes(query, tf.constant(ROWS)).numpy().any()
+    filled(attributes, query, tf.constant(ROWS))
+    biases = attributes.biases(tf.constant(EVERY)).numpy()
+    assert np.abs(biases).max() > 0.1
+    wanted = [click_odds(row, 50, bias=biases[row]) for row in ROWS[1]]
+    np.testing.assert_allclose(rates(query, tf.constant(ROWS))[1], wanted, atol=1e-5)
+    # the control: biases say nothing in the score beside that, unless there are no rates
+    assert not attributes(query, tf.constant(ROWS)).numpy().any()
+    alone = RowAttributes(dataclasses.replace(CONFIG, row_rates=False), catalogue)
+    filled(alone, query, tf.constant(ROWS))
+    np.testing.assert_allclose(alone(query, tf.constant(EVERY))[0], alone.biases(tf.constant(EVERY)), atol=1e-6)
+
+
+def test_a_rate_worked_out_by_hand(catalogue):
+    """3 clicks of 20, all rows 1 of 10, 10 times offered more: (3 + 1) / (20 + 10), odds 4 / 26 over 1 / 9. Where
+    nothing was offered the odds are those expected of such a row: e^bias times those of all."""
+    assert click_odds_of(3, 20, 0.1) == pytest.approx(np.log((4 / 26) / (1 / 9)))
+    assert click_odds_of(0, 0, 0.1, bias=0.7) == pytest.approx(0.7)
 
 
 def test_a_single_page_is_ranked_without_the_table_of_all_pairs_and_a_batch_with_it(catalogue):
@@ -111,11 +150,15 @@ def test_viewer_taste_is_the_kernel_ridge_regression_of_scikit_learn(catalogue, 
     monkeypatch.setattr(RowKernel, "has_fewer_pairs", lambda kernel, shown: tf.constant(by_pairs))
     monkeypatch.setattr(catalogue_module, "_RARE", 2)
     catalogue.learn(KNOWLEDGE)
-    layer = ViewerTaste(CONFIG, catalogue)
+    rates = RowRates(catalogue)
+    as_they_begin = rates.get_weights()
+    layer = ViewerTaste(CONFIG, catalogue, rates)
     shown, clicked = np.array([[2, 5, 8, 2, 0], [0] * 5], np.int32), np.array([[1, 0, 0, 1, 0], [0] * 5], np.int32)
     query = {"shown_row": shown, "shown_clicked": clicked, "moment": np.array([7, 7])}
     query = {name: tf.constant(values, tf.int32) for name, values in query.items()}
     weights = filled(layer, query, tf.constant(ROWS))
+    weights["rate"] = layer._rate.numpy()  # not that of its rates, which have one of that name
+    rates.set_weights(as_they_begin)
     softplus = {name: np.log1p(np.exp(value)) for name, value in weights.items()}
     having = [sum(token in row for row in KNOWLEDGE.row_tokens.tolist()) for token in range(7)]
     rarity = [min(1.0, np.sqrt(2 / max(one, 1))) for one in having]
@@ -127,18 +170,19 @@ def test_viewer_taste_is_the_kernel_ridge_regression_of_scikit_learn(catalogue, 
             held = [token for token in KNOWLEDGE.row_tokens[row] if token]
             for token in held:
                 matrix[place, token] = softplus["tokens"][token] * rarity[token] / np.sqrt(len(held))
-            matrix[place, 7:] = softplus["constant"], softplus["rate"] * KNOWLEDGE.click_odds[row, 7]
+            matrix[place, 7:] = softplus["constant"], softplus["rate"] * click_odds(row, 7)
         return matrix
 
     before = shown[0, :4]
-    expected = 1 / (1 + np.exp(-weights["of_rate"] * KNOWLEDGE.click_odds[before, 7] - weights["expected"]))
+    odds = np.array([click_odds(row, 7) for row in before])
+    expected = 1 / (1 + np.exp(-weights["of_rate"] * odds - weights["expected"]))
     ridge = KernelRidge(alpha=softplus["noise"]).fit(features(before), clicked[0, :4] - expected)
     for rows in (ROWS, EVERY):
         got = layer(query, tf.constant(rows)).numpy()
         wanted = weights["gain"] * ridge.predict(features(np.broadcast_to(rows, [2, rows.shape[-1]])[0]))
         np.testing.assert_allclose(got[0], wanted, atol=1e-4)
         assert not got[1].any()  # nothing was shown: nothing is known of this viewer's taste
-    assert np.abs(got[0]).max() > 0.1
+    assert np.abs(got[0]).max() > 0.05
 
 
 def test_a_row_that_training_never_saw_is_ranked_by_its_attributes():
@@ -147,7 +191,7 @@ def test_a_row_that_training_never_saw_is_ranked_by_its_attributes():
     model, batch = build(config, seed=3), records(6)
     knowledge = some_knowledge(config, new_rows=[4])
     knowledge.row_tokens[4], knowledge.row_tokens[5] = [1, 2, 3], [6, 0, 0]
-    knowledge.click_odds[4] = knowledge.click_odds[1]
+    knowledge.clicks[4] = knowledge.clicks[1]
     knowledge.impressions[4] = knowledge.impressions[1]
     model.learn_knowledge(knowledge)
     of_rows = lambda: (model.menu_scores(batch).numpy(), model.vocabulary_scores(batch).numpy())  # noqa: E731

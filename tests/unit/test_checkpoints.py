@@ -147,6 +147,16 @@ def test_the_next_one_is_due_after_the_minutes_given(tmp_path):
     assert not Checkpoints(tmp_path, 1, every_minutes=60).is_due
 
 
+def test_one_whose_place_was_changed_is_not_gone_on_from(kept, tmp_path):
+    """Its arrays are whole; what the marker says of epoch and losses is not what was written."""
+    for step in (60, 700):
+        kept.save(checkpoint(step))
+    marker = next((tmp_path / "run").glob("*700.json"))
+    assert kept.newest().step == 700
+    marker.write_text(marker.read_text().replace('"losses"', '"lasses"'))
+    assert kept.newest().step == 60
+
+
 def test_damaged_ones_of_later_steps_do_not_push_out_new_ones(kept, tmp_path):
     for step in (60, 700):
         kept.save(checkpoint(step))
