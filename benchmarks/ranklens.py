@@ -9,6 +9,7 @@ import argparse
 import gzip
 import json
 import shutil
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -55,10 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--validation", action="store_true", help="judge on the last fifth of what may be learnt from")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ablation", action="store_true", help="each part left out in turn, too")
-    parser.add_argument("--share", type=float, default=1.0, help="of the training records, for a learning curve")
+    parser.add_argument(
+        "--share", type=float, default=1.0,
+        help="of the training records, for a learning curve with --validation; rates and trees know all of them",
+    )  # fmt: skip
     parser.add_argument("--model", default=PAGE_RANKER)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of model and training")
     options = parser.parse_intermixed_args(arguments)
+    if options.share != 1 and not options.validation:
+        parser.error("--share goes with --validation: each share would be another look at the holdout")
     bench = _prepared(options.events, options.folder, options.validation, options.share)
     parts = {f"without {name}": given for name, given in WITHOUT.items()} if options.ablation else {}
     cases: dict[str, tuple[str, ...]] = {options.model: (), **parts}
@@ -106,18 +112,22 @@ def _prepared(events: Path, folder: Path, validation: bool, share: float = 1.0) 
         read = own / "events.jsonl"
         if not read.exists():
             _learning_part(events, read)
-    home = prepared_home(own / "logs", own / "home", ("import-metarank", str(read)), PREPARED)
-    return Workbench(Home(home if share == 1 else str(_thinned(Path(home), share))), load_settings())
+    prepared = own / f"home {zlib.crc32(' '.join(PREPARED).encode()):08x}"  # another one for other settings
+    home = prepared_home(own / "logs", prepared, ("import-metarank", str(read)), PREPARED)
+    return Workbench(Home(home if share == 1 else str(_thinned(prepared, share))), load_settings())
 
 
 def _thinned(home: Path, share: float) -> Path:
     """A copy of the home whose training snapshot has that share of its row groups, in the order drawn for them."""
     thin = home.with_name(f"{home.name} {share:g}")
     if not thin.exists():
-        shutil.copytree(home, thin)
-        train = newest(thin, "train")
+        aside = home.with_name(f"{home.name} being copied")
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.copytree(home, aside)
+        train = newest(aside, "train")
         part = first_records(train, round(share * train.manifest.records))
         write_atomically(train.folder / MANIFEST, part.manifest.to_json())
+        aside.rename(thin)
     return thin
 
 

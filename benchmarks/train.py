@@ -30,7 +30,7 @@ from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, read_batches
 from pagerec_dbx.features.stream import Shard, fields_of, open_stream, untuned
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.config import ModelConfig
-from pagerec_dbx.training.memory import hand_back_freed_memory, share_heaps
+from pagerec_dbx.training.memory import freed_between_epochs, share_heaps
 from pagerec_dbx.training.optimizer import optimizer_of
 from pagerec_dbx.training.steps import Steps
 from pagerec_dbx.training.validation import Validation
@@ -59,13 +59,15 @@ class Pair:
 
 
 def measured(what: str, first: Callable[[], None], second: Callable[[], None], times: int, goal: str) -> Pair:
-    """Both ways once unmeasured, then in turn."""
-    first(), second()
-    seconds = [(_timed(first), _timed(second)) for _ in range(times)]
+    """Both ways once unmeasured, then in turn; what one left is freed before the next, as before an epoch."""
+    with freed_between_epochs() as free:
+        first(), second()
+        seconds = [(_timed(first, free), _timed(second, free)) for _ in range(times)]
     return Pair(what, *map(tuple, zip(*seconds, strict=True)), goal)
 
 
-def _timed(work: Callable[[], None]) -> float:
+def _timed(work: Callable[[], None], free: Callable[[], None]) -> float:
+    free()
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
@@ -105,7 +107,6 @@ class Trainer:
 
     def epoch(self, batches: tf.data.Dataset) -> float:
         """Mean loss of an epoch."""
-        hand_back_freed_memory()  # as before each epoch of a training
         return self._run(iter(batches), self._steps)[0] / self._steps
 
 

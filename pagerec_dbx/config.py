@@ -171,7 +171,7 @@ class ModelSettings:
     embedding_size: int = 64
     hidden_sizes: tuple[int, ...] = (256, 128, 64)
     dropout: float = 0.0  # share of each hidden layer's outputs that training sets to zero
-    l2: float = 0.0  # times the sum of squares of weights in the loss: of hidden, cross and last layers and attributes
+    l2: float = 0.0  # times the sum of squares of weights in the loss: of hidden and cross layers, rows and attributes
     title_buckets: int | None = None  # titles share so many embeddings, two each, by hashing; None: each has its own
     loss: str = "full_softmax"  # or sampled_softmax, in_batch_softmax, menu_softmax, binary
     label_smoothing: float = 0.0  # share of the target that is spread over all rows that compete

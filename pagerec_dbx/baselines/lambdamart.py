@@ -58,7 +58,9 @@ class LambdaMart:
         rows, row_ids = past.row_attributes, past.popularity.row_ids
         shown = shown_features(rows, row_ids, self.shown_values) if self.shown_values else None
         features = Features(rates_of(past, clock), row_fields(rows, row_ids, self.fields), self.left_out, shown)
-        sample = features.with_columns(_sample(past, self.page_views), past.clicks, past.shown)
+        drawn = _sample(past, self.page_views)
+        of_drawn = past.shown.join(F.broadcast(drawn.select("page_view_id")), "page_view_id", how="left_semi")
+        sample = features.with_columns(drawn, past.clicks, of_drawn)
         learnt = training_features(sample, features, clock)
         trees = self._boosted(learnt, features, past.seed)
         return LambdaMartRanker(features, trees, len(learnt.sizes), past.shown)
@@ -102,7 +104,12 @@ class Features:
         return (*_OF_PAGE, *(COLUMNS if self.shown else ()))
 
     def with_columns(self, page_views: DataFrame, clicks: DataFrame, shown: DataFrame) -> DataFrame:
-        """The page views with `columns`; arguments as in `Past`."""
+        """The page views with `columns`.
+
+        Args:
+            clicks: of these viewers, later ones too.
+            shown: as in `Past`.
+        """
         known = with_row_clicks(page_views, clicks)
         return with_shown_rows(known, shown) if self.shown else known
 
@@ -129,7 +136,7 @@ class Features:
             "days_since_click": np.where(clicks > 0, (served - last) / _DAY, np.nan),
         }
         if self.shown:
-            columns |= self.shown.of(batch, row, lambda rows, pages: self._rate(rows, buckets[pages]))
+            columns |= self.shown.of(batch, row, lambda of, pages: self._rate(of, buckets[pages]))
         counted = np.stack([np.asarray(columns[name], np.float32) for name in self.counted], axis=1)
         return np.hstack([counted, self.fields.values[row]])  # row -1 is the last line
 

@@ -17,7 +17,8 @@ NAMES = (
 )  # fmt: skip
 COLUMNS = ("shown_row", "shown_position", "shown_clicked")
 
-_AT_ONCE = 128  # page views: each holds some matrices of shown x values
+_AT_ONCE = 32  # page views: each holds matrices of shown x values and of menu x values
+_MOST_NUMBERS = 30_000_000  # rows x values, 120 MB; fewer values where there are many rows
 _NEAR = 3.0  # places, at which a neighbouring place counts 1 / e
 _DOUBT = 5.0  # rows shown without a surprise that are added to each mean of surprises
 
@@ -43,8 +44,9 @@ class ShownFeatures:
         """
         sizes, shown = menu_sizes(batch), _Lists.of(batch, "shown_row")
         row = places(batch.column("shown_row").flatten(), self.row_ids)
-        clicked, position = (
-            batch.column(name).flatten().to_numpy(zero_copy_only=False).astype(np.float32) for name in COLUMNS[:0:-1]
+        position, clicked = (
+            batch.column(name).flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+            for name in ("shown_position", "shown_clicked")
         )
         surprise = clicked - expected(row, shown.page)
         starts = np.cumsum(sizes) - sizes
@@ -145,9 +147,9 @@ def shown_features(row_attributes: DataFrame, row_ids: pa.StringArray, most: int
     Args:
         row_attributes: row_id, attributes map<string, array<string>>, numbers map<string, double>.
         row_ids: the rows asked about, in order.
-        most: values that are told apart.
+        most: values that are told apart, at most.
     """
-    _, has = shared_values(row_attributes, row_ids, most, least=2)
+    _, has = shared_values(row_attributes, row_ids, min(most, max(1, _MOST_NUMBERS // (len(row_ids) + 1))), least=2)
     weighed = has * np.log(len(row_ids) / np.maximum(has.sum(axis=0), 1)).astype(np.float32)
     length = np.linalg.norm(weighed, axis=1, keepdims=True)
     return ShownFeatures(row_ids, weighed / np.maximum(length, 1e-9))

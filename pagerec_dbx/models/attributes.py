@@ -1,5 +1,7 @@
 """What rows and titles are about: each attribute has weights of its own, which all that have it share (Kula 2015)."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 import tf_keras
 
@@ -18,7 +20,7 @@ class RowAttributes(tf_keras.layers.Layer):
 
     def __init__(self, config: ModelConfig, catalogue: Catalogue):
         super().__init__(name="row_attributes")
-        self._catalogue, self._adds_bias = catalogue, not config.row_rates
+        self._catalogue, self._adds_bias, self._row_count = catalogue, not config.row_rates, config.row_count
         penalty = tf_keras.regularizers.L2(config.l2) if config.l2 else None
         count, size = config.attribute_tokens, config.embedding_size
         self._biases = self.add_weight(
@@ -30,17 +32,31 @@ class RowAttributes(tf_keras.layers.Layer):
 
     def call(self, query: dict, rows: tf.Tensor) -> tf.Tensor:
         """`fields`, [batch, embedding] each, and int32 rows, [batch, n] or [n] for all alike -> [batch, n] float32."""
-        tokens = self._catalogue.tokens(rows)  # [..., n, length]
         total = tf.add_n(query["fields"])
-        means = tf.reduce_sum(tf.gather(self._vectors, tokens) * shares(tokens, -1.0)[..., None], axis=-2)
+        means = self._of(rows, self._means)  # [..., n, embedding]
         form = "bd,nd->bn" if rows.shape.rank == 1 else "bd,bnd->bn"
         products = tf.cast(tf.einsum(form, total, tf.cast(means, total.dtype)), tf.float32)
         return products + self.biases(rows) if self._adds_bias else products
 
     def biases(self, rows: tf.Tensor) -> tf.Tensor:
         """Of the shape of the rows, float32."""
-        tokens = self._catalogue.tokens(rows)
+        return self._of(rows, self._sums)
+
+    def _of(self, rows: tf.Tensor, of_rows: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        """Made of each row once, where a batch asks for more rows than there are; both ways come to the same."""
+        return tf.cond(
+            tf.size(rows) > self._row_count,
+            lambda: tf.gather(of_rows(tf.range(self._row_count)), rows),
+            lambda: of_rows(rows),
+        )
+
+    def _sums(self, rows: tf.Tensor) -> tf.Tensor:
+        tokens = self._catalogue.tokens(rows)  # [..., length]
         return tf.reduce_sum(tf.gather(self._biases, tokens) * shares(tokens, -0.5), axis=-1)
+
+    def _means(self, rows: tf.Tensor) -> tf.Tensor:
+        tokens = self._catalogue.tokens(rows)
+        return tf.reduce_sum(tf.gather(self._vectors, tokens) * shares(tokens, -1.0)[..., None], axis=-2)
 
 
 class TitleAttributes(tf_keras.layers.Layer):

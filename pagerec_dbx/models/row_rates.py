@@ -37,9 +37,11 @@ class RowRates(tf_keras.layers.Layer):
     def odds(self, rows: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
         """[batch, n] float32: the logarithm of the odds over those of all rows."""
         clicks, impressions = self._catalogue.counts(rows, moment)
-        common = self._catalogue.common_rate(moment)[:, None]
+        # Rates of nothing and of all are kept from the logarithm: a model that was not told what is known yet, clicks
+        # on rows that a log never says were offered.
+        common = tf.clip_by_value(self._catalogue.common_rate(moment)[:, None], 1e-6, 1 - 1e-6)
         of_all = tf.math.log(common) - tf.math.log1p(-common)
         like_it = of_all + self._attributes.biases(rows) if self._attributes else of_all
         k = SMOOTHING * tf.exp(self._log_smoothing)
         clicked, passed_over = clicks + k * tf.sigmoid(like_it), impressions - clicks + k * tf.sigmoid(-like_it)
-        return tf.math.log(clicked) - tf.math.log(tf.maximum(passed_over, 1e-3)) - of_all
+        return tf.math.log(clicked) - tf.math.log(tf.maximum(passed_over, 1e-6)) - of_all

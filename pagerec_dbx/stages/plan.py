@@ -39,7 +39,8 @@ class TrainPlan:
             f"{self.steps_per_epoch:,} steps an epoch, {self.left_out_per_epoch:,} records left out of each",
             f"{self.step_seconds * 1e3:.0f} ms a step of one rank, measured here; "
             f"{self.epochs} epoch{'s' if self.epochs > 1 else ''} would take about {span(self.seconds)} on this "
-            f"machine{shared}, and starting, launching ranks and exporting about a minute more",
+            f"machine{shared}",
+            f"starting{', launching the ranks' if several else ''} and exporting take about a minute beside that",
         ]
         return "\n".join(lines)
 

@@ -67,7 +67,7 @@ class Checkpoints:
             data = marker.with_name(f"{marker.stem}-{digest[:8]}.npz")
             aside.replace(data)
             facts = {"step": checkpoint.step, "state": checkpoint.state, "arrays": data.name, "sha256": digest}
-            facts["state_crc"] = _crc(checkpoint.state)
+            facts["crc"] = _crc(facts)
             write_atomically(marker, json.dumps(facts))
         except OSError as error:
             with contextlib.suppress(OSError):  # one without its marker takes the room that is lacking
@@ -136,15 +136,15 @@ def _facts(marker: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def _crc(state: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(state, sort_keys=True).encode("utf-8"))
+def _crc(facts: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(facts, sort_keys=True).encode("utf-8"))
 
 
 def _read(marker: Path) -> Checkpoint | None:
     facts = _facts(marker)
     try:
         data = marker.with_name(Path(facts["arrays"]).name)
-        if facts["state_crc"] != _crc(facts["state"]) or sha256_of(data) != facts["sha256"]:
+        if facts.pop("crc") != _crc(facts) or sha256_of(data) != facts["sha256"]:
             return None
         with np.load(data, allow_pickle=False) as saved:
             return Checkpoint(facts["step"], facts["state"], {name: saved[name] for name in saved.files})

@@ -58,7 +58,7 @@ class EpochReport:
         """One line for the terminal."""
         rate = "" if self.examples_per_second is None else f", {self.examples_per_second:,.0f} examples/s"
         if self.waited_for_data is not None:
-            rate += f", {self.waited_for_data:.0%} of it waiting for data"
+            rate += f", {self.waited_for_data:.0%} of the time waiting for data"
         return (
             f"epoch {self.epoch} of {epochs}: loss {self.loss:.4f}, validation loss {self.validation_loss:.4f}, "
             f"validation NDCG {number(self.validation_ndcg)}{rate}"

@@ -31,7 +31,7 @@ from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
 from pagerec_dbx.training.counting import learn_counts
 from pagerec_dbx.training.heartbeats import rank_name
 from pagerec_dbx.training.job import EpochReport, OnEpoch, Position, Ranks, TrainingJob, TrainingResult
-from pagerec_dbx.training.memory import hand_back_freed_memory, objects_set_aside, share_heaps
+from pagerec_dbx.training.memory import freed_between_epochs, share_heaps
 from pagerec_dbx.training.optimizer import optimizer_of
 from pagerec_dbx.training.profiling import Profiled
 from pagerec_dbx.training.steps import WAYS, Steps
@@ -60,13 +60,13 @@ def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
     share_heaps()
     with contextlib.ExitStack() as stack:
         stack.enter_context(compiled_by_xla(job.settings.xla))
-        stack.enter_context(objects_set_aside())
+        free = stack.enter_context(freed_between_epochs())
         ranks.stand(lambda: "opening the snapshots")
         training = _Training(job, ranks, stack)
         ranks.stand(training.where)
         training.restore()
         while not training.is_over:
-            hand_back_freed_memory()
+            free()
             report, told = training.run_epoch(), False
             if ranks.rank == 0:
                 say(f"  {report.to_text(job.settings.epochs)}", ranks.words)

@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _ARENA_MAX = -8  # of glibc's mallopt
 
@@ -21,22 +21,26 @@ def share_heaps() -> None:
 
 
 @contextlib.contextmanager
-def objects_set_aside() -> Iterator[None]:
-    """What `hand_back_freed_memory` set aside is looked at again afterwards."""
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def hand_back_freed_memory() -> None:
-    """Free what the epoch before has left, and have the C library hand it back to the system.
+def freed_between_epochs() -> Iterator[Callable[[], None]]:
+    """Gives what is to be called before each epoch, while no stream is open: it frees what the one before has left, and
+    has the C library hand it back to the system.
 
     TensorFlow's datasets and what feeds them hold each other, and with them a pool of records and the batches made of
     it, until Python looks for such circles, which by itself it does every few epochs. A look at all objects of
-    TensorFlow takes a fifth of a second: those still in use are set aside, so that the next one sees but what is new.
+    TensorFlow takes a fifth of a second: those still in use are set aside until the end, so that the next look sees
+    but what is new; unless the process has set some aside itself.
     """
-    gc.collect()
-    gc.freeze()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    sets_aside = gc.get_freeze_count() == 0
+
+    def free() -> None:
+        gc.collect()
+        if sets_aside:
+            gc.freeze()
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+    try:
+        yield free
+    finally:
+        if sets_aside:
+            gc.unfreeze()

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from pagerec_dbx.config import TrainSettings
-from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, require_undamaged
+from pagerec_dbx.features.snapshot import Snapshot, open_snapshot
 from pagerec_dbx.features.stream import Shard, open_stream
 from pagerec_dbx.models.build import build
 from pagerec_dbx.training.counting import learn_counts
@@ -45,8 +45,6 @@ def measure(job: TrainingJob) -> StepCosts:
     """
     settings = job.settings
     train, validation = open_snapshot(Path(job.train_snapshot)), open_snapshot(Path(job.validation_snapshot))
-    for snapshot in (train, validation):
-        require_undamaged(snapshot, range(len(snapshot.paths)))
     steps = min(STEPS, require_steps(train, 1, settings.batch_size))
     with compiled_by_xla(settings.xla):
         model = build(job.config, settings.seed, settings.precision)

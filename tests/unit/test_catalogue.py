@@ -131,11 +131,30 @@ def test_a_rate_is_shrunk_to_that_of_rows_with_the_same_attributes(catalogue):
     np.testing.assert_allclose(alone(query, tf.constant(EVERY))[0], alone.biases(tf.constant(EVERY)), atol=1e-6)
 
 
-def test_a_rate_worked_out_by_hand(catalogue):
-    """3 clicks of 20, all rows 1 of 10, 10 times offered more: (3 + 1) / (20 + 10), odds 4 / 26 over 1 / 9. Where
-    nothing was offered the odds are those expected of such a row: e^bias times those of all."""
-    assert click_odds_of(3, 20, 0.1) == pytest.approx(np.log((4 / 26) / (1 / 9)))
-    assert click_odds_of(0, 0, 0.1, bias=0.7) == pytest.approx(0.7)
+def test_a_rate_worked_out_by_hand():
+    """Row 2: 3 clicks of 20, all rows 1 of 10, 10 times offered more: (3 + 1) / (20 + 10), odds 4 / 26 over 1 / 9.
+    Row 3: nothing was offered, so the odds are those of all times e to its only attribute's bias, .7. Row 4: with that
+    bias too, 300 of 2,000, it says little. Row 5: more clicks than offers, which a log may hold, is still a number."""
+    knowledge = some_knowledge(CONFIG)
+    knowledge.common_rate[:] = 0.1
+    knowledge.clicks[2:6, 1], knowledge.impressions[2:6, 1] = [3, 0, 300, 9], [20, 0, 2_000, 4]
+    knowledge.row_tokens[2:6] = 0
+    knowledge.row_tokens[3:5, 0] = 6
+    known = Catalogue(CONFIG)
+    known.learn(knowledge)
+    attributes = RowAttributes(CONFIG, known)
+    attributes._biases.assign(0.7 * (np.arange(7) == 6))
+    odds = RowRates(known, attributes).odds(tf.constant([2, 3, 4, 5]), tf.constant([1]))[0].numpy()
+    assert odds[:2] == pytest.approx([np.log((4 / 26) / (1 / 9)), 0.7], abs=1e-5)
+    without = np.log((301 / 1_709) / (1 / 9))  # (300 + 1) of (2,000 + 10)
+    assert 0 < odds[2] - without < 0.01
+    assert np.isfinite(odds[3]) and odds[3] > 1
+
+
+def test_a_model_that_was_not_told_what_is_known_scores_numbers():
+    model = build(dataclasses.replace(CONFIG, name="single_tower_softmax"), seed=3)
+    assert not any(weight.numpy().any() for weight in model.catalogue.weights)
+    assert np.isfinite(model.menu_scores(records(6))).all()
 
 
 def test_a_single_page_is_ranked_without_the_table_of_all_pairs_and_a_batch_with_it(catalogue):

@@ -128,7 +128,14 @@ def test_every_option_trains_every_part_of_the_model(name, option):
     still = [new.name for new, old in zip(model.trainable_variables, before, strict=True) if not np.any(new != old)]
     assert not still
     if option == "regularised":
-        assert model.losses  # of the L2
+        penalised = [
+            weight
+            for weight in model.trainable_variables
+            if weight.name in ("vectors:0", "biases:0") or ("tower/" in weight.name and "kernel" in weight.name)
+        ]
+        assert len(penalised) == (2 if name.endswith("_binary") else 4)  # the last layer of those is one logit
+        squares = sum(float(tf.reduce_sum(tf.square(one))) for one in penalised)
+        assert float(tf.add_n(model.losses)) == pytest.approx(0.01 * squares, rel=1e-5)
 
 
 @every_option
