@@ -36,8 +36,8 @@ PREPARED = (
 # Chosen on the validation pages of the choices' home: no film comes to a viewer twice, so embeddings are next to none.
 _FIELDS = "genres,tags,actors,director,writer,popularity,vote_avg,vote_cnt,budget,runtime,release_date"
 TRAINED = (
-    "batch_size=128", "epochs=10", "patience=3", "learning_rate=.001", "factorisation=false", "hidden_sizes=[4]",
-    "embedding_size=4", "context=[]", "dropout=.5", "l2=.01", f"attribute_fields=[{_FIELDS}]",
+    "batch_size=128", "epochs=10", "patience=3", "learning_rate=.003", "factorisation=false", "hidden_sizes=[4]",
+    "embedding_size=4", "context=[]", "dropout=.5", "l2=.001", f"attribute_fields=[{_FIELDS}]",
     "position_bias=additive", "position_kept=true",
 )  # fmt: skip
 WITHOUT = {

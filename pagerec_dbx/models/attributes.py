@@ -12,7 +12,7 @@ from pagerec_dbx.models.config import ModelConfig
 class RowAttributes(tf_keras.layers.Layer):
     """A row's attributes add up to a bias, and their mean vector is held against the page view's fields:
 
-        score + sum of biases / sqrt(attributes) + fields . mean of vectors
+        score + sum of biases + fields . mean of vectors
 
     With `row_rates` the bias says what rate is to be expected of such a row, and reaches the score through that.
     A row that training never saw has the weights that its attributes got from other rows.
@@ -52,7 +52,7 @@ class RowAttributes(tf_keras.layers.Layer):
 
     def _sums(self, rows: tf.Tensor) -> tf.Tensor:
         tokens = self._catalogue.tokens(rows)  # [..., length]
-        return tf.reduce_sum(tf.gather(self._biases, tokens) * shares(tokens, -0.5), axis=-1)
+        return tf.reduce_sum(tf.gather(self._biases, tokens) * shares(tokens, 0.0), axis=-1)
 
     def _means(self, rows: tf.Tensor) -> tf.Tensor:
         tokens = self._catalogue.tokens(rows)
