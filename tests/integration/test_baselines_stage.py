@@ -77,12 +77,12 @@ def test_measuring_again_replaces_and_leaves_the_others(bench):
         assert one in every.measured
     counts = tables.read(EVALUATIONS).groupBy("version").count().collect()
     assert {one["count"] for one in counts if one["version"].startswith("baseline:")} == {4 + 3 + 4}
-    assert len(counts) == 1 + 3 + 6
+    assert len(counts) == 1 + 3 + 7
 
 
 def test_trained_baselines_are_runs_and_none_is_registered(bench):
     _, registry, preparation, *_, every = bench
-    assert set(every.runs) == {"baseline:als", "baseline:co_click_knn", "baseline:lambdamart"}
+    assert set(every.runs) == {f"baseline:{name}" for name in ("als", "co_click_knn", "lambdamart", "lambdamart_shown")}
     client = client_of(registry.tracking_uri, registry.registry_uri)
     for name, run_id in every.runs.items():
         kept = client.get_run(run_id)
