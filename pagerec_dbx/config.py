@@ -140,7 +140,7 @@ class TrainSettings:
     checkpoint_minutes: float = 5.0  # between two checkpoints of a training, from which --resume goes on
     checkpoints_kept: int = 2
     silence_seconds: float = 40.0  # without a sign of life from a rank or the driver before a training is given up
-    best_by: str = "ndcg"  # of the menu on the validation part, or loss (with position_bias): whose epoch is kept
+    best_by: str = "ndcg"  # of the validation part's menus, or loss (with position_bias), or last: whose epoch is kept
     patience: int = 3  # epochs without a better one before stopping
     seed: int = 17  # initial weights, shuffling; each rank derives its own
 
@@ -159,9 +159,13 @@ class TrainSettings:
         rows = self.whole_table_rows
         _require(rows is None or rows >= 0, "whole_table_rows", "at least 0, or none", rows)
         _require(0 < self.learning_rate < 10, "learning_rate", "between 0 and 10", self.learning_rate)
-        _require_one_of("best_by", ("ndcg", "loss"), self.best_by)
+        _require_one_of("best_by", ("ndcg", "loss", "last"), self.best_by)
         _require(self.patience >= 1, "patience", "at least 1", self.patience)
         _require(0 <= self.seed < 2_000_000_000, "seed", "0 to 1,999,999,999", self.seed)  # ranks add their numbers
+
+    def standing(self, epoch: int, validation_ndcg: float, validation_loss: float) -> float:
+        """Where an epoch stands by what `best_by` says: the lower, the better."""
+        return {"ndcg": -validation_ndcg, "loss": validation_loss, "last": float(-epoch)}[self.best_by]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,6 +195,8 @@ class ModelSettings:
     attribute_fields: tuple[str, ...] = ()  # fields of the tables that are read; none named: all
     row_rates: bool = False  # the row's click rate with all viewers before the page view, in its score
     viewer_taste: bool = False  # what this viewer clicked of the rows shown before, carried over to rows like them
+    row_network: int = 0  # units of a network over what rates, taste and attributes say of a row, in its score
+    own_weights: bool = True  # each row has its own; without, rows are told apart by rates, taste and attributes alone
     position_bias: str | None = None  # additive or examination: learnt beside the score, set aside in ranking
     position_kept: bool = False  # not set aside: for what is ranked in the order in which it was served
     propensities: str | None = (
@@ -221,6 +227,7 @@ class ModelSettings:
         _require(self.cross_rank is None or self.cross_rank >= 1, "cross_rank", "at least 1, or none", self.cross_rank)
         for name in ("row_attributes", "title_attributes"):
             _require(0 <= getattr(self, name) <= 500, name, "0 to 500", getattr(self, name))
+        _require(0 <= self.row_network <= 10_000, "row_network", "0 to 10,000", self.row_network)
         _require(2 <= self.attribute_tokens <= 100_000, "attribute_tokens", "2 to 100,000", self.attribute_tokens)
         if self.position_bias is not None:
             _require_one_of("position_bias", ("additive", "examination"), self.position_bias)

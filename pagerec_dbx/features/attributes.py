@@ -1,7 +1,7 @@
 """What the tables `rows` and `titles` say of each id, as tokens that things have or have not."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from pyspark.sql import Column, DataFrame, Window
@@ -55,8 +55,9 @@ def _tenths(numbers: DataFrame, key: str) -> DataFrame:
     return numbers.join(F.broadcast(cuts), "field").select("thing", token.alias("token"))
 
 
-def described(kinds: Collection[Kind], most: int, fields: Collection[str] = ()) -> list[np.ndarray]:
+def described(kinds: Collection[Kind], most: int, fields: Collection[str] = ()) -> tuple[list[np.ndarray], np.ndarray]:
     """For each kind [count, kind.most] int32: the attributes of each id, the most frequent ones first, 0 after them.
+    And [most] int32: of which field each attribute is, the field with the most frequent one being 0, and so on.
 
     Attributes get their ids, from 1, by how many things have them, then by name; rows and titles share them. One that
     a single thing has, or more than half of them, tells nothing of others and has none.
@@ -89,7 +90,15 @@ def described(kinds: Collection[Kind], most: int, fields: Collection[str] = ()) 
         found = kept.where(F.col("place") <= limits).select("kind", "id", "place", "number").toPandas()
     finally:
         tokens.unpersist()
-    return [_matrix(found[found["kind"] == number], kind) for number, kind in enumerate(kinds)]
+    return [_matrix(found[found["kind"] == number], kind) for number, kind in enumerate(kinds)], _fields(names, most)
+
+
+def _fields(names: Sequence[str], most: int) -> np.ndarray:
+    numbers: dict[str, int] = {}
+    found = np.zeros(most, np.int32)
+    for token, name in enumerate(names, start=1):
+        found[token] = numbers.setdefault(name.split(": ", 1)[0], len(numbers))
+    return found
 
 
 def _matrix(found, kind: Kind) -> np.ndarray:

@@ -14,6 +14,9 @@ class RowAttributes(tf_keras.layers.Layer):
 
         score + sum of biases + fields . mean of vectors
 
+    An attribute's bias is a weight times how common it is (`Knowledge.commonness`), so that `l2` holds a bias down that
+    is an excuse for some rows ten times as much as one that a tenth of all rows is evidence of.
+
     With `row_rates` the bias says what rate is to be expected of such a row, and reaches the score through that.
     A row that training never saw has the weights that its attributes got from other rows.
     """
@@ -52,7 +55,8 @@ class RowAttributes(tf_keras.layers.Layer):
 
     def _sums(self, rows: tf.Tensor) -> tf.Tensor:
         tokens = self._catalogue.tokens(rows)  # [..., length]
-        return tf.reduce_sum(tf.gather(self._biases, tokens) * shares(tokens, 0.0), axis=-1)
+        biases = tf.gather(self._biases, tokens) * self._catalogue.commonness(tokens)
+        return tf.reduce_sum(biases * shares(tokens, 0.0), axis=-1)
 
     def _means(self, rows: tf.Tensor) -> tf.Tensor:
         tokens = self._catalogue.tokens(rows)

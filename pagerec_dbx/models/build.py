@@ -9,6 +9,7 @@ import tf_keras
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.inputs import record_specs, require_legacy_keras
 from pagerec_dbx.models.names import LEGACY_BINARY, PAGE_RANKER, require_model_name
+from pagerec_dbx.models.page_ranker import PageRanker
 from pagerec_dbx.models.row_ranker import RowRanker
 from pagerec_dbx.models.single_tower_softmax import SingleTowerSoftmax
 from pagerec_dbx.models.two_tower_binary import TwoTowerBinary
@@ -19,7 +20,7 @@ _MODELS: dict[str, Callable[[ModelConfig], RowRanker]] = {
     "two_tower_softmax": TwoTowerSoftmax,
     "single_tower_softmax": SingleTowerSoftmax,
     "two_tower_binary": TwoTowerBinary,
-    PAGE_RANKER: SingleTowerSoftmax,
+    PAGE_RANKER: PageRanker,
     LEGACY_BINARY: TwoTowerBinary,
 }
 

@@ -17,6 +17,7 @@ from pagerec_dbx.home import write_atomically
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.names import MOMENTS
 
+MOST_FIELDS = 64  # of attributes that are told apart; all others count as the last of them
 _RARE = 30  # rows that share an attribute, and it says all that it can
 
 
@@ -26,16 +27,32 @@ class Knowledge:
 
     row_tokens: np.ndarray  # [rows, row_attributes] int32 ids of attributes, 0 is padding
     title_tokens: np.ndarray  # [titles, title_attributes] int32
+    token_fields: np.ndarray  # [attributes] int32: of which field each is, from 0
     is_new: np.ndarray  # [rows] int32, 1 for a row that no record of training offers
     moments: np.ndarray  # [MOMENTS] int32 seconds since 1970, rising
     common_rate: np.ndarray  # [MOMENTS + 2] clicks of all rows for each time that one was offered
     clicks: np.ndarray  # [rows, MOMENTS + 2] before each moment: see `features.row_counts`
     impressions: np.ndarray  # [rows, MOMENTS + 2] times offered
 
-    def rarity(self, tokens: int) -> np.ndarray:
-        """[tokens] float32: 1 of an attribute of at most 30 rows; less, by the root, the more rows have it."""
-        counts = np.bincount(self.row_tokens.ravel(), minlength=tokens)
-        return np.sqrt(_RARE / np.maximum(counts, _RARE)).astype(np.float32)
+    def commonness(self) -> np.ndarray:
+        """[attributes] float32: the root of ten times the share of rows that have it; at least that of a hundredth."""
+        having = np.bincount(self.row_tokens.ravel(), minlength=len(self.token_fields)) / len(self.row_tokens)
+        return np.sqrt(10 * np.maximum(having, 0.01)).astype(np.float32)
+
+    def fields(self) -> np.ndarray:
+        """[rows, row_attributes] int32: of which field each attribute of a row is."""
+        return np.minimum(self.token_fields[self.row_tokens], MOST_FIELDS - 1).astype(np.int32)
+
+    def likeness(self) -> np.ndarray:
+        """[rows, row_attributes] float32: what an attribute says of how alike two rows are. 1 if at most 30 rows have
+        it, less, by the root, the more have it; over the root of how many of the same field the row has; 0 at padding.
+        """
+        counts = np.bincount(self.row_tokens.ravel(), minlength=len(self.token_fields))
+        rarity, real, fields = np.sqrt(_RARE / np.maximum(counts, _RARE)), self.row_tokens > 0, self.fields()
+        of_field = np.zeros((len(fields), MOST_FIELDS))
+        np.add.at(of_field, (np.arange(len(fields))[:, None], fields), real)
+        roots = np.sqrt(np.maximum(np.take_along_axis(of_field, fields, axis=1), 1.0))
+        return (real * rarity[self.row_tokens] / roots).astype(np.float32)
 
     def save(self, file: Path) -> None:
         """Write the arrays; the file appears whole or not at all."""
@@ -65,12 +82,14 @@ class Catalogue(tf_keras.layers.Layer):
 
     def __init__(self, config: ModelConfig):
         super().__init__(name="catalogue", autocast=False)
-        rows, moments, self._token_count = config.row_count, MOMENTS + 2, config.attribute_tokens
+        rows, moments = config.row_count, MOMENTS + 2
         shapes: dict[str, tuple[list[int], tf.DType]] = {}
         if config.row_attributes:
             shapes |= {"row_tokens": ([rows, config.row_attributes], tf.int32), "is_new": ([rows], tf.int32)}
+            shapes["commonness"] = ([config.attribute_tokens], tf.float32)
         if config.viewer_taste:
-            shapes["rarity"] = ([config.attribute_tokens], tf.float32)
+            of_rows = [rows, config.row_attributes]
+            shapes |= {"likeness": (of_rows, tf.float32), "fields": (of_rows, tf.int32)}
         if config.title_attributes:
             shapes["title_tokens"] = ([config.title_count, config.title_attributes], tf.int32)
         if config.row_rates:
@@ -85,9 +104,9 @@ class Catalogue(tf_keras.layers.Layer):
 
     def learn(self, knowledge: Knowledge) -> None:
         """Take the arrays, before the first step."""
-        known = {**vars(knowledge), "rarity": knowledge.rarity(self._token_count)}
+        derived = {name: getattr(knowledge, name) for name in ("commonness", "likeness", "fields")}
         for name, weight in self._weights_by_name.items():
-            weight.assign(known[name])
+            weight.assign(derived[name]() if name in derived else getattr(knowledge, name))
 
     def warm(self, rows: tf.Tensor) -> tf.Tensor:
         """The ids by whose own weights rows are known: unknown (1) for one that training never saw.
@@ -109,9 +128,21 @@ class Catalogue(tf_keras.layers.Layer):
         """int32 ids of rows of any shape -> [..., row_attributes] int32."""
         return tf.gather(self._weights_by_name["row_tokens"], rows)
 
-    def rarity(self, tokens: tf.Tensor) -> tf.Tensor:
-        """int32 ids of attributes of any shape -> float32: 1 for one of at most 30 rows, less the more rows have it."""
-        return tf.gather(self._weights_by_name["rarity"], tokens)
+    def commonness(self, tokens: tf.Tensor) -> tf.Tensor:
+        """int32 ids of attributes of any shape -> float32: see `Knowledge.commonness`."""
+        return tf.gather(self._weights_by_name["commonness"], tokens)
+
+    def likeness(self, rows: tf.Tensor) -> tf.Tensor:
+        """int32 ids of rows of any shape -> [..., row_attributes] float32: see `Knowledge.likeness`."""
+        return tf.gather(self._weights_by_name["likeness"], rows)
+
+    def fields(self, rows: tf.Tensor) -> tf.Tensor:
+        """int32 ids of rows of any shape -> [..., row_attributes] int32: the field of each attribute."""
+        return tf.gather(self._weights_by_name["fields"], rows)
+
+    def likeness_of_all(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """[rows, row_attributes] each: what each attribute says, its id, and its field."""
+        return tuple(self._weights_by_name[name].numpy() for name in ("likeness", "row_tokens", "fields"))
 
     def title_tokens(self, titles: tf.Tensor) -> tf.Tensor:
         """int32 ids of titles of any shape -> [..., title_attributes] int32."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pagerec_dbx.config import ModelSettings
 from pagerec_dbx.errors import SettingError
-from pagerec_dbx.models.names import BINARY, FULL_SOFTMAX, IN_BATCH_SOFTMAX, MENU_SOFTMAX, SAMPLED_SOFTMAX
+from pagerec_dbx.models.names import BINARY, FULL_SOFTMAX, IN_BATCH_SOFTMAX, MENU_SOFTMAX, PAGE_RANKER, SAMPLED_SOFTMAX
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,8 @@ class ModelConfig:
     attribute_fields: tuple[str, ...] = ()
     row_rates: bool = False
     viewer_taste: bool = False
+    row_network: int = 0
+    own_weights: bool = True
     position_bias: str | None = None
     position_kept: bool = False
     propensities: str | None = None
@@ -94,6 +96,20 @@ class ModelConfig:
                 wanted="row_attributes above 0",
                 got="row_attributes=0",
                 fix="Train with row_attributes=40 too, or without viewer_taste",
+            )
+        if self.row_network and not self.row_rates:
+            raise SettingError(
+                "setting `row_network` has nothing to read",
+                wanted="row_rates=true, with viewer_taste and row_attributes or without",
+                got="row_rates=false",
+                fix="Train with row_rates=true too, or with row_network=0",
+            )
+        if not self.own_weights and not (self.name == PAGE_RANKER and self.row_rates and self.row_attributes):
+            raise SettingError(
+                "setting `own_weights` leaves nothing that tells rows apart",
+                wanted=f"{PAGE_RANKER} with row_rates=true and row_attributes above 0, or own_weights=true",
+                got=f"{self.name}, row_rates={str(self.row_rates).lower()}, row_attributes={self.row_attributes}",
+                fix="Train with those, or leave own_weights=false out",
             )
         shown = {name: getattr(self, name) for name in ("shown_attention", "row_memory", "viewer_taste")}
         for name, is_read in {**shown, "context=[last_visit]": "last_visit" in self.context}.items():

@@ -125,6 +125,7 @@ def save_ranker(model, config: ModelConfig, vocabularies: Mapping[str, Sequence[
     Args:
         vocabularies: tokens in the order of their ids, from id 2, by kind: titles, rows, devices, locations.
     """
+    model.forget_tables()
     module = RankerModule(model, config, vocabularies)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)

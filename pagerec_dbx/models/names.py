@@ -72,7 +72,12 @@ SEARCH_SPACES: Mapping[str, Space] = {
         "hidden_sizes": ((64,), (128, 64)),
         "sampling": ("uniform", "clicks", "menu"),
     },
-    PAGE_RANKER: {**_EVERY_MODEL, "hidden_sizes": ((32,), (64,), (128, 64)), "attribute_tokens": (300, 1_000, 3_000)},
+    PAGE_RANKER: {
+        **_EVERY_MODEL,
+        "hidden_sizes": ((32,), (64,), (128, 64)),
+        "attribute_tokens": (300, 1_000, 3_000),
+        "row_network": (0, 16, 32),
+    },
 }
 
 

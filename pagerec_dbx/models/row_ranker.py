@@ -27,7 +27,7 @@ class RowRanker(tfrs.Model):
         self.config = config
         self.randomness = Randomness()
         self.catalogue = Catalogue(config)
-        self._terms = RowTerms(config, self.catalogue)
+        self._terms = RowTerms(config, self.catalogue, self.randomness)
         self.position_bias = PositionBias(config.position_bias, config.menu_length) if config.position_bias else None
         self.click_weights: np.ndarray | None = None  # by place; none: every click counts alike
         self.row_chances: RowChances | None = None  # of being drawn as a row that was not clicked
@@ -50,6 +50,11 @@ class RowRanker(tfrs.Model):
     def learn_knowledge(self, knowledge: Knowledge) -> None:
         """Take what is known of rows and titles; it is saved with the weights."""
         self.catalogue.learn(knowledge)
+        self._terms.learn_tables()
+
+    def forget_tables(self) -> None:
+        """Hold no more than an export needs: what only makes steps quicker is left out of it."""
+        self._terms.forget_tables()
 
     def query(self, record: dict[str, tf.Tensor], training: bool = False) -> Query:
         """What is read off a page view, once for all rows."""
@@ -65,7 +70,7 @@ class RowRanker(tfrs.Model):
 
     def row_scores(self, query: Query, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """[batch, n] float32 logits of `rows`: int32 ids [batch, n], or [n] for the same rows on every page view."""
-        return self._terms(self.own_scores(query, rows, training), query, rows)
+        return self._terms(self.own_scores(query, rows, training), query, rows, training)
 
     def call(self, record: dict[str, tf.Tensor]) -> tf.Tensor:
         """[batch, menu] float32 logits of the offered rows."""
@@ -96,4 +101,4 @@ class RowRanker(tfrs.Model):
 
     def all_scores(self, query: Query, training: bool = False) -> tf.Tensor:
         """[batch, row_count] float32 logits of all rows."""
-        return self._terms(self.own_scores_of_all(query, training), query, tf.range(self.config.row_count))
+        return self._terms(self.own_scores_of_all(query, training), query, tf.range(self.config.row_count), training)

@@ -1,5 +1,7 @@
 """What a row's score gains from how it fared with all viewers before the page view."""
 
+import math
+
 import tensorflow as tf
 import tf_keras
 
@@ -10,8 +12,8 @@ SMOOTHING = 10.0  # times offered, at the rate of rows like it, that are added t
 
 
 class RowRates(tf_keras.layers.Layer):
-    """a times the logarithm of the row's odds of a click until then, over those of all rows, and b times that of how
-    often it was offered.
+    """a times the logarithm of the row's odds of a click until then, over those of all rows, and b times that (to base
+    10) of how often it was offered.
 
     With c clicks of n times offered, a row's rate is (c + k p) / (n + k): shrunk to the rate p of rows like it, the
     more the less it was offered (the mean of a Beta posterior; in insurance, Bühlmann's credibility). The odds of p
@@ -31,8 +33,17 @@ class RowRates(tf_keras.layers.Layer):
 
     def call(self, query: dict, rows: tf.Tensor) -> tf.Tensor:
         """`moment` of the page view and int32 rows, [batch, n] or [n] for all alike -> [batch, n] float32."""
+        return self.score(self.parts(query, rows))
+
+    def parts(self, query: dict, rows: tf.Tensor) -> tf.Tensor:
+        """[batch, n, 2] float32: the odds, and the logarithm to base 10 of one more than the times offered."""
         _, impressions = self._catalogue.counts(rows, query["moment"])
-        return self._rate * self.odds(rows, query["moment"]) + self._offered * tf.math.log1p(impressions)
+        offered = tf.math.log1p(impressions) / math.log(10)
+        return tf.stack([self.odds(rows, query["moment"]), offered], axis=2)
+
+    def score(self, parts: tf.Tensor) -> tf.Tensor:
+        """[batch, n, 2] -> [batch, n]: what the score gains."""
+        return self._rate * parts[..., 0] + self._offered * parts[..., 1]
 
     def odds(self, rows: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
         """[batch, n] float32: the logarithm of the odds over those of all rows."""

@@ -7,7 +7,9 @@ from pagerec_dbx.models.attributes import RowAttributes
 from pagerec_dbx.models.catalogue import Catalogue
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.interaction import FactorisationMachine
+from pagerec_dbx.models.randomness import Randomness
 from pagerec_dbx.models.row_memory import RowMemory
+from pagerec_dbx.models.row_network import RowNetwork
 from pagerec_dbx.models.row_rates import RowRates
 from pagerec_dbx.models.target_attention import HistoryAttention, ShownAttention
 from pagerec_dbx.models.viewer_taste import ViewerTaste
@@ -16,29 +18,48 @@ from pagerec_dbx.models.viewer_taste import ViewerTaste
 class RowTerms(tf_keras.layers.Layer):
     """The sum of the terms that a configuration asks for; without any the logits stay as they are."""
 
-    def __init__(self, config: ModelConfig, catalogue: Catalogue):
+    def __init__(self, config: ModelConfig, catalogue: Catalogue, randomness: Randomness):
         super().__init__(name="row_terms", autocast=False)  # logits stay float32 whatever the model computes in
         self._catalogue = catalogue
         # Those that know a row by its own weights, which a row that training never saw has not; then the others.
-        self._terms: list[tf_keras.layers.Layer] = []
-        self._of_all_rows: list[tf_keras.layers.Layer] = []
+        self._by_id: list[tf_keras.layers.Layer] = []
         if config.factorisation:
-            self._terms.append(FactorisationMachine(config.row_count, config.embedding_size))
+            self._by_id.append(FactorisationMachine(config.row_count, config.embedding_size))
         if config.target_attention:
-            self._terms.append(HistoryAttention(config))
+            self._by_id.append(HistoryAttention(config))
         if config.shown_attention:
-            self._terms.append(ShownAttention(config))
-        if config.row_memory:
-            self._of_all_rows.append(RowMemory(config))
-        attributes = RowAttributes(config, catalogue) if config.row_attributes else None
-        rates = RowRates(catalogue, attributes) if config.row_rates else None
-        taste = ViewerTaste(config, catalogue, rates) if config.viewer_taste else None
-        self._of_all_rows += [term for term in (attributes, rates, taste) if term]
+            self._by_id.append(ShownAttention(config))
+        self._memory = RowMemory(config) if config.row_memory else None
+        self._attributes = RowAttributes(config, catalogue) if config.row_attributes else None
+        self._rates = RowRates(catalogue, self._attributes) if config.row_rates else None
+        self._taste = ViewerTaste(config, catalogue, self._rates) if config.viewer_taste else None
+        self._network = RowNetwork(config, randomness) if config.row_network else None
 
-    def call(self, logits: tf.Tensor, query: dict, rows: tf.Tensor) -> tf.Tensor:
+    def learn_tables(self) -> None:
+        """Prepare for many steps, once what is known of rows has been learnt."""
+        if self._taste:
+            self._taste.learn_tables()
+
+    def forget_tables(self) -> None:
+        """Hold no more than an export needs."""
+        if self._taste:
+            self._taste.forget_tables()
+
+    def call(self, logits: tf.Tensor, query: dict, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Logits [batch, n] of int32 rows, [batch, n] or [n] for all alike -> the same with the terms, float32."""
         own_query = dict(query)
         if "shown_row" in query:
             own_query["shown_row"] = self._catalogue.warm(query["shown_row"])
-        own = tf.add_n([logits, *(term(own_query, rows) for term in self._terms)])
-        return tf.add_n([self._catalogue.of_seen(own, rows), *(term(query, rows) for term in self._of_all_rows)])
+        own = tf.add_n([logits, *(term(own_query, rows) for term in self._by_id)])
+        scores = [self._catalogue.of_seen(own, rows)]
+        scores += [term(query, rows) for term in (self._memory, self._attributes) if term]
+        parts = []
+        for term in (self._rates, self._taste):
+            if term:
+                parts.append(term.parts(query, rows))
+                scores.append(term.score(parts[-1]))
+        if self._network:
+            if self._attributes:
+                parts.append(tf.broadcast_to(self._attributes.biases(rows), tf.shape(logits))[..., None])
+            scores.append(self._network(tf.concat(parts, axis=2), training))
+        return tf.add_n(scores)

@@ -57,11 +57,14 @@ def _of_attributes(tables: Tables, preparation: Preparation, config: ModelConfig
         for name, (table, key, kind, count, most) in asked.items()
         if most
     }
-    found = described(list(kinds.values()), config.attribute_tokens, config.attribute_fields) if kinds else []
+    found: list[np.ndarray] = []
+    token_fields = np.zeros(config.attribute_tokens, np.int32)
+    if kinds:
+        found, token_fields = described(list(kinds.values()), config.attribute_tokens, config.attribute_fields)
     nothing = {name: np.zeros((count, 0), np.int32) for name, (_, _, _, count, _) in asked.items()}
     # Only a model that knows rows by attributes asks which of them it cannot know by their own weights.
     nothing["is_new"] = _is_new(tables, preparation, config) if config.row_attributes else np.zeros(0, np.int32)
-    return nothing | dict(zip(kinds, found, strict=True))
+    return nothing | dict(zip(kinds, found, strict=True)) | {"token_fields": token_fields}
 
 
 def _attributes(tables: Tables, table: Table) -> DataFrame:

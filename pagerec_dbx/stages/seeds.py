@@ -149,8 +149,8 @@ def _figures(run: StoppedRun, result) -> SeedFigures:
 
 
 def _best(figures: Sequence[SeedFigures], best_by: str) -> SeedFigures:
-    """By the figure that chose each one's epoch; the first of equal ones."""
-    return max(figures, key=lambda one: one.validation_ndcg if best_by == "ndcg" else -one.validation_loss)
+    """By the figure that chose each one's epoch, of last epochs by their NDCG; the first of equal ones."""
+    return max(figures, key=lambda one: -one.validation_loss if best_by == "loss" else one.validation_ndcg)
 
 
 @contextlib.contextmanager

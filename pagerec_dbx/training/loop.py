@@ -166,7 +166,7 @@ class _Training:
         _require_finite("validation NDCG", report.validation_ndcg, report.epoch)
         self._require_same_weights()
         self._reports.append(report)
-        standing = -report.validation_ndcg if self._settings.best_by == "ndcg" else report.validation_loss
+        standing = self._settings.standing(report.epoch, report.validation_ndcg, report.validation_loss)
         self._best.note(report.epoch, standing, self._model)
         self.is_over = self._best.patience_ended or report.epoch == self._settings.epochs
         self._position = Position(epoch=report.epoch + 1)

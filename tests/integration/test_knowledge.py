@@ -69,11 +69,12 @@ def test_attributes_have_ids_by_how_many_things_have_them(spark):
     row_ids = spark.createDataFrame([(number, name) for number, name in enumerate("abcde", start=2)], IDS)
     title_ids = spark.createDataFrame([(2, "t"), (3, "u")], IDS)
     kinds = [Kind(rows, "thing", row_ids, 7, 2), Kind(titles, "thing", title_ids, 4, 1)]
-    of_rows, of_titles = described(kinds, most=4)
+    (of_rows, of_titles), fields = described(kinds, most=4)
     # x is 1, then y and z by name
     assert of_rows.tolist() == [[0, 0], [0, 0], [1, 3], [1, 0], [2, 0], [2, 0], [0, 0]]
     assert of_titles.tolist() == [[0], [0], [1], [3]]
-    assert described(kinds, most=2)[0].tolist() == [[0, 0], [0, 0], [1, 0], [1, 0], [0, 0], [0, 0], [0, 0]]
+    assert fields.tolist() == [0, 0, 0, 0]
+    assert described(kinds, most=2)[0][0].tolist() == [[0, 0], [0, 0], [1, 0], [1, 0], [0, 0], [0, 0], [0, 0]]
 
 
 def test_counts_are_of_what_came_strictly_before_each_moment(spark):

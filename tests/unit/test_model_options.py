@@ -25,6 +25,7 @@ OPTIONS = {
     "shown before": {"shown_attention": True, "row_memory": True},
     "attributes": {"row_attributes": 3, "title_attributes": 2, "attribute_tokens": 7},
     "rates and taste": {"row_attributes": 3, "attribute_tokens": 7, "row_rates": True, "viewer_taste": True},
+    "network": {"row_attributes": 3, "attribute_tokens": 7, "row_rates": True, "viewer_taste": True, "row_network": 4},
     "regularised": {"dropout": 0.2, "l2": 0.01, "label_smoothing": 0.1},
     "position": {"loss": "menu_softmax", "position_bias": "examination"},
     "position kept": {"loss": "menu_softmax", "position_bias": "additive", "position_kept": True},
@@ -45,7 +46,7 @@ SMALL = ModelConfig(
 
 
 # All options of one model, and of the others those that touch most: the rest is for `make test-slow`.
-SOON = ("position", "shown before", "rates and taste")
+SOON = ("position", "shown before", "network")
 every_option = pytest.mark.parametrize(
     ("name", "option"),
     [
