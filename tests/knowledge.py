@@ -20,7 +20,7 @@ def some_knowledge(config, seed=1, new_rows=()) -> Knowledge:
     return Knowledge(
         row_tokens=tokens(config.row_count, config.row_attributes),
         title_tokens=tokens(config.title_count, config.title_attributes),
-        token_fields=draw.integers(0, 3, config.attribute_tokens).astype(np.int32),
+        token_fields=np.arange(config.attribute_tokens, dtype=np.int32) % 4 - 1,  # every fourth the tenth of a number
         is_new=np.isin(np.arange(config.row_count), new_rows).astype(np.int32),
         moments=np.arange(1, MOMENTS + 1, dtype=np.int32) * 10,
         common_rate=draw.uniform(0.1, 0.5, MOMENTS + 2),

@@ -1,6 +1,7 @@
 """What the tables `rows` and `titles` say of each id, as tokens that things have or have not."""
 
 import dataclasses
+import re
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from pyspark.sql import functions as F
 
 LONGEST_NAME = 3  # words; a longer text is a bag of its words
 _TENTHS = tuple(place / 10 for place in range(1, 10))
+_TENTH = re.compile(r"tenth \d+ by \w+")
 _ACCURACY = 10_000  # of the tenths: a rank is right to a ten-thousandth
 
 
@@ -57,7 +59,8 @@ def _tenths(numbers: DataFrame, key: str) -> DataFrame:
 
 def described(kinds: Collection[Kind], most: int, fields: Collection[str] = ()) -> tuple[list[np.ndarray], np.ndarray]:
     """For each kind [count, kind.most] int32: the attributes of each id, the most frequent ones first, 0 after them.
-    And [most] int32: of which field each attribute is, the field with the most frequent one being 0, and so on.
+    And [most] int32: of which field each attribute is, the field with the most frequent one being 0, and so on; -1 for
+    the tenth of a number.
 
     Attributes get their ids, from 1, by how many things have them, then by name; rows and titles share them. One that
     a single thing has, or more than half of them, tells nothing of others and has none.
@@ -97,7 +100,8 @@ def _fields(names: Sequence[str], most: int) -> np.ndarray:
     numbers: dict[str, int] = {}
     found = np.zeros(most, np.int32)
     for token, name in enumerate(names, start=1):
-        found[token] = numbers.setdefault(name.split(": ", 1)[0], len(numbers))
+        field, value = name.split(": ", 1)
+        found[token] = -1 if _TENTH.fullmatch(value) else numbers.setdefault(field, len(numbers))
     return found
 
 

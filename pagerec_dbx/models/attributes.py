@@ -18,6 +18,7 @@ class RowAttributes(tf_keras.layers.Layer):
     is an excuse for some rows ten times as much as one that a tenth of all rows is evidence of.
 
     With `row_rates` the bias says what rate is to be expected of such a row, and reaches the score through that.
+    Without `own_weights` titles have no vectors that theirs could be held against: biases are all then.
     A row that training never saw has the weights that its attributes got from other rows.
     """
 
@@ -29,9 +30,10 @@ class RowAttributes(tf_keras.layers.Layer):
         self._biases = self.add_weight(
             "biases", shape=[count], initializer="zeros", regularizer=penalty, experimental_autocast=False
         )
-        self._vectors = self.add_weight(
-            "vectors", shape=[count, size], initializer="zeros", regularizer=penalty, experimental_autocast=False
-        )
+        if config.own_weights:
+            self._vectors = self.add_weight(
+                "vectors", shape=[count, size], initializer="zeros", regularizer=penalty, experimental_autocast=False
+            )
 
     def call(self, query: dict, rows: tf.Tensor) -> tf.Tensor:
         """`fields`, [batch, embedding] each, and int32 rows, [batch, n] or [n] for all alike -> [batch, n] float32."""

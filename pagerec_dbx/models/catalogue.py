@@ -27,7 +27,7 @@ class Knowledge:
 
     row_tokens: np.ndarray  # [rows, row_attributes] int32 ids of attributes, 0 is padding
     title_tokens: np.ndarray  # [titles, title_attributes] int32
-    token_fields: np.ndarray  # [attributes] int32: of which field each is, from 0
+    token_fields: np.ndarray  # [attributes] int32: of which field each is, from 0; -1 for the tenth of a number
     is_new: np.ndarray  # [rows] int32, 1 for a row that no record of training offers
     moments: np.ndarray  # [MOMENTS] int32 seconds since 1970, rising
     common_rate: np.ndarray  # [MOMENTS + 2] clicks of all rows for each time that one was offered
@@ -40,15 +40,17 @@ class Knowledge:
         return np.sqrt(10 * np.maximum(having, 0.01)).astype(np.float32)
 
     def fields(self) -> np.ndarray:
-        """[rows, row_attributes] int32: of which field each attribute of a row is."""
-        return np.minimum(self.token_fields[self.row_tokens], MOST_FIELDS - 1).astype(np.int32)
+        """[rows, row_attributes] int32: of which field each attribute of a row is; 0 for the tenth of a number."""
+        return np.clip(self.token_fields[self.row_tokens], 0, MOST_FIELDS - 1).astype(np.int32)
 
     def likeness(self) -> np.ndarray:
         """[rows, row_attributes] float32: what an attribute says of how alike two rows are. 1 if at most 30 rows have
-        it, less, by the root, the more have it; over the root of how many of the same field the row has; 0 at padding.
+        it, less, by the root, the more have it; over the root of how many of the same field the row has. 0 at padding,
+        and of the tenth of a number: rows of the same year are hardly liked by the same viewers.
         """
         counts = np.bincount(self.row_tokens.ravel(), minlength=len(self.token_fields))
-        rarity, real, fields = np.sqrt(_RARE / np.maximum(counts, _RARE)), self.row_tokens > 0, self.fields()
+        rarity, fields = np.sqrt(_RARE / np.maximum(counts, _RARE)), self.fields()
+        real = (self.row_tokens > 0) & (self.token_fields[self.row_tokens] >= 0)
         of_field = np.zeros((len(fields), MOST_FIELDS))
         np.add.at(of_field, (np.arange(len(fields))[:, None], fields), real)
         roots = np.sqrt(np.maximum(np.take_along_axis(of_field, fields, axis=1), 1.0))

@@ -60,6 +60,24 @@ def _sizes(config: ModelConfig) -> Mapping[str, int]:
     }  # fmt: skip
 
 
+class Known(tf_keras.layers.Layer):
+    """What the terms of `row_terms` read of a page view beside its fields."""
+
+    def __init__(self, config: ModelConfig, catalogue: Catalogue):
+        super().__init__(name="known")
+        self._catalogue, self._row_count, self._has_rates = catalogue, config.row_count, config.row_rates
+        self._has_shown = config.shown_attention or config.row_memory or config.viewer_taste
+
+    def call(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What was shown before and the page's `moment`, for terms that read them."""
+        query = {name: record[name] for name in SHOWN} if self._has_shown else {}
+        if self._has_shown:
+            query["shown_row"] = known_ids(record["shown_row"], self._row_count)
+        if self._has_rates:
+            query["moment"] = self._catalogue.moment(record)
+        return query
+
+
 class Page(tf_keras.layers.Layer):
     """The fields of a page view as vectors of the embedding's size: the history, then each circumstance.
 
@@ -68,28 +86,21 @@ class Page(tf_keras.layers.Layer):
 
     def __init__(self, config: ModelConfig, catalogue: Catalogue):
         super().__init__(name="page")
-        self._catalogue = catalogue
+        self._known = Known(config, catalogue)
         self.history = history_encoder(config)
         self._about = TitleAttributes(config, catalogue) if config.title_attributes else None
-        self._has_titles, self._has_rates = config.target_attention, config.row_rates
-        self._has_shown = config.shown_attention or config.row_memory or config.viewer_taste
-        self._row_count, self._title_count = config.row_count, config.title_count
+        self._has_titles, self._title_count = config.target_attention, config.title_count
         self._context = {
             name: Embeddings(_sizes(config)[name], config.embedding_size, name=name) for name in config.context
         }
 
     def call(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor | list[tf.Tensor]]:
         """`fields`: [batch, embedding] each. For target attention also `titles`, [batch, length, embedding], and of the
-        record `history` and `history_age`; for terms that read them, what was shown before and the page's `moment`."""
+        record `history` and `history_age`; and what `Known` gives."""
         ids, ages = record["history"], record["history_age"]
         circumstances = (table(_IDS[name](record)) for name, table in self._context.items())
         about = [] if self._about is None else [self._about(known_ids(ids, self._title_count))]
         query: dict[str, tf.Tensor | list[tf.Tensor]] = {"fields": [self.history(ids, ages), *about, *circumstances]}
         if self._has_titles:
             query |= {"titles": self.history.titles(ids), "history": ids, "history_age": ages}
-        if self._has_shown:
-            query |= {name: record[name] for name in SHOWN}
-            query["shown_row"] = known_ids(record["shown_row"], self._row_count)
-        if self._has_rates:
-            query["moment"] = self._catalogue.moment(record)
-        return query
+        return query | self._known(record)

@@ -3,19 +3,19 @@
 import tensorflow as tf
 
 from pagerec_dbx.models.config import ModelConfig
-from pagerec_dbx.models.page import Page
+from pagerec_dbx.models.page import Known, Page
 from pagerec_dbx.models.row_logits import RowLogits
 from pagerec_dbx.models.row_ranker import RowRanker
 from pagerec_dbx.models.tower import Tower
 
 
 class PageRanker(RowRanker):
-    """The terms of `row_terms` do most of the work. Without `own_weights` they do all of it: there is no tower then,
-    and nothing that is known by a row's id, which some thousands of page views cannot teach."""
+    """The terms of `row_terms` do most of the work. Without `own_weights` they do all of it: nothing is then known by a
+    row's or a title's id, which some thousands of page views cannot teach, and there is no tower over the history."""
 
     def __init__(self, config: ModelConfig):
         super().__init__(config)
-        self._page = Page(config, self.catalogue)
+        self._page = Page(config, self.catalogue) if config.own_weights else Known(config, self.catalogue)
         self._tower = Tower(config, self.randomness) if config.own_weights else None
         self._logits = RowLogits(config) if config.own_weights else None
 

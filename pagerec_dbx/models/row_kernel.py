@@ -32,13 +32,13 @@ class RowKernel(tf_keras.layers.Layer):
         """Work out how alike all rows are in each field, for many steps; not where it takes too much memory."""
         likeness, tokens, fields = self._catalogue.likeness_of_all()
         self.forget_tables()
-        self._fields = np.unique(fields[tokens > 0])
+        self._fields = np.unique(fields[likeness > 0])
         if not self._fields.size or self._fields.size * self._row_count**2 * 4 > _MOST_BYTES:
             return
         tables = np.zeros([self._fields.size, self._row_count, self._row_count], np.float32)
         for table, field in zip(tables, self._fields, strict=True):
             vectors = np.zeros([self._row_count, self._token_count], np.float32)
-            rows, places = np.nonzero((tokens > 0) & (fields == field))
+            rows, places = np.nonzero((likeness > 0) & (fields == field))
             vectors[rows, tokens[rows, places]] = likeness[rows, places]
             vectors = vectors[:, vectors.any(axis=0)]
             np.matmul(vectors, vectors.T, out=table)

@@ -31,6 +31,7 @@ class RowTerms(tf_keras.layers.Layer):
             self._by_id.append(ShownAttention(config))
         self._memory = RowMemory(config) if config.row_memory else None
         self._attributes = RowAttributes(config, catalogue) if config.row_attributes else None
+        self._adds_attributes = bool(config.row_attributes and config.own_weights)  # not by rates alone
         self._rates = RowRates(catalogue, self._attributes) if config.row_rates else None
         self._taste = ViewerTaste(config, catalogue, self._rates) if config.viewer_taste else None
         self._network = RowNetwork(config, randomness) if config.row_network else None
@@ -52,7 +53,10 @@ class RowTerms(tf_keras.layers.Layer):
             own_query["shown_row"] = self._catalogue.warm(query["shown_row"])
         own = tf.add_n([logits, *(term(own_query, rows) for term in self._by_id)])
         scores = [self._catalogue.of_seen(own, rows)]
-        scores += [term(query, rows) for term in (self._memory, self._attributes) if term]
+        if self._memory:
+            scores.append(self._memory(query, rows))
+        if self._adds_attributes:
+            scores.append(self._attributes(query, rows))
         parts = []
         for term in (self._rates, self._taste):
             if term:

@@ -144,7 +144,8 @@ def test_a_rate_is_shrunk_to_that_of_rows_with_the_same_attributes(catalogue):
 def test_a_rate_worked_out_by_hand():
     """Row 2: 3 clicks of 20, all rows 1 of 10, 10 times offered more: (3 + 1) / (20 + 10), odds 4 / 26 over 1 / 9.
     Row 3: nothing was offered, so the odds are those of all times e to its only attribute's bias, .7. Row 4: with that
-    bias too, 300 of 2,000, it says little. (The bias is its weight times the root of ten times 2 rows of 9.) Row 5: more clicks than offers, which a log may hold, is still a number."""
+    bias too, 300 of 2,000, it says little. (The bias is its weight times the root of ten times 2 rows of 9.) Row 5:
+    more clicks than offers, which a log may hold, is still a number."""
     knowledge = some_knowledge(CONFIG)
     knowledge.common_rate[:] = 0.1
     knowledge.clicks[2:6, 1], knowledge.impressions[2:6, 1] = [3, 0, 300, 9], [20, 0, 2_000, 4]
@@ -184,12 +185,12 @@ def row_vectors(rows, of_fields, rare):
     having = [sum(token in row for row in KNOWLEDGE.row_tokens.tolist()) for token in range(7)]
     matrix = np.zeros([len(rows), 7])
     for place, row in enumerate(rows):
-        held = [token for token in KNOWLEDGE.row_tokens[row] if token]
+        held = [token for token in KNOWLEDGE.row_tokens[row] if token and KNOWLEDGE.token_fields[token] >= 0]
         of_each = [KNOWLEDGE.token_fields[token] for token in held]
         for token, field in zip(held, of_each, strict=True):
             rarity = min(1.0, np.sqrt(rare / max(having[token], 1)))
             matrix[place, token] = of_fields[field] * rarity / np.sqrt(of_each.count(field))
-    assert max(having[1:]) > rare
+    assert max(having[1:]) > rare and -1 in KNOWLEDGE.token_fields  # the tenth of a number says nothing
     return matrix
 
 
@@ -325,9 +326,10 @@ def test_row_network_is_the_formula_over_what_is_known(catalogue):
 
 
 def test_without_own_weights_rows_are_told_apart_by_what_is_known_of_them():
-    config = dataclasses.replace(CONFIG, name="page_ranker", own_weights=False)
+    config = dataclasses.replace(CONFIG, name="page_ranker", own_weights=False, title_attributes=0, row_network=4)
     model, batch = build(config, seed=3), records(6)
-    assert not any(weight.shape[0] == config.row_count for weight in model.trainable_variables if weight.shape.rank)
+    known_by_id = {config.row_count, config.title_count}
+    assert not any(known_by_id & set(weight.shape) for weight in model.trainable_variables)
     knowledge = some_knowledge(config)
     for array in (knowledge.row_tokens, knowledge.clicks, knowledge.impressions):
         array[3] = array[4]  # of row 3 the same is known as of row 4
@@ -346,9 +348,17 @@ def test_without_own_weights_rows_are_told_apart_by_what_is_known_of_them():
 
 @pytest.mark.parametrize("changed", [{"name": "two_tower_softmax"}, {"row_rates": False}, {"row_attributes": 0}])
 def test_what_leaves_nothing_to_tell_rows_apart_by_is_refused(changed):
-    sound = dataclasses.replace(CONFIG, name="page_ranker", own_weights=False, viewer_taste=False)
+    sound = dataclasses.replace(CONFIG, name="page_ranker", own_weights=False, viewer_taste=False, title_attributes=0)
     with pytest.raises(SettingError, match="`own_weights` leaves nothing that tells rows apart"):
         dataclasses.replace(sound, **changed)
+
+
+@pytest.mark.parametrize("changed", [{"factorisation": True}, {"context": ("hour",)}, {"title_attributes": 2}])
+def test_what_is_known_by_ids_is_refused_without_own_weights(changed):
+    sound = dataclasses.replace(CONFIG, name="page_ranker", own_weights=False, title_attributes=0)
+    with pytest.raises(SettingError, match="goes without what is known by ids") as refused:
+        dataclasses.replace(sound, **changed)
+    assert f"got {next(iter(changed))}" in str(refused.value)
 
 
 def test_a_network_without_rates_is_refused():
