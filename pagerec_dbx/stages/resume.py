@@ -106,8 +106,8 @@ def _result_of(registry: Registry, preparation: Preparation, run: StoppedRun, ve
     from pagerec_dbx.training.loop import require_steps
 
     curves = registry.run_curves(run.run_id)
-    figures = ("epoch", "validation_ndcg", "validation_loss")
-    best = min(curves, key=lambda epoch: run.settings.standing(*(epoch[name] for name in figures)))
+    standing = run.settings.standing
+    best = min(curves, key=lambda one: standing(int(one["epoch"]), one["validation_ndcg"], one["validation_loss"]))
     snapshot = open_snapshot(preparation.folder(registry.home, "train"))
     taken = require_steps(snapshot, run.ranks, run.settings.batch_size) * run.ranks * run.settings.batch_size
     return TrainResult(
