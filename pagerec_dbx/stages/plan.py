@@ -2,11 +2,13 @@
 
 import dataclasses
 import math
+import tempfile
 from pathlib import Path
 
 from pagerec_dbx.config import Settings
 from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.progress import span
+from pagerec_dbx.stages.knowledge import leave_knowledge
 from pagerec_dbx.stages.train import job_of, sound_run
 from pagerec_dbx.tables import Tables
 
@@ -46,7 +48,7 @@ class TrainPlan:
 
 
 def plan_training(tables: Tables, model_name: str, ranks: int, settings: Settings) -> TrainPlan:
-    """Measure some steps of the training that `train` would run; nothing is written.
+    """Measure some steps of the training that `train` would run; nothing is left in the home.
 
     Raises:
         As `stages.train.train`.
@@ -59,7 +61,10 @@ def plan_training(tables: Tables, model_name: str, ranks: int, settings: Setting
     batch, epochs = job.settings.batch_size, job.settings.epochs
     train, validation = (open_snapshot(Path(one)) for one in (job.train_snapshot, job.validation_snapshot))
     steps = require_steps(train, ranks, batch)
-    costs = measure(job)
+    with tempfile.TemporaryDirectory() as scratch:
+        measured = dataclasses.replace(job, folder=scratch)
+        leave_knowledge(tables, preparation, measured.config, measured.knowledge_file)
+        costs = measure(measured)
     validation_steps = math.ceil(validation.manifest.records / batch)
     per_epoch = steps * ranks * costs.step_seconds + validation_steps * costs.validation_step_seconds
     return TrainPlan(

@@ -12,6 +12,7 @@ from pagerec_dbx.config import TrainSettings
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot
 from pagerec_dbx.features.stream import Shard, open_stream
 from pagerec_dbx.models.build import build
+from pagerec_dbx.models.catalogue import load_knowledge
 from pagerec_dbx.training.counting import learn_counts
 from pagerec_dbx.training.job import TrainingJob
 from pagerec_dbx.training.loop import compiled_by_xla, require_steps
@@ -42,12 +43,15 @@ def measure(job: TrainingJob) -> StepCosts:
     Raises:
         NoExamplesError: the training snapshot holds less than one step.
         SnapshotError: a snapshot cannot be read.
+        TrainingError: what is known of rows and titles, which the job's folder must hold, cannot be read.
     """
     settings = job.settings
     train, validation = open_snapshot(Path(job.train_snapshot)), open_snapshot(Path(job.validation_snapshot))
     steps = min(STEPS, require_steps(train, 1, settings.batch_size))
     with compiled_by_xla(settings.xla):
         model = build(job.config, settings.seed, settings.precision)
+        if job.config.needs_knowledge:
+            model.learn_knowledge(load_knowledge(job.knowledge_file))
         learn_counts(model, train, range(len(train.paths)), lambda counts: counts)
         optimizer = optimizer_of(settings, 1, steps)
         run = Steps(model, optimizer, lambda gradients, _: gradients).run

@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import itertools
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +19,11 @@ from pagerec_dbx.features.vocabulary import read_vocabulary
 from pagerec_dbx.home import open_home
 from pagerec_dbx.models.catalogue import load_knowledge
 from pagerec_dbx.models.names import MODEL_SETTINGS
+from pagerec_dbx.models.row_ranker import RowRanker
 from pagerec_dbx.schemas import CLICK_MATCHES, EVALUATIONS, LABELLED_PAGE_VIEWS, RANKED_MENUS, ROWS
 from pagerec_dbx.stages.judge import evaluate_version
 from pagerec_dbx.stages.knowledge import leave_knowledge
+from pagerec_dbx.stages.plan import plan_training
 from pagerec_dbx.stages.prepare import prepare
 from pagerec_dbx.stages.resume import resume
 from pagerec_dbx.stages.score import score_version
@@ -201,6 +204,21 @@ def _rates(before, clicks) -> dict[str, tuple[int, int, float]]:
     clicked = [record["row_id"] for record in clicks.collect()]
     of_all = (len(clicked) + 1) / (len(offered) + 2)
     return {row: (clicked.count(row), offered.count(row), of_all) for row in set(offered)}
+
+
+def test_a_plan_is_measured_with_what_a_training_knows(bench, monkeypatch):
+    """The tables of how alike rows are make steps quicker, and take memory: both belong to the plan."""
+    _with_rows(bench)
+    prepare(bench.tables, bench.settings.prepare, next(TIMES))
+    told, real = [], RowRanker.learn_knowledge
+    monkeypatch.setattr(
+        RowRanker, "learn_knowledge", lambda model, known: (told.append(known.impressions.any()), real(model, known))
+    )
+    files = set(Path(bench.home.name).rglob("*"))
+    planned = plan_training(bench.tables, "page_ranker", 1, settings_from(DESIGNED))
+    assert told == [True]
+    assert planned.step_seconds > 0 and planned.memory_bytes > planned.embedding_bytes
+    assert set(Path(bench.home.name).rglob("*")) == files
 
 
 class Stopped(Exception):
