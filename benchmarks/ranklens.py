@@ -1,4 +1,4 @@
-"""`python -m benchmarks.ranklens EVENTS`: page_ranker on real pages, each of its parts left out in turn, beside trees.
+"""`python -m benchmarks.ranklens EVENTS`: page_ranker on real pages, with other sets of its parts, beside trees.
 
 EVENTS is a file of Metarank-format events. On RankLens (Metarank project, CC BY-SA 4.0, item fields from TMDB and
 MovieLens tags) the holdout is the standard cut, the last fifth of the pages. Nothing is chosen there: `--validation`
@@ -31,7 +31,7 @@ from pagerec_dbx.workbench import Workbench
 TREES = ("lambdamart", "lambdamart_shown")  # with the fields of items; with what the viewer was shown before, too
 PREPARED = (
     "shown_length=96", "history_length=50", "menu_length=24", "catalogue=true",  # four pages of 24 rows
-    "validation_fraction=.05",  # only says when to stop; the trees learn from all that lies before the holdout
+    "validation_fraction=.05",  # is only looked at; the trees learn from all that lies before the holdout
 )  # fmt: skip
 # Chosen on the validation pages of the choices' home: no film comes to a viewer twice, so embeddings are next to none,
 # and 6,000 page views do not teach films weights of their own.
@@ -42,14 +42,15 @@ TRAINED = (
     "position_bias=additive", "position_kept=true",
     "best_by=last",  # a twentieth of the page views is too few to choose an epoch by
 )  # fmt: skip
-_OWN = ("own_weights=true", "hidden_sizes=[4]", "dropout=.5")
+# Without attributes or rates there must be own weights, which learn by heart: the loss says when to stop.
+_OWN = ("own_weights=true", "hidden_sizes=[4]", "dropout=.5", "best_by=loss", "patience=5")
 PARTS = {
-    "without row_attributes": (*_OWN, "row_attributes=0", "viewer_taste=false"),
-    "without row_rates": (*_OWN, "row_rates=false", "row_network=0"),
+    "own_weights, no row_attributes, no viewer_taste": (*_OWN, "row_attributes=0", "viewer_taste=false"),
+    "own_weights, no row_rates, no row_network": (*_OWN, "row_rates=false", "row_network=0"),
     "without viewer_taste": ("viewer_taste=false",),
     "without row_network": ("row_network=0",),
     "without the place": ("position_bias=null", "position_kept=false"),
-    "with own_weights": _OWN,
+    "own_weights": _OWN,
 }
 
 
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=Path("bench-ranklens"), help="where logs and homes go")
     parser.add_argument("--validation", action="store_true", help="judge on the last fifth of what may be learnt from")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--ablation", action="store_true", help="each part left out in turn, too")
+    parser.add_argument("--ablation", action="store_true", help="other sets of its parts, too")
     parser.add_argument(
         "--share", type=float, default=1.0,
         help="of the training records, for a learning curve with --validation; rates and trees know all of them",

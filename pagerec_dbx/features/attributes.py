@@ -1,7 +1,6 @@
 """What the tables `rows` and `titles` say of each id, as tokens that things have or have not."""
 
 import dataclasses
-import re
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -10,7 +9,6 @@ from pyspark.sql import functions as F
 
 LONGEST_NAME = 3  # words; a longer text is a bag of its words
 _TENTHS = tuple(place / 10 for place in range(1, 10))
-_TENTH = re.compile(r"tenth \d+ by \w+")
 _ACCURACY = 10_000  # of the tenths: a rank is right to a ten-thousandth
 
 
@@ -26,7 +24,7 @@ class Kind:
 
 
 def attribute_tokens(things: DataFrame, key: str, fields: Collection[str] = ()) -> DataFrame:
-    """One record per thing and attribute: `thing`, `token`, each once.
+    """One record per thing and attribute, each once: `thing`, `token`, and its `field`, null for a number's.
 
     A value is a token `field: value`. A text of more than three words is each of its words, in lower case. A number is
     the tenth of the things that it falls into: `field: tenth 7 by row_id`; rows and titles have their own.
@@ -39,7 +37,7 @@ def attribute_tokens(things: DataFrame, key: str, fields: Collection[str] = ()) 
     listed = things.select(F.col(key).alias("thing"), F.explode("attributes").alias("field", "values")).where(asked)
     values = listed.select("thing", "field", F.explode("values").alias("value"))
     named = values.select("thing", "field", F.explode(_parts(F.col("value"))).alias("part"))
-    words = named.select("thing", F.concat("field", F.lit(": "), "part").alias("token"))
+    words = named.select("thing", F.concat("field", F.lit(": "), "part").alias("token"), "field")
     numbers = things.select(F.col(key).alias("thing"), F.explode("numbers").alias("field", "number")).where(asked)
     return words.unionByName(_tenths(numbers.where(~F.isnan("number")), key)).distinct()
 
@@ -54,7 +52,8 @@ def _tenths(numbers: DataFrame, key: str) -> DataFrame:
     cuts = numbers.groupBy("field").agg(F.percentile_approx("number", ends, _ACCURACY).alias("cuts"))
     passed = F.size(F.filter("cuts", lambda cut: cut < F.col("number")))
     token = F.concat("field", F.lit(": tenth "), passed + 1, F.lit(f" by {key}"))
-    return numbers.join(F.broadcast(cuts), "field").select("thing", token.alias("token"))
+    nowhere = F.lit(None).cast("string").alias("field")
+    return numbers.join(F.broadcast(cuts), "field").select("thing", token.alias("token"), nowhere)
 
 
 def described(kinds: Collection[Kind], most: int, fields: Collection[str] = ()) -> tuple[list[np.ndarray], np.ndarray]:
@@ -73,7 +72,7 @@ def described(kinds: Collection[Kind], most: int, fields: Collection[str] = ()) 
     of_kinds = [
         attribute_tokens(kind.table, kind.key, fields)
         .join(kind.ids.select(F.col("token").alias("thing"), "id"), "thing")
-        .select("id", "token", F.lit(number).alias("kind"))
+        .select("id", "token", "field", F.lit(number).alias("kind"))
         for number, kind in enumerate(kinds)
     ]
     tokens = of_kinds[0]
@@ -82,8 +81,10 @@ def described(kinds: Collection[Kind], most: int, fields: Collection[str] = ()) 
     tokens = tokens.persist()
     try:
         things = tokens.select("kind", "id").distinct().count()
-        counted = tokens.groupBy("token").count().where((F.col("count") > 1) & (F.col("count") <= things / 2))
-        names = [record["token"] for record in counted.orderBy(F.desc("count"), "token").limit(most - 1).collect()]
+        counted = tokens.groupBy("token").agg(F.count("*").alias("count"), F.max("field").alias("field"))
+        telling = counted.where((F.col("count") > 1) & (F.col("count") <= things / 2))
+        frequent = telling.orderBy(F.desc("count"), "token").limit(most - 1).collect()
+        names = [record["token"] for record in frequent]
         numbered = tokens.sparkSession.createDataFrame(
             [(name, number) for number, name in enumerate(names, start=1)], "token string, number int"
         )
@@ -93,15 +94,15 @@ def described(kinds: Collection[Kind], most: int, fields: Collection[str] = ()) 
         found = kept.where(F.col("place") <= limits).select("kind", "id", "place", "number").toPandas()
     finally:
         tokens.unpersist()
-    return [_matrix(found[found["kind"] == number], kind) for number, kind in enumerate(kinds)], _fields(names, most)
+    matrices = [_matrix(found[found["kind"] == number], kind) for number, kind in enumerate(kinds)]
+    return matrices, _numbered([record["field"] for record in frequent], most)
 
 
-def _fields(names: Sequence[str], most: int) -> np.ndarray:
+def _numbered(fields: Sequence[str | None], most: int) -> np.ndarray:
     numbers: dict[str, int] = {}
     found = np.zeros(most, np.int32)
-    for token, name in enumerate(names, start=1):
-        field, value = name.split(": ", 1)
-        found[token] = -1 if _TENTH.fullmatch(value) else numbers.setdefault(field, len(numbers))
+    for token, field in enumerate(fields, start=1):
+        found[token] = -1 if field is None else numbers.setdefault(field, len(numbers))
     return found
 
 

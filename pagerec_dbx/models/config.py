@@ -111,11 +111,14 @@ class ModelConfig:
                 got=f"{self.name}, row_rates={str(self.row_rates).lower()}, row_attributes={self.row_attributes}",
                 fix="Train with those, or leave own_weights=false out",
             )
-        by_id = ("factorisation", "target_attention", "shown_attention", "title_attributes", "context")
+        by_id = (
+            "factorisation", "target_attention", "shown_attention", "title_attributes", "title_buckets", "context",
+            "cross_layers",
+        )  # fmt: skip
         asked = [name for name in by_id if getattr(self, name)]
         if not self.own_weights and asked:
             raise SettingError(
-                "setting `own_weights` goes without what is known by ids and circumstances",
+                "setting `own_weights` goes without what is learnt for ids and circumstances",
                 wanted="none of " + ", ".join(by_id),
                 got=", ".join(asked),
                 fix="Add factorisation=false context=[], or whichever it is, or leave own_weights=false out",

@@ -10,8 +10,9 @@ from pagerec_dbx.models.tower import Tower
 
 
 class PageRanker(RowRanker):
-    """The terms of `row_terms` do most of the work. Without `own_weights` they do all of it: nothing is then known by a
-    row's or a title's id, which some thousands of page views cannot teach, and there is no tower over the history."""
+    """The terms of `row_terms` do most of the work. Without `own_weights` they do all of it: then no row and no title
+    has weights of its own, which some thousands of page views cannot teach, and there is no tower over the history;
+    sizes of layers and embeddings and the history's encoder do nothing."""
 
     def __init__(self, config: ModelConfig):
         super().__init__(config)

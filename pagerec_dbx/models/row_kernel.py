@@ -1,4 +1,4 @@
-"""How alike rows are by what they are about, K = X X', in whichever of three ways costs least. All come to the same."""
+"""How alike rows are by what they are about, K = X X'. There are three ways to it, which all come to the same."""
 
 from collections.abc import Callable
 
@@ -52,8 +52,8 @@ class RowKernel(tf_keras.layers.Layer):
         """What `then` makes of the kernel of the rows shown, [batch, shown] int32; padding has no attributes, and so is
         like nothing.
 
-        Without the tables of training, a table of all pairs of rows takes rows^2 products, a table for each page view
-        shown^2: a batch is mostly cheaper by pairs, a single page hardly ever.
+        By the tables of training, where there are any. Else a table of all pairs of rows takes rows^2 products, a table
+        for each page view shown^2: a batch is mostly cheaper by pairs, a single page hardly ever.
         """
         if self._tables is not None:
             squares = tf.square(tf.gather(tf.nn.softplus(self._weights), self._fields))

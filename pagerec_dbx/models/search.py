@@ -4,17 +4,19 @@ import itertools
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
+from pagerec_dbx.config import ModelSettings
 from pagerec_dbx.errors import SettingError, UsageError
 from pagerec_dbx.models.names import SEARCH_SPACES, Range, Space, require_model_name
 
 T = TypeVar("T")
 
 
-def search_space(model_name: str, given: Collection[str] = ()) -> Space:
+def search_space(model_name: str, given: Collection[str] = (), model: ModelSettings | None = None) -> Space:
     """The settings of a model that are to be looked for.
 
     Args:
         given: names of settings that somebody asked for; they stay as they are.
+        model: all settings, those given among them; what does nothing beside these is not looked for.
 
     Raises:
         UnknownModelError: no model has that name.
@@ -27,7 +29,8 @@ def search_space(model_name: str, given: Collection[str] = ()) -> Space:
             wanted="one of " + ", ".join(SEARCH_SPACES),
             fix="Tune two_tower_binary, which is the same network",
         )
-    left = {name: values for name, values in space.items() if name not in given}
+    fixed = {*given, *(_without_effect(model) if model else ())}
+    left = {name: values for name, values in space.items() if name not in fixed}
     if not left:
         raise UsageError(
             f"nothing of model `{model_name}` is left to tune",
@@ -35,6 +38,14 @@ def search_space(model_name: str, given: Collection[str] = ()) -> Space:
             fix="Leave one out, or run `pagerec train` with these settings",
         )
     return left
+
+
+def _without_effect(model: ModelSettings) -> set[str]:
+    """What would be refused beside other settings, or do nothing."""
+    names = set() if model.row_rates else {"row_network"}
+    if not model.own_weights:
+        names |= {"history_encoder", "context", "cross_layers", "hidden_sizes", "embedding_size"}
+    return names
 
 
 def first_possible(space: Space, build: Callable[[Mapping[str, Any]], T]) -> T:

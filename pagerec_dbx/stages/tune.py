@@ -82,7 +82,7 @@ def tune(
         TrainingError: Optuna is not installed, the journal cannot be read, or no trial came to its end.
         As `stages.train.train`.
     """
-    space = search_space(model_name, given)
+    space = search_space(model_name, given, settings.model)
     require_optuna()
     search = _Search(tables, registry, latest_preparation(tables), model_name, ranks, settings, space)
     _require_sound(search)

@@ -52,15 +52,16 @@ def test_values_are_tokens_texts_are_words_and_numbers_are_tenths(spark):
     }
     records = attribute_tokens(things(spark, listed), "thing").collect()
     found = {}
-    for thing, token in records:
+    for thing, token, field in records:
         found.setdefault(thing, []).append(token)
+        assert field == (None if ": tenth " in token else token.split(":")[0])
     assert sorted(found["one"]) == [
         "genre: Drama", "genre: Sci Fi", "plot: a", "plot: and", "plot: cat", "plot: dog", "year: tenth 1 by thing",
     ]  # fmt: skip
     # of the numbers 1 to 10 the ends of the tenths are 1 to 9; 10 lies past all nine, 5 past four of them
     assert found["ten"] == ["year: tenth 10 by thing"] and found["5"] == ["year: tenth 5 by thing"]
     only = attribute_tokens(things(spark, listed), "thing", fields=["genre"]).collect()
-    assert sorted(token for _, token in only) == ["genre: Drama", "genre: Sci Fi"]
+    assert sorted(token for _, token, _ in only) == ["genre: Drama", "genre: Sci Fi"]
 
 
 def test_attributes_have_ids_by_how_many_things_have_them(spark):
@@ -78,6 +79,21 @@ def test_attributes_have_ids_by_how_many_things_have_them(spark):
     assert of_titles.tolist() == [[0], [0], [1], [3]]
     assert fields.tolist() == [0, 0, 0, 0]
     assert described(kinds, most=2)[0][0].tolist() == [[0, 0], [0, 0], [1, 0], [1, 0], [0, 0], [0, 0], [0, 0]]
+
+
+def test_attributes_are_of_fields_and_the_tenths_of_numbers_of_none(spark):
+    """Three of six have `g: x`, two each, by name, `a: b: tenth` of a field `a: b`, `g: y`, `year: tenth 1 by thing`; more
+    than half have `year: tenth 4 by thing`, which tells nothing."""
+    listed = {
+        "one": ({"g": ["x"], "a: b": ["tenth"]}, {"year": 1.0}),
+        "two": ({"g": ["x"], "a: b": ["tenth"]}, {"year": 1.0}),
+        "six": ({"g": ["x", "y"]}, {"year": 9.0}),
+        **{f"{number}": ({"g": ["y"] * (number == 3)}, {"year": 9.0}) for number in (3, 4, 5)},
+    }
+    ids = spark.createDataFrame([(number, name) for number, name in enumerate(listed, start=2)], IDS)
+    (tokens,), fields = described([Kind(things(spark, listed), "thing", ids, 8, 4)], most=5)
+    assert fields.tolist() == [0, 0, 1, 0, -1]
+    assert tokens[2].tolist() == [1, 2, 4, 0] and tokens[4].tolist() == [1, 3, 0, 0]
 
 
 def test_counts_are_of_what_came_strictly_before_each_moment(spark):

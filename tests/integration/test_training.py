@@ -563,7 +563,7 @@ def test_the_epoch_to_keep_is_the_one_that_was_asked_for(job, tmp_path):
         figures = [getattr(report, wanted) for report in result.reports]
         best = max(figures) if wanted == "validation_ndcg" else min(figures)
         assert figures[result.best_epoch - 1] == best
-    last = dataclasses.replace(with_settings(job, best_by="last", epochs=4), folder=str(tmp_path / "last"))
+    last = dataclasses.replace(with_settings(job, best_by="last", epochs=4, patience=1), folder=str(tmp_path / "last"))
     assert fit(last, OneRank(), print).best_epoch == 4
 
 

@@ -290,6 +290,20 @@ def test_an_export_holds_no_tables(tmp_path):
     assert numbers() == [(3, 81)]
 
 
+def test_all_fields_past_the_last_that_is_told_apart_count_as_that():
+    fields = dataclasses.replace(KNOWLEDGE, token_fields=np.array([-1, 5, 62, 63, 64, 200, -1], np.int32)).fields()
+    assert set(fields[KNOWLEDGE.row_tokens == 5]) == {63} == set(fields[KNOWLEDGE.row_tokens == 4])
+    assert set(fields[KNOWLEDGE.row_tokens == 1]) == {5} and set(fields[KNOWLEDGE.row_tokens == 6]) == {0}
+
+
+def test_commonness_is_held_at_that_of_a_hundredth_of_all_rows():
+    """Of 400 rows 1 has attribute 1, the share of a hundredth at least: the root of .1; 160 have attribute 2: of 4."""
+    tokens = np.zeros((400, 1), np.int32)
+    tokens[0], tokens[1:161] = 1, 2
+    known = dataclasses.replace(KNOWLEDGE, row_tokens=tokens)
+    assert known.commonness()[1:3] == pytest.approx([np.sqrt(0.1), 2.0])
+
+
 def test_tables_that_take_too_much_memory_are_not_made(catalogue, monkeypatch):
     kernel = RowKernel(CONFIG, catalogue)
     kernel.learn_tables()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pagerec_dbx.config import flat, load_settings, parse_time, settings_from
+from pagerec_dbx.config import TrainSettings, flat, load_settings, parse_time, settings_from
 from pagerec_dbx.errors import SettingError
 
 
@@ -62,3 +62,11 @@ def test_malformed_files_are_refused(tmp_path, text):
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(SettingError, match="cannot be read"):
         load_settings(tmp_path / "none.yml")
+
+
+@pytest.mark.parametrize(("best_by", "kept"), [("ndcg", 1), ("loss", 2), ("last", 3)])
+def test_which_epoch_is_kept(best_by, kept):
+    """NDCG falls from the first epoch on, the loss is lowest in the second."""
+    epochs = [(1, 0.5, 2.0), (2, 0.4, 1.5), (3, 0.3, 1.8)]
+    standing = TrainSettings(best_by=best_by).standing
+    assert min(epochs, key=lambda one: standing(*one))[0] == kept

@@ -26,6 +26,18 @@ OPTIONS = {
     "attributes": {"row_attributes": 3, "title_attributes": 2, "attribute_tokens": 7},
     "rates and taste": {"row_attributes": 3, "attribute_tokens": 7, "row_rates": True, "viewer_taste": True},
     "network": {"row_attributes": 3, "attribute_tokens": 7, "row_rates": True, "viewer_taste": True, "row_network": 4},
+    "no own weights": {
+        "name": "page_ranker",
+        "own_weights": False,
+        "row_attributes": 3,
+        "attribute_tokens": 7,
+        "row_rates": True,
+        "viewer_taste": True,
+        "row_network": 4,
+        "row_memory": True,
+        "dropout": 0.2,
+        "l2": 0.01,
+    },
     "regularised": {"dropout": 0.2, "l2": 0.01, "label_smoothing": 0.1},
     "position": {"loss": "menu_softmax", "position_bias": "examination"},
     "position kept": {"loss": "menu_softmax", "position_bias": "additive", "position_kept": True},
@@ -46,7 +58,7 @@ SMALL = ModelConfig(
 
 
 # All options of one model, and of the others those that touch most: the rest is for `make test-slow`.
-SOON = ("position", "shown before", "network")
+SOON = ("position", "shown before", "network")  # and, which is one model whatever the name, "no own weights"
 every_option = pytest.mark.parametrize(
     ("name", "option"),
     [
@@ -61,7 +73,7 @@ LISTS = ("history", "history_age", "menu", "pinned", "shown_row", "shown_positio
 
 
 def a_config(name, option):
-    return dataclasses.replace(SMALL, name=name, **OPTIONS[option])
+    return dataclasses.replace(SMALL, **{"name": name, **OPTIONS[option]})
 
 
 def built(config, precision="float32"):
@@ -128,6 +140,17 @@ def test_every_option_trains_every_part_of_the_model(name, option):
     assert float(model.compute_loss(batch)) < first
     still = [new.name for new, old in zip(model.trainable_variables, before, strict=True) if not np.any(new != old)]
     assert not still
+    if option == "no own weights":
+        penalised = [weight for weight in model.trainable_variables if weight.name in ("biases:0", "kernel:0")]
+        penalised += [weight for weight in model.trainable_variables if weight.name.endswith("/kernel:0")]
+        assert len(penalised) == 3  # of attributes, and both layers of the network
+        squares = sum(float(tf.reduce_sum(tf.square(one))) for one in penalised)
+        assert float(tf.add_n(model.losses)) == pytest.approx(0.01 * squares, rel=1e-5)
+        rows = [
+            model.row_scores(model.query(batch), batch["menu"] % 9, is_on).numpy() for is_on in (True, False, False)
+        ]
+        assert np.abs(rows[0] - rows[1]).max() > 1e-4  # dropout
+        np.testing.assert_array_equal(rows[1], rows[2])
     if option == "regularised":
         penalised = [
             weight
@@ -185,12 +208,15 @@ VOCABULARIES = {
         ("two_tower_softmax", ["attention", "context", "cross", "factorisation", "position"]),
         ("single_tower_softmax", ["gru", "context", "cross of a rank", "target attention", "regularised", "hashed"]),
         ("two_tower_binary", ["recency", "context", "cross", "factorisation", "shown before", "sampled"]),
-        ("page_ranker", ["attributes", "rates and taste", "shown before", "context"]),
+        ("page_ranker", ["attributes", "network", "shown before", "context"]),
+        ("page_ranker", ["no own weights"]),
     ],
 )
 def test_what_is_saved_predicts_the_same_from_raw_strings(name, options, tmp_path):
-    merged = {key: value for option in options for key, value in OPTIONS[option].items()} | {"context": CONTEXT}
-    config = dataclasses.replace(SMALL, name=name, **merged)
+    merged = {key: value for option in options for key, value in OPTIONS[option].items()}
+    if "no own weights" not in options:
+        merged["context"] = CONTEXT
+    config = dataclasses.replace(SMALL, **{"name": name, **merged})
     saved = save_ranker(built(config), config, VOCABULARIES, tmp_path / "ranker")
     loaded = load_ranker(tmp_path / "ranker", "1")
     assert loaded.config == config

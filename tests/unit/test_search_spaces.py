@@ -1,5 +1,7 @@
 """What `tune` looks for: every point of every model's space is a model, and what is given is not looked for."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,6 +33,17 @@ def test_every_point_of_a_space_is_a_model(data, name):
     everything = flat(made)
     assert {setting: everything[setting] for setting in chosen} == chosen
     assert config.loss == chosen.get("loss", made.model.loss)
+
+
+def test_what_would_do_nothing_is_not_looked_for():
+    designed = settings_from(MODEL_SETTINGS["page_ranker"]).model
+    assert {"row_network", "context"} < set(search_space("page_ranker", (), designed))
+    without_rates = dataclasses.replace(designed, row_rates=False)
+    left = set(search_space("page_ranker", ("row_rates",), designed)) - {"row_network"}
+    assert set(search_space("page_ranker", ("row_rates",), without_rates)) == left
+    bare = dataclasses.replace(designed, own_weights=False, factorisation=False, context=())
+    sought = search_space("page_ranker", ("own_weights", "factorisation"), bare)
+    assert set(sought) == {"learning_rate", "batch_size", "dropout", "l2", "attribute_tokens", "row_network"}
 
 
 @settings(max_examples=30, deadline=None)
