@@ -82,8 +82,8 @@ def test_attributes_have_ids_by_how_many_things_have_them(spark):
 
 
 def test_attributes_are_of_fields_and_the_tenths_of_numbers_of_none(spark):
-    """Three of six have `g: x`, two each, by name, `a: b: tenth` of a field `a: b`, `g: y`, `year: tenth 1 by thing`; more
-    than half have `year: tenth 4 by thing`, which tells nothing."""
+    """Three of six have `g: x`, two each, by name, `a: b: tenth` of a field `a: b`, `g: y`, `year: tenth 1 by thing`;
+    more than half have `year: tenth 4 by thing`, which tells nothing."""
     listed = {
         "one": ({"g": ["x"], "a: b": ["tenth"]}, {"year": 1.0}),
         "two": ({"g": ["x"], "a: b": ["tenth"]}, {"year": 1.0}),
