@@ -279,9 +279,8 @@ def tune(bench: Workbench, model_name: str, trials: int, ranks: int) -> Outcome:
     """
     from pagerec_dbx.models.search import search_space
 
-    search_space(
-        model_name, bench.given, bench.settings.model
-    )  # what cannot be tuned is refused before Spark is started
+    # What cannot be tuned is refused before Spark is started.
+    search_space(model_name, bench.given, bench.settings.model)
     from pagerec_dbx.training.study import require_optuna
 
     require_optuna()

@@ -11,7 +11,7 @@ from pagerec_dbx.models.tower import Tower
 
 class PageRanker(RowRanker):
     """The terms of `row_terms` do most of the work. Without `own_weights` they do all of it: then no row and no title
-    has weights of its own, which some thousands of page views cannot teach, and there is no tower over the history;
+    has weights of its own, which learn a few thousand page views by heart, and there is no tower over the history;
     sizes of layers and embeddings and the history's encoder do nothing."""
 
     def __init__(self, config: ModelConfig):
