@@ -39,18 +39,6 @@ class Decision:
     action: str  # one of ACTIONS
 
 
-def serving(tables: Tables) -> Serving:
-    """What the table says; nobody where it does not exist yet."""
-    if not tables.exists(PROMOTIONS):
-        return Serving(None, None, 0)
-    decisions = tables.read(PROMOTIONS)
-    last = decisions.agg(F.max("sequence").alias("sequence")).first()["sequence"] or 0
-    change = decisions.where("promoted").orderBy(F.desc("sequence")).first()
-    if change is None:
-        return Serving(None, None, last)
-    return Serving(change["version"], change["previous_version"], last, change["sequence"])
-
-
 @dataclasses.dataclass(frozen=True)
 class Word:
     """What a verdict came to for a version."""
@@ -60,13 +48,28 @@ class Word:
     reasons: tuple[str, ...]
 
 
-def last_word(tables: Tables) -> Word | None:
-    """The last decision that was made by a verdict; None where there is none."""
+def serving(tables: Tables) -> Serving:
+    """What the table says; nobody where it does not exist yet."""
+    return state(tables)[0]
+
+
+def state(tables: Tables) -> tuple[Serving, Word | None]:
+    """Who serves, and the last decision that was made by a verdict; both by one look at the table."""
     if not tables.exists(PROMOTIONS):
-        return None
-    by_verdict = tables.read(PROMOTIONS).where(F.col("action") == PROMOTE)
-    record = by_verdict.orderBy(F.desc("sequence")).select("version", "promoted", "reasons").first()
-    return record and Word(record["version"], record["promoted"], tuple(record["reasons"]))
+        return Serving(None, None, 0), None
+    last, change, word = (
+        tables.read(PROMOTIONS)
+        .agg(
+            F.max("sequence"),
+            F.expr("max_by(struct(version, previous_version, sequence), sequence) FILTER (WHERE promoted)"),
+            F.expr(f"max_by(struct(version, promoted, reasons), sequence) FILTER (WHERE action = '{PROMOTE}')"),
+        )
+        .first()
+    )
+    by_verdict = word and Word(word["version"], word["promoted"], tuple(word["reasons"]))
+    if change is None:
+        return Serving(None, None, last or 0), by_verdict
+    return Serving(change["version"], change["previous_version"], last, change["sequence"]), by_verdict
 
 
 def decide(tables: Tables, decision: Decision, seen: Serving) -> None:

@@ -88,13 +88,13 @@ def preparations(tables: Tables, condition: str) -> list[Preparation]:
     records = (
         tables.read(PREPARATIONS)
         .where(condition)
-        .orderBy(F.desc("prepared_at"), "preparation_id")
         .withColumn("prepared_micros", F.unix_micros("prepared_at"))
         .withColumn("validation_micros", F.unix_micros("validation_start.served_at"))
         .withColumn("holdout_micros", F.unix_micros("holdout_start.served_at"))
-        .collect()  # one record a run of `prepare`
+        .collect()  # one record a run of `prepare`: Spark takes two more jobs to sort them
     )
-    return [_preparation(record) for record in records]
+    newest_first = sorted(records, key=lambda record: (-record["prepared_micros"], record["preparation_id"]))
+    return [_preparation(record) for record in newest_first]
 
 
 def _preparation(record: Row) -> Preparation:

@@ -73,9 +73,9 @@ class Registry(Versions):
         Returns:
             What the table says.
         """
-        seen = promotions.serving(tables)
+        seen, word = promotions.state(tables)
         self.follow(seen)
-        self._tag(promotions.last_word(tables))
+        self._tag(word)
         for name in self._deciding():
             self._client().delete_registered_model_tag(self.model_name, name)
         return seen

@@ -239,6 +239,7 @@ def test_promotion_needs_the_verdict_and_rollback_a_previous_version(demo):
     assert "no previous champion" in rollback.err
 
 
+@pytest.mark.slow
 def test_a_holdout_that_overlaps_training_is_refused(demo, tables):
     demo.run("prepare", "holdout_fraction=.5")
     refused = demo.run("evaluate", "--version", "1", "--json")
@@ -307,6 +308,7 @@ def test_a_home_with_other_logs_takes_no_demo(spark, tmp_path):
     assert not (tmp_path / "home" / "logs-raw").exists()
 
 
+@pytest.mark.slow
 def test_all_versions_are_held_against_the_same_popularity_floor(demo, tables):
     """Floors are stored once a holdout: after an evaluation beside another one, the old one is taken for no other."""
     holdout = latest_preparation(tables).holdout

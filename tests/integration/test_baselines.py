@@ -100,6 +100,7 @@ def test_cosines_worked_out_by_hand(spark):
     assert nearest == {"a": "b", "b": "a", "c": "b"}
 
 
+@pytest.mark.slow
 def test_als_learns_who_clicks_what_and_ranks_for_strangers_by_popularity(spark, world):
     *_, oracle = world
     strangers = scores_of(world, Als(factors=2, iterations=2))
@@ -159,6 +160,7 @@ def with_other_clicks(pages, minute: int):
     return [other(page) if page.minute >= minute or page.clicks else page for page in pages]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("clock", "leaks"), [(Clock, False), (LeakingClock, True)])
 def test_features_of_a_page_view_do_not_depend_on_clicks_at_its_time_or_later(spark, clock, leaks):
     pages = draw_pages(60, seed=5)

@@ -117,6 +117,7 @@ def _require_equal(tables, wanted, moment=""):
     assert not (tables.home.folder / NOTE).exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_again_and_again_ends_like_an_undisturbed_one(spark, logs, undisturbed, tmp_path):
     """One home, stopped at one point after the other; each attempt goes on where the one before was stopped."""
     wanted, points = undisturbed

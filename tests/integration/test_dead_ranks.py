@@ -140,7 +140,11 @@ def test_a_driver_that_is_killed_leaves_no_process_and_a_run_to_go_on_with(prepa
 
 
 @pytest.mark.parametrize(
-    ("signal_number", "said"), [(signal.SIGKILL, "ended without a word"), (signal.SIGSTOP, "was silent")]
+    ("signal_number", "said"),
+    [
+        (signal.SIGKILL, "ended without a word"),
+        pytest.param(signal.SIGSTOP, "was silent", marks=pytest.mark.slow),
+    ],
 )
 def test_a_rank_that_dies_or_hangs_is_named_and_the_training_goes_on(
     spark, prepared, tmp_path, monkeypatch, marked, signal_number, said
@@ -171,6 +175,7 @@ def test_ranks_that_all_hang_are_missed_by_the_driver(spark, prepared, tmp_path,
         on_two_ranks(spark, job, log)
 
 
+@pytest.mark.slow
 def test_a_rank_that_hangs_before_its_first_word_is_missed_and_ended(spark, prepared, tmp_path, monkeypatch, marked):
     real = distributed._on_one_rank
 

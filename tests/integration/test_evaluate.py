@@ -259,6 +259,7 @@ def test_a_holdout_that_lost_its_examples_is_refused(bench, tmp_path):
         evaluate(elsewhere, "9", preparation, world.ranker_by_id(known=6), world.key_of(13), SETTINGS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shuffle", [lambda rows: rows[::-1], lambda rows: rows[1:] + rows[:1]], ids=["turned", "rolled"]
 )
@@ -284,6 +285,7 @@ def test_the_order_of_the_menus_in_the_log_changes_no_ranker_that_does_not_see_i
     assert abs(shown[0] - shown[1]) > 0.01  # the control: this one is the order
 
 
+@pytest.mark.slow
 def test_who_is_measured_again_without_the_truth_keeps_the_expected_figures(spark, tmp_path):
     tables = Tables(spark, open_home(str(tmp_path / "home")))
     preparation = world.make_world(tables)
@@ -354,6 +356,7 @@ def test_evaluate_tells_the_calibration_error_of_the_stored_pairs(bench, evaluat
     assert calibration_of(tables, preparation.holdout, "7").error == pytest.approx(exact.error, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_bins_that_a_crash_kept_from_being_stored_are_counted_when_they_are_asked_for(bench, evaluated):
     tables, preparation, _ = bench
     before = calibration_of(tables, preparation.holdout, "7")
@@ -512,6 +515,7 @@ def test_a_verdict_is_made_of_the_stored_comparison(compared):
     assert sum(reason.startswith("Alarm") for reason in verdict.reasons) == 1  # three viewers
 
 
+@pytest.mark.slow
 def test_a_stored_comparison_is_renewed_when_its_evaluations_or_settings_have_changed(bench, compared):
     tables, preparation, _ = bench
     result, _ = compared
@@ -599,6 +603,7 @@ def test_slices_are_compared_like_the_whole_by_the_spread_between_viewers(bench,
     assert {row.p_adjusted for row in rows.values() if row.difference is not None} == {1.0}
 
 
+@pytest.mark.slow
 def test_slices_too_small_to_compare_have_their_counts_and_no_difference(bench, compared):
     tables, preparation, _ = bench
     more = dataclasses.replace(SETTINGS, least_slice_page_views=4)

@@ -111,6 +111,7 @@ class Killed(BaseException):
 POINTS = [(Ledger, "begin"), (Tables, "_save"), (Ledger, "finish")]
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_made_good_by_the_next(tables, monkeypatch):
     """Killed before it begins, before it writes, before it finishes, and after it finished."""
     label(tables, views(0), views(1))
@@ -142,6 +143,7 @@ def _run_killed_at(tables, monkeypatch, point) -> None:
             renew(tables)
 
 
+@pytest.mark.slow
 def test_without_begin_a_killed_run_is_not_noticed(tables, monkeypatch):
     """Control: were the days said to be finished before they are written, the old examples would stay."""
     label(tables, views(0))

@@ -36,6 +36,7 @@ def _forget(tables: Tables, *hashes: str) -> None:
     tables.insert_new(FORGOTTEN, listed)
 
 
+@pytest.mark.slow
 def test_lines_of_a_forgotten_viewer_are_counted_and_not_kept(tables, tmp_path):
     key, _ = ensure_key(tables.home, derived_from_seed=1)
     ann = user_hash(key.read(), "ann")

@@ -97,6 +97,7 @@ def bit_by_bit(spark, world, tmp_path_factory):
     return tables, folder / "logs"
 
 
+@pytest.mark.slow
 def test_incremental_tables_equal_those_of_one_delivery(at_once, bit_by_bit):
     got = _content(bit_by_bit[0])
     for name, records in at_once.items():

@@ -163,6 +163,7 @@ def _with_rows(bench):
     bench.tables.replace(ROWS, bench.tables.spark.createDataFrame(rows, schema))
 
 
+@pytest.mark.slow
 def test_rows_that_training_never_saw_are_ranked_by_what_they_are(bench):
     """They are offered in the holdout alone, and the one whose kind is clicked comes before the other."""
     prepared = prepare(bench.tables, bench.settings.prepare, next(TIMES))

@@ -55,6 +55,7 @@ def require_equal_to_one_delivery(spark, folder: Path, bit_by_bit: Delivered, li
         assert got[name] == records, name
 
 
+@pytest.mark.slow
 def test_a_late_page_view_leaves_the_reasons_of_the_cross_check_as_they_are(spark, tmp_path):
     """The click on day 5 is of the request of day 1, of which a join of days 5 and 6 reads no page view."""
     home = Delivered(spark, tmp_path / "home")

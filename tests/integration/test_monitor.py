@@ -57,11 +57,11 @@ def failed(result) -> set[str]:
     ("number", "measures"),
     [
         (4, set()),
-        (5, {"psi_titles", "psi_unknown_titles"}),
+        pytest.param(5, {"psi_titles", "psi_unknown_titles"}, marks=pytest.mark.slow),
         (6, {"psi_rows", "psi_unknown_rows", "psi_scores"}),
         # longer menus leave less probability for each row
         pytest.param(7, {"psi_menu_size", "psi_scores"}, marks=pytest.mark.slow),
-        (8, {"psi_click_share"}),
+        pytest.param(8, {"psi_click_share"}, marks=pytest.mark.slow),
         pytest.param(9, {"psi_scores"}, marks=pytest.mark.slow),
         (10, {"gain_ndcg"}),
         pytest.param(11, {"psi_titles"}, marks=pytest.mark.slow),
@@ -164,6 +164,7 @@ def test_the_metrics_of_the_day_are_those_of_one_page_at_a_time(tables):
     assert figures["gain_ndcg"].value == pytest.approx(figures["ndcg"].value - figures["popularity_ndcg"].value)
 
 
+@pytest.mark.slow
 def test_a_sample_of_the_training_days_is_bounded_and_the_same_every_time(tables):
     settings = dataclasses.replace(SETTINGS, monitor_sample=100)
     one, same = ([m for m in monitored(tables, 4, settings).measures if m.measure == "psi_scores"] for _ in range(2))
@@ -246,6 +247,7 @@ def test_the_command_passes_refuses_and_stores(tables, served):
     assert now["psi_titles"]["passed"] and now["psi_titles"]["value"] == mine["psi_titles"]["value"]
 
 
+@pytest.mark.slow
 def test_the_day_is_judged_as_evaluate_judges_it(tables, served):
     """Both read the same page views: one from the snapshot's ids, one from the raw page views."""
     bench = Workbench(tables.home, settings_from({"resamples": 200}))

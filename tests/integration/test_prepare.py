@@ -279,6 +279,7 @@ def test_what_was_shown_before_reaches_the_snapshots_and_the_stream(copy):
     assert set(SHOWN) <= set(records_of(snapshot_of(copy, "holdout")))
 
 
+@pytest.mark.slow
 def test_old_snapshots_go_when_no_record_of_the_newest_preparation_names_them(copy, prepared):
     _, first = prepared
     later = NOW + dt.timedelta(days=31)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from pagerec_dbx.baselines.catalogue import require_baselines
-from pagerec_dbx.errors import RegistryError, RoleError
+from pagerec_dbx.errors import RegistryError, RoleError, UnknownVersionError
 from pagerec_dbx.evaluation.baselines import POPULARITY, RANDOM
 from pagerec_dbx.evaluation.verdicts import stored_verdict
 from pagerec_dbx.features.preparation import latest_preparation, store_preparation
@@ -14,7 +14,7 @@ from pagerec_dbx.schemas import PROMOTIONS
 from pagerec_dbx.stages import promote as stage
 from pagerec_dbx.stages.baselines import baselines
 from pagerec_dbx.stages.floor_records import stored_smoothing
-from pagerec_dbx.stages.grounds import grounds_of, serving
+from pagerec_dbx.stages.grounds import grounds_of, resolve, resolve_quickly, serving
 from pagerec_dbx.stages.judge import evaluate_version, known_of
 from pagerec_dbx.stages.promote import compare_and_judge, judge_version, promote_version
 from pagerec_dbx.stages.report import collect_content
@@ -34,6 +34,7 @@ def decisions(bench):
     return [(record["version"], record["promoted"], record["action"]) for record in records]
 
 
+@pytest.mark.slow
 def test_promote_judges_by_the_popularity_of_these_settings_whoever_measured_last(bench, capsys):
     """Without smoothing d is the most popular row, and no version beats a floor that is always right."""
     holdout = latest_preparation(bench.tables).holdout
@@ -79,6 +80,7 @@ def test_a_verdict_does_not_outlive_the_champion_that_it_was_made_against(bench,
     assert decisions(bench) == [*told, ("2", False, "void"), ("2", True, "promote")]
 
 
+@pytest.mark.slow
 def test_figures_and_limits_that_change_void_a_verdict(bench, capsys, monkeypatch):
     really = stage.compare_evaluated
 
@@ -103,6 +105,7 @@ def test_figures_and_limits_that_change_void_a_verdict(bench, capsys, monkeypatc
     assert decisions(bench) == [("2", False, "void"), *[("2", False, "promote")] * 2, ("2", True, "promote")]
 
 
+@pytest.mark.slow
 def test_a_verdict_on_another_holdout_is_void(bench, capsys):
     compare_and_judge(bench, "2")
     old = latest_preparation(bench.tables)
@@ -114,6 +117,7 @@ def test_a_verdict_on_another_holdout_is_void(bench, capsys):
     assert "version 2 is evaluated on the latest holdout first" in told
 
 
+@pytest.mark.slow
 def test_labels_that_changed_since_prepare_refuse_until_it_runs_again(bench):
     compare_and_judge(bench, "2")
     promotion_world.relabel(bench, 1, "a b D", more={24: "a b D"})  # the control: only a page view more
@@ -163,9 +167,21 @@ def test_the_legacy_is_neither_challenger_nor_champion(bench):
     assert evaluate_version(bench, "legacy").menu.version == "3"  # the control: it may be measured
 
 
+def test_an_alias_that_no_decision_gave_is_removed(bench):
+    client = bench.registry._client()
+    client.set_registered_model_alias(bench.registry.model_name, "champion", "4")
+    assert resolve_quickly(bench, "champion") == "4"  # who knows the aliases only believes it
+    with pytest.raises(UnknownVersionError, match="no model version `champion`"):
+        resolve(bench, "champion")
+    assert serving(bench) is None
+    with pytest.raises(UnknownVersionError):
+        bench.registry.resolve("champion")
+
+
 # --- what the verdict and the report tell -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_report_tells_the_latest_comparison_and_its_verdict(bench):
     """Version 4 is refused against 1; then 2 serves, and 4 is compared again."""
     first = promote_version(bench, "1")
@@ -198,6 +214,7 @@ def test_the_report_tells_the_latest_comparison_and_its_verdict(bench):
     assert any("over champion 1" in reason for reason in against_1.decision.reasons)
 
 
+@pytest.mark.slow
 def test_the_report_follows_the_metric_that_decides(bench):
     by_hits = promotion_world.with_settings(bench, verdict_metric="hit_at_1")
     compare_and_judge(by_hits, "2")

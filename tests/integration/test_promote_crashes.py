@@ -2,8 +2,7 @@
 
 import pytest
 
-from pagerec_dbx.errors import UnknownVersionError
-from pagerec_dbx.stages.grounds import resolve, resolve_quickly, serving
+from pagerec_dbx.stages.grounds import resolve
 from pagerec_dbx.stages.judge import evaluate_version, power_of
 from pagerec_dbx.stages.promote import compare_and_judge, promote_version
 from pagerec_dbx.stages.score import score_version
@@ -50,15 +49,3 @@ def test_promote_and_score_mend_before_they_ask_who_is_meant(bench):
     assert promote_version(bench, "previous").version == "1"
     assert score_version(bench, "champion").version == "2"
     assert bench.registry.resolve("champion") == "2"
-
-
-def test_an_alias_that_no_decision_gave_is_removed(promotion_home, tmp_path):
-    bench = promotion_world.copy_home(promotion_home, tmp_path / "home")
-    client = bench.registry._client()
-    client.set_registered_model_alias(bench.registry.model_name, "champion", "4")
-    assert resolve_quickly(bench, "champion") == "4"  # who knows the aliases only believes it
-    with pytest.raises(UnknownVersionError, match="no model version `champion`"):
-        resolve(bench, "champion")
-    assert serving(bench) is None
-    with pytest.raises(UnknownVersionError):
-        bench.registry.resolve("champion")

@@ -136,6 +136,7 @@ def test_only_a_stored_verdict_promotes(registry, tables):
     assert registry.promote(tables, "1", lambda: GROUNDS, NOW).promoted  # the control
 
 
+@pytest.mark.slow
 def test_a_later_verdict_on_the_same_version_takes_the_place_of_the_first(registry, tables):
     store_verdict(tables, verdict("1", None), NOW)
     assert not promote(registry, tables, "1", None, allowed=False).promoted
@@ -187,6 +188,7 @@ def test_of_two_promotions_at_once_one_wins(registry, tables, monkeypatch):
     assert aliases(registry)["champion"] == won.version
 
 
+@pytest.mark.slow
 def test_a_crash_between_the_decision_and_the_aliases_is_mended_at_the_next_call(registry, tables):
     promote(registry, tables, "1", None)
     die_once_decided(lambda: promote(registry, tables, "2", "1"))
@@ -231,6 +233,7 @@ def test_follow_mends_aliases_that_were_lost(registry, tables):
     assert aliases(registry) == {"challenger": "3", "champion": "2", "previous": "1"}
 
 
+@pytest.mark.slow
 def test_follow_removes_aliases_of_nobody(registry, tables):
     client = registry._client()
     for alias in ("champion", "previous"):
@@ -254,6 +257,7 @@ def test_the_retrained_legacy_is_not_promoted_whatever_verdict_is_stored(registr
     assert promote(registry, tables, "1", None).promoted  # the control
 
 
+@pytest.mark.slow
 def test_rollback_needs_a_previous_champion(registry, tables):
     promote(registry, tables, "1", None)
     with pytest.raises(RegistryError, match="no previous champion to go back to"):

@@ -36,6 +36,7 @@ def _pair(day: int) -> list[dict]:
     return [click("r1", f"q{day}", "ann", day * DAY + 10 + late) for late in (0, 3)]
 
 
+@pytest.mark.slow
 def test_another_rule_reduces_every_day_anew_with_new_files_and_without(two_days):
     tables, deliver, clicks = two_days
     assert clicks(2.0) == {1: 2, 2: 2}

@@ -24,6 +24,7 @@ def _ingest(spark, home, logs) -> tuple[Tables, IngestResult]:
     return tables, ingest(tables, Path(logs), key, IngestSettings(), NOW)
 
 
+@pytest.mark.slow
 def test_every_spelling_of_one_folder_is_that_folder(spark, tmp_path, monkeypatch, capsys):
     """The first has `..` in both paths, and each later one finds what those before it have read."""
     monkeypatch.chdir(tmp_path)

@@ -60,6 +60,7 @@ LEARNERS = [
     ("single_tower_softmax", "sampled_softmax"),
     ("single_tower_softmax", "in_batch_softmax"),
 ]
+SOON = (LEARNERS[0], LEARNERS[2])  # the other two, which draw as the third does, are for `make test-slow`
 
 
 def test_one_rank_learns_and_keeps_the_best_epoch(job):
@@ -133,6 +134,7 @@ def test_training_without_petastorm_from_copies_on_a_local_disk_is_the_same(job,
     assert np.abs(np.array(curve(third)) / curve(plain) - 1).max() > 1e-4  # the control: other batches are noticed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "loss"), LEARNERS[:2])
 def test_training_in_bfloat16_learns_nearly_the_same_and_keeps_float32_weights(job, tmp_path, name, loss):
     job = dataclasses.replace(job, config=dataclasses.replace(job.config, name=name, loss=loss))
@@ -171,10 +173,14 @@ def curve(result):
     return [(report.loss, report.validation_loss, report.validation_ndcg) for report in result.reports]
 
 
-@pytest.mark.parametrize(("name", "loss"), LEARNERS)
-# of 18: three epochs of 60 steps, ten at a time
+# of 18 calls: three epochs of 60 steps, ten at a time
 @pytest.mark.parametrize(
-    "calls", [pytest.param(1, marks=pytest.mark.slow), 9, pytest.param(17, marks=pytest.mark.slow)]
+    ("name", "loss", "calls"),
+    [
+        pytest.param(*learner, calls, marks=[] if calls == 9 and learner in SOON else [pytest.mark.slow])
+        for learner in LEARNERS
+        for calls in (1, 9, 17)
+    ],
 )
 def test_a_training_that_was_stopped_goes_on_as_if_it_never_had(job, tmp_path, monkeypatch, name, loss, calls):
     job = with_settings(job, steps_at_once=10, checkpoint_minutes=0.0)
@@ -236,7 +242,9 @@ def test_a_training_can_be_stopped_at_any_step(job, tmp_path_factory, data, at_o
     np.testing.assert_allclose(curve(resumed), curve(undisturbed), rtol=1e-5)
 
 
-@pytest.mark.parametrize("forgotten", ["optimizer", "model", "skip", "draws"])
+@pytest.mark.parametrize(
+    "forgotten", ["optimizer", *(pytest.param(part, marks=pytest.mark.slow) for part in ("model", "skip", "draws"))]
+)
 def test_a_checkpoint_without_one_of_its_parts_would_be_noticed(job, tmp_path, monkeypatch, forgotten):
     """The control of the test above: each part is left out in turn, and the curve is another one."""
     job = with_settings(job, steps_at_once=10, checkpoint_minutes=0.0)
@@ -394,6 +402,7 @@ def test_two_ranks_drift_apart_without_the_reduction_and_that_is_noticed(job, pr
         run_on_ranks(unreduced, 2, slots=2, log_file=prepared.home.logs / "ranks.log")
 
 
+@pytest.mark.slow
 def test_two_ranks_that_read_the_same_records_are_noticed(job, prepared):
     """Each in an order of its own, so that it is certain only at the end of the epoch."""
 
@@ -556,6 +565,7 @@ def test_a_gradient_that_is_no_number_is_told_before_its_weights_are_kept():
     assert (taken.loss, taken.lost, taken.days) == (0.0, 0, (5, 7))
 
 
+@pytest.mark.slow
 def test_the_epoch_to_keep_is_the_one_that_was_asked_for(job, tmp_path):
     by_loss = dataclasses.replace(with_settings(job, best_by="loss"), folder=str(tmp_path / "by loss"))
     for wanted, one in (("validation_ndcg", job), ("validation_loss", by_loss)):
@@ -586,6 +596,7 @@ def test_unknown_models_are_refused_before_anything_runs(prepared):
     assert not os.path.exists(prepared.home.folder / "mlflow.db")
 
 
+@pytest.mark.slow
 def test_the_legacy_s_architecture_is_registered_as_legacy_and_is_no_challenger(prepared):
     registry = Registry(prepared.home)
     designed = load_settings(
@@ -727,6 +738,7 @@ def test_a_stopped_run_is_gone_on_with_and_registered(prepared, monkeypatch, cap
         find_stopped(prepared.home, run_id)
 
 
+@pytest.mark.slow
 def test_a_copied_home_goes_on_by_itself(prepared, monkeypatch, tmp_path):
     """The home that it was copied from keeps its checkpoints, its runs and its models."""
     run_id, _ = stopped_run(prepared, monkeypatch)
@@ -747,6 +759,7 @@ def files_below(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_size for path in found}
 
 
+@pytest.mark.slow
 def test_prepare_keeps_the_snapshots_of_a_stopped_run(prepared, monkeypatch, tmp_path):
     home = Home(str(tmp_path / "home"))
     shutil.copytree(prepared.home.folder, home.folder)
@@ -763,6 +776,7 @@ def test_prepare_keeps_the_snapshots_of_a_stopped_run(prepared, monkeypatch, tmp
     assert not Path(job.train_snapshot).exists() and not Path(job.validation_snapshot).exists()
 
 
+@pytest.mark.slow
 def test_a_job_that_is_run_again_goes_on_with_its_own_training_and_no_other(prepared, monkeypatch):
     registry = Registry(prepared.home)
     run_id, given = stopped_run(prepared, monkeypatch)

@@ -130,6 +130,7 @@ def killed_at(training: int):
             yield
 
 
+@pytest.mark.slow
 def test_a_search_that_was_stopped_goes_on_and_counts_each_trial_once(prepared, searched, capsys):
     """Stopped in the second trial, and in the training that comes after it."""
     journal = prepared.home.folder / "tuning" / f"{searched.study}.log"

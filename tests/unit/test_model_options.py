@@ -58,7 +58,7 @@ SMALL = ModelConfig(
 
 
 # All options of one model, and of the others those that touch most: the rest is for `make test-slow`.
-SOON = ("position", "shown before", "network")  # and, which is one model whatever the name, "no own weights"
+SOON = ("position", "network")  # and, which is one model whatever the name, "no own weights"
 every_option = pytest.mark.parametrize(
     ("name", "option"),
     [
