@@ -16,8 +16,8 @@ from pagerec_dbx.tables import Tables
 from pagerec_dbx.workbench import Workbench
 from tests.worlds import labelled_page_views
 
-# Two sessions share two processors: a collector with threads of its own would only wait for them. Java's second compiler
-# stays on: a session lives for a quarter of an hour, and after six minutes what it made quicker is more than it took.
+# Two sessions share two processors: a collector with threads of its own would only wait for them. Java's second
+# compiler stays on: a session lives for a quarter of an hour, and after six minutes it has given back what it took.
 TESTS_JAVA = "-XX:-UseParallelGC -XX:+UseSerialGC"
 
 
