@@ -18,6 +18,7 @@ from pagerec_dbx.home import write_atomically
 from pagerec_dbx.lock import is_alive, this_process
 
 MANIFEST = "manifest.json"
+LEASES = ".leases"
 _ASIDE = "manifest.removed"  # the manifest of a snapshot while it is being removed
 _FOREIGN_DAYS = 7.0  # a lease from another machine, whose processes cannot be seen, counts this long
 _NAME = re.compile(r"(train|validation|holdout)-v\d+-[0-9a-f]{16}")
@@ -71,7 +72,7 @@ def _cleared(lease: Path, now: dt.datetime) -> bool:
 
 
 def _leases(folder: Path) -> Path:
-    return folder.parent / ".leases"
+    return folder.parent / LEASES
 
 
 def remove_snapshot(folder: Path, now: dt.datetime) -> bool:

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import NoExamplesError, SnapshotError
 from pagerec_dbx.features.encoding import Lengths, encode, encode_packed, packing_of
-from pagerec_dbx.features.leases import MANIFEST
+from pagerec_dbx.features.leases import LEASES, MANIFEST
 from pagerec_dbx.features.packing import IDS, RECORDS, blocks_of
 from pagerec_dbx.features.packing import ROWS as PACKED
 from pagerec_dbx.features.row_groups import group_starts, row_group_of, shuffle_hash
@@ -117,7 +117,7 @@ def publish(examples: DataFrame, contents: Contents, root: Path, created_at: dt.
             remove_unread([folder], created_at)
     if folder.exists():
         shutil.rmtree(folder)  # a run was killed while it wrote this
-    root.mkdir(parents=True, exist_ok=True)
+    (root / LEASES).mkdir(parents=True, exist_ok=True)  # so that who only reads leaves nothing behind
     _write_files(examples, contents, folder)
     manifest = _manifest(folder, contents, created_at)
     write_atomically(folder / MANIFEST, manifest.to_json())
