@@ -208,7 +208,7 @@ def prepare(bench: Workbench) -> Outcome:
     help="Go on with a stopped training, with its model and ranks; `auto`: with one of just this model, ranks and "
     "settings, or begin it.",
 )
-@click.option("--plan", is_flag=True, help="Say what it would take, from 20 steps; no run begins, nothing is registered.")
+@click.option("--plan", is_flag=True, help="Say what it would take, from 20 steps; no run begins, none is registered.")
 @click.option("--profile", is_flag=True, help="Leave a trace of some steps and a summary in HOME/profiles.")
 @click.option(
     "--seeds",
