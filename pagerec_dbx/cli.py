@@ -87,6 +87,7 @@ _SHARED = (
 
 _MODELS = ", ".join(MODEL_NAMES) + "."
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
+_MODEL_NAME = click.option("--model-name", help="Full name of the registered model; refused unless it is this home's.")
 
 
 class _InOrder(click.Group):
@@ -326,20 +327,39 @@ def baselines(bench: Workbench, names: tuple[str, ...], truth: str | None) -> Ou
 @click.option("--challenger", required=True, help="Number or alias.")
 @click.option("--champion", help="Number or alias; the current champion unless given.")
 @click.option("--legacy", type=click.Path(), help="JSON with the legacy model's training_metrics.")
-def compare(bench: Workbench, challenger: str, champion: str | None, legacy: str | None) -> Outcome:
+@_MODEL_NAME
+def compare(
+    bench: Workbench, challenger: str, champion: str | None, legacy: str | None, model_name: str | None
+) -> Outcome:
     """Paired differences against champion, retrained legacy and every floor, and the verdict; both are stored."""
     from pagerec_dbx.stages.promote import compare_and_judge
 
+    bench.registry.require_model(model_name)
     result = compare_and_judge(bench, challenger, champion, _path(legacy or None))
     return Outcome(result.to_json(), result.to_text())
 
 
+@_command("approval", writes=False, example="pagerec approval --version 2")
+@click.option("--version", required=True, help="Number or alias.")
+@click.option("--tag", default="approval", show_default=True, help="Tag of the version that must say Approved.")
+@_MODEL_NAME
+def approval(bench: Workbench, version: str, tag: str, model_name: str | None) -> Outcome:
+    """Whether a person has approved of a version, by a tag on it; exit 1 if not."""
+    from pagerec_dbx.stages.approval import approval as stage
+
+    bench.registry.require_model(model_name)
+    result = stage(bench.registry, version, tag)
+    return Outcome(result.to_json(), result.to_text(), refused=not result.approved)
+
+
 @_command("promote", writes=True, example="pagerec promote --version challenger")
 @click.option("--version", required=True, help="Number or alias.")
-def promote(bench: Workbench, version: str) -> Outcome:
+@_MODEL_NAME
+def promote(bench: Workbench, version: str, model_name: str | None) -> Outcome:
     """Make a version champion if the verdict allows it; exit 1 with the reasons if not."""
     from pagerec_dbx.stages.promote import promote_version
 
+    bench.registry.require_model(model_name)
     result = promote_version(bench, version)
     return Outcome(_plain(result), result.to_text(), refused=not result.promoted)
 

@@ -30,6 +30,8 @@ TOP_FIELDS = {"bundle", "include", "artifacts", "variables", "targets", "resourc
 TARGET_FIELDS = {"mode", "default", "workspace", "variables", "run_as", "permissions", "resources", "presets"}
 ARTIFACT_FIELDS = {"type", "path", "executable", "build", "files", "dynamic_version"}
 KNOWN_ELSEWHERE = {"bundle.name", "bundle.target", "workspace.current_user.userName", "workspace.file_path"}
+# Tasks that are named by what a deployment job calls them, and the script of each.
+SCRIPTS = {"evaluation": "compare", "deployment": "promote"}
 RUNTIMES = {"15.4.x-cpu-ml-scala2.12", "15.4.x-gpu-ml-scala2.12"}
 
 
@@ -141,7 +143,7 @@ def _variable_faults(bundle: Bundle) -> Iterator[str]:
     used = {reference for text in texts for reference in re.findall(r"\$\{([^}]*)\}", text)}
     declared = {f"var.{name}" for name in bundle.top["variables"]}
     made = {
-        f"resources.{kind}.{key}.name"
+        f"resources.{kind}.{key}.{'id' if kind == 'jobs' else 'name'}"
         for content in bundle.files.values()
         for kind, items in content["resources"].items()
         for key in items
@@ -159,25 +161,31 @@ def _job_faults(job: dict) -> Iterator[str]:
     seen: set[str] = set()
     for task in job["tasks"]:
         key = task["task_key"]
+        yield from _order_faults(task, seen)
+        seen.add(key)
+        if "run_job_task" in task:  # another job, by a reference that is checked as all are
+            continue
         script = (ROOT / "bundles" / task["spark_python_task"]["python_file"]).resolve()
         if not script.is_file():
             yield f"task {key}: {task['spark_python_task']['python_file']} does not exist"
-        elif script.stem != key:
+        elif script.stem != SCRIPTS.get(key, key):
             yield f"task {key} runs {script.name}"
         if task["job_cluster_key"] not in clusters:
             yield f"task {key}: no cluster {task['job_cluster_key']}"
-        for dependency in task.get("depends_on", []):
-            if dependency["task_key"] not in seen:  # unknown, itself, or later: a job file reads in order
-                yield f"task {key} depends on {dependency['task_key']}, which is no earlier task"
         if [library.get("whl") for library in task["libraries"]] != ["../dist/*.whl"]:
             yield f"task {key} does not install the wheel"
-        seen.add(key)
     yield from (f"two tasks {key}" for key in sorted({key for key in keys if keys.count(key) > 1}))
     yield from _reference_faults(job, clusters)
 
 
+def _order_faults(task: dict, earlier: set[str]) -> Iterator[str]:
+    for dependency in task.get("depends_on", []):
+        if dependency["task_key"] not in earlier:  # unknown, itself, or later: a job file reads in order
+            yield f"task {task['task_key']} depends on {dependency['task_key']}, which is no earlier task"
+
+
 def _reference_faults(job: dict, clusters: set[str]) -> Iterator[str]:
-    unused = clusters - {task["job_cluster_key"] for task in job["tasks"]}
+    unused = clusters - {task.get("job_cluster_key") for task in job["tasks"]}
     yield from (f"cluster {name} is not used" for name in sorted(unused))
     declared = {parameter["name"] for parameter in job["parameters"]}
     used = {name for text in strings(job["tasks"]) for name in re.findall(r"\{\{job\.parameters\.(\w+)\}\}", text)}
@@ -185,7 +193,7 @@ def _reference_faults(job: dict, clusters: set[str]) -> Iterator[str]:
     yield from (f"job parameter {name} is used and not declared" for name in sorted(used - declared))
     yield from (f"job parameter {name} is declared and not used" for name in sorted(declared - used))
     for inner in sorted(braces):
-        if not re.fullmatch(r"job\.parameters\.\w+|secrets/[^/]+/[\w-]+", inner):
+        if not re.fullmatch(r"job\.parameters\.\w+|task\.name|secrets/[^/]+/[\w-]+", inner):
             yield f"{{{{{inner}}}}} is no job parameter and no secret"
 
 
@@ -207,6 +215,8 @@ def task_parameters(task: dict, job: dict, **chosen: str) -> list[str]:
     """What a task's script gets when its job is run with some parameters other than their defaults."""
     values = {parameter["name"]: str(parameter["default"]) for parameter in job["parameters"]} | chosen
     return [
-        re.sub(r"\{\{job\.parameters\.(\w+)\}\}", lambda match: values[match[1]], text)
+        re.sub(r"\{\{job\.parameters\.(\w+)\}\}", lambda match: values[match[1]], text).replace(
+            "{{task.name}}", task["task_key"]
+        )
         for text in task["spark_python_task"]["parameters"]
     ]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pagerec_dbx.errors import RegistryError, RoleError, UnknownVersionError
+from pagerec_dbx.errors import RegistryError, RoleError, UnknownVersionError, UsageError
 from pagerec_dbx.registry.packaging import save_pyfunc
 from pagerec_dbx.registry.runs import Runs
 
@@ -46,6 +46,20 @@ class Versions(Runs):
         """The registered model; a bundle's development mode gives it a name of its own by PAGEREC_MODEL."""
         name = os.environ.get("PAGEREC_MODEL", "pagerec")
         return f"{self.home.name}.{name}" if self.home.in_catalog else name
+
+    def require_model(self, name: str | None) -> None:
+        """Refuse a model's name that is not this home's; none was asked for where it is None.
+
+        Raises:
+            UsageError: it is another model's.
+        """
+        if name not in (None, self.model_name):
+            raise UsageError(
+                f"home {self.home.name} has another registered model",
+                wanted=self.model_name,
+                got=name,
+                fix="Name the home whose model it is, or set PAGEREC_MODEL",
+            )
 
     def register(
         self,

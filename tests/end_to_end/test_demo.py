@@ -1,11 +1,10 @@
 """The whole thread on a few thousand simulated page views, and what its home can do afterwards.
 
-The bundle's job comes last and on the same home (making another would take minutes), so it makes version 2 there.
+The bundle's jobs come last and on the same home (making another would take minutes), so they make version 2 there.
 """
 
 import json
 import re
-import runpy
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,8 @@ from pagerec_dbx.home import Home, open_home
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.floor_records import stored_smoothing
 from pagerec_dbx.tables import Tables
-from tests.bundle import ROOT, load_bundle, task_parameters
 from tests.commands import run
+from tests.job_runner import run_job
 from tests.log_lines import service, write
 
 KEYS = {"version", "run_id", "model", "parameters", "ranks", "epochs", "seconds"}
@@ -320,44 +319,48 @@ def test_all_versions_are_held_against_the_same_popularity_floor(demo, tables):
     assert stored_smoothing(tables, holdout) == 20
 
 
-TASKS = ("ingest", "join", "prepare", "train", "evaluate", "compare", "promote", "score", "report", "monitor")
-
-
 @pytest.fixture(scope="module")
-def job(demo) -> dict[str, str]:
-    """Task -> how it ended (`well`, or what it said), each script run with the parameters that the bundle gives it."""
+def jobs(demo) -> dict[str, dict[str, str]]:
+    """Job -> task -> how it ended; the deployment of version 2 once before and once after it is approved of."""
     (logs,) = (demo.home / "logs-raw").iterdir()
     # One rank runs in this process; the demo has launched two.
     chosen = {"home": str(demo.home), "logs": str(logs), "ranks": "1", "epochs": "2", "batch_size": "64"}
-    job = load_bundle().resources("dev")["jobs"]["pagerec"]
-    ends = {}
-    with pytest.MonkeyPatch.context() as patch:
-        for task in job["tasks"]:
-            script = str((ROOT / "bundles" / task["spark_python_task"]["python_file"]).resolve())
-            patch.setattr("sys.argv", [script, *task_parameters(task, job, **chosen)])
-            ends[task["task_key"]] = _ended(script)
+    ends = {key: run_job(key, chosen) for key in ("data", "training")}
+    chosen |= {"model_name": "pagerec", "model_version": "2"}
+    ends["unapproved"] = run_job("deployment", chosen)
+    Registry(demo_home(demo)).tag("2", {"approval": "Approved"})
+    ends["repaired"] = run_job("deployment", chosen, before=ends["unapproved"])
     return ends
 
 
-def _ended(script: str) -> str:
-    """`well` where a runtime would call the task successful: the script returned, without even a `sys.exit(0)`."""
-    try:
-        runpy.run_path(script, run_name="__main__")
-    except SystemExit as end:
-        return str(end)
-    return "well"
+def demo_home(demo) -> Home:
+    return Home(str(demo.home))
 
 
-def test_the_job_s_tasks_end_well(job, tables):
-    championed = tables.read(schemas.PROMOTIONS).where("promoted").count() > 0
-    assert {**job, "score": "well", "monitor": "well"} == dict.fromkeys(TASKS, "well")
-    assert job["score"] == "well" if championed else "task `score` failed with exit code 1" in job["score"]
-    # the newest day may be past a limit, which fails the task; without a champion there is nothing to hold it against
-    assert job["monitor"] == "well" or "task `monitor` failed with exit code 1" in job["monitor"]
-    assert tables.exists(schemas.DRIFT) == championed
+def test_the_jobs_tasks_end_well(jobs, demo):
+    assert {key: end for key, end in jobs["data"].items() if key != "scoring"} == {"ingest": "well", "join": "well"}
+    assert jobs["training"] == dict.fromkeys(("prepare", "train", "evaluate", "compare", "report"), "well")
+    # The job of scoring came before version 2 was judged. Without a champion, and past a limit, its tasks fail.
+    championed = demo.result.json["promoted"]
+    assert championed or "task `score` failed with exit code 1" in jobs["data"]["scoring"]
+    assert jobs["data"]["scoring"] == "well" or "failed with exit code 1" in jobs["data"]["scoring"]
 
 
-def test_the_job_judges_what_it_trained_and_leaves_what_the_notebook_shows(job, tables):
+def test_nothing_is_deployed_without_approval_and_a_repaired_run_goes_on(jobs, demo, tables):
+    assert jobs["unapproved"]["evaluation"] == "well"
+    assert "task `approval` failed with exit code 1" in jobs["unapproved"]["approval"]
+    assert jobs["unapproved"]["deployment"] == "skipped"
+    # whether the verdict says yes or no: a refusal is a record, and no failure
+    assert jobs["repaired"] == dict.fromkeys(("evaluation", "approval", "deployment"), "well")
+    assert tables.read(schemas.PROMOTIONS).where("version = '2'").count() == 1
+    assert demo.run("approval", "--version", "2").out.startswith("Version 2 is approved")
+    refused = demo.run("approval", "--version", "1")
+    assert refused.code == 1 and "wanted the tag `approval` with the value Approved, got no such tag" in refused.out
+    other = demo.run("approval", "--version", "2", "--model-name", "main.shop.other")
+    assert other.code == 2 and "has another registered model: wanted pagerec" in other.err
+
+
+def test_the_job_judges_what_it_trained_and_leaves_what_the_notebook_shows(jobs, tables):
     stored = tables.read(schemas.COMPARISONS).where("challenger = '2'")
     baselines = {record["baseline"] for record in stored.select("baseline").distinct().collect()}
     assert {"floor:random", "floor:page_order", "floor:popularity", "legacy:imported"} <= baselines
@@ -365,6 +368,6 @@ def test_the_job_judges_what_it_trained_and_leaves_what_the_notebook_shows(job, 
     assert len(last) == 1 and last[0]["reasons"]
 
 
-def test_the_job_takes_no_line_twice(job, tables):
+def test_the_job_takes_no_line_twice(jobs, tables):
     files = tables.read(schemas.INGESTED_FILES)
     assert files.count() == files.select("file").distinct().count() > 0

@@ -1,6 +1,7 @@
 """What `databricks bundle validate --strict` would say, as far as it can be said without a workspace."""
 
 import runpy
+from pathlib import Path
 
 import click
 import pytest
@@ -15,8 +16,8 @@ def bundle() -> Bundle:
     return load_bundle()
 
 
-def the_job(bundle: Bundle) -> dict:
-    return bundle.files["pagerec.job.yml"]["resources"]["jobs"]["pagerec"]
+def the_job(bundle: Bundle, key: str = "data") -> dict:
+    return bundle.files[f"{key}.job.yml"]["resources"]["jobs"][key]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -65,8 +66,36 @@ def test_bundle_has_a_resource_of_each_kind_in_a_file_of_its_name(bundle):
 
 def test_bundle_has_a_task_for_each_script(bundle):
     jobs = bundle.resources("dev")["jobs"].values()
-    tasks = {task["task_key"] for job in jobs for task in job["tasks"]}
-    assert tasks == {script.stem for script in (ROOT / "jobs").glob("*.py")}
+    scripts = {script_of(task) for job in jobs for task in job["tasks"] if "run_job_task" not in task}
+    assert scripts == {script.stem for script in (ROOT / "jobs").glob("*.py")}
+
+
+def script_of(task: dict) -> str:
+    return Path(task["spark_python_task"]["python_file"]).stem
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_bundle_tells_of_every_failure_but_a_missing_approval(bundle, target):
+    jobs = bundle.resources(target)["jobs"]
+    told = {"${var.notification_address}", "pagerec-alerts@example.com"}
+    for key, job in jobs.items():
+        assert set(job["email_notifications"]["on_duration_warning_threshold_exceeded"]) <= told
+        assert job["health"]["rules"][0]["value"] < job["timeout_seconds"]
+        assert job["max_concurrent_runs"] == 1 and job["queue"]["enabled"]
+        assert all(task["timeout_seconds"] <= job["timeout_seconds"] for task in job["tasks"])
+        assert ("on_failure" in job["email_notifications"]) == (key != "deployment")
+    alerts = {task["task_key"]: "email_notifications" in task for task in jobs["deployment"]["tasks"]}
+    assert alerts == {"evaluation": True, "approval": False, "deployment": True}
+    retries = {task["task_key"]: task.get("max_retries", 0) for task in jobs["deployment"]["tasks"]}
+    assert retries["approval"] == 0 < retries["evaluation"]
+
+
+def test_bundle_has_a_deployment_job_in_mlflow_s_shape(bundle):
+    job = bundle.resources("prod")["jobs"]["deployment"]
+    assert {"model_name", "model_version"} <= {parameter["name"] for parameter in job["parameters"]}
+    assert [task["task_key"] for task in job["tasks"]] == ["evaluation", "approval", "deployment"]
+    approval = job["tasks"][1]
+    assert task_parameters(approval, job, model_version="7")[-3:] == ["7", "--tag", "approval"]
 
 
 def test_bundle_runs_production_as_the_principal_from_one_path(bundle):
@@ -121,7 +150,11 @@ def depend_on_unknown(bundle):
 
 
 def depend_in_a_circle(bundle):
-    the_job(bundle)["tasks"][0]["depends_on"] = [{"task_key": "score"}]
+    the_job(bundle)["tasks"][0]["depends_on"] = [{"task_key": "join"}]
+
+
+def start_an_unknown_job(bundle):
+    the_job(bundle)["tasks"][-1]["run_job_task"]["job_id"] = "${resources.jobs.score.id}"
 
 
 def misspell_job_parameter(bundle):
@@ -157,7 +190,7 @@ def take_five_ranks(bundle):
 
 
 def forget_legacy_keras(bundle):
-    del the_job(bundle)["job_clusters"][1]["new_cluster"]["spark_env_vars"]["TF_USE_LEGACY_KERAS"]
+    del the_job(bundle, "training")["job_clusters"][1]["new_cluster"]["spark_env_vars"]["TF_USE_LEGACY_KERAS"]
 
 
 @pytest.mark.parametrize(
@@ -172,11 +205,12 @@ def forget_legacy_keras(bundle):
         (swap_scripts, "task ingest runs join.py"),
         (misspell_cluster, "task ingest: no cluster dat"),
         (depend_on_unknown, "task join depends on ingestion"),
-        (depend_in_a_circle, "task ingest depends on score"),
+        (depend_in_a_circle, "task ingest depends on join"),
+        (start_an_unknown_job, "${resources.jobs.score.id} is used and not known"),
         (misspell_job_parameter, "job parameter hom is used and not declared"),
         (declare_unused_job_parameter, "job parameter speed is declared and not used"),
         (misspell_braces, "{{job.parameter.home}} is no job parameter"),
-        (repeat_a_task, "two tasks monitor"),
+        (repeat_a_task, "two tasks scoring"),
         (forget_the_wheel, "task ingest does not install the wheel"),
         (take_an_old_runtime, "runtime 16.4.x-gpu-ml-scala2.12"),
         (take_no_worker, "num_workers 0"),
@@ -197,7 +231,8 @@ def parse(command: str, parameters: list[str]) -> None:
 def test_bundle_parameters_are_understood_by_the_commands(bundle):
     for job in bundle.resources("dev")["jobs"].values():
         for task in job["tasks"]:
-            parse(task["task_key"], task_parameters(task, job))
+            if "run_job_task" not in task:
+                parse(script_of(task), task_parameters(task, job))
 
 
 def test_bundle_deletes_what_is_due_every_night(bundle):
