@@ -32,7 +32,7 @@ $(VENV)/.linked: $(VENV)/.locked setup.py pyproject.toml
 demo: setup  ## raw logs to a judged, registered model and a report, in demo/ (EVENTS=file: on real pages)
 	@$(BIN)/pagerec demo --home "$(DEMO_HOME)" $(if $(EVENTS),--events "$(EVENTS)") $(ARGS)
 
-test: setup  ## the tests, in two processes (about 30 minutes on 2 cores)
+test: setup  ## the tests, in two processes (30 to 40 minutes on 2 cores)
 	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: setup  ## the longer studies
