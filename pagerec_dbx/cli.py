@@ -87,7 +87,9 @@ _SHARED = (
 
 _MODELS = ", ".join(MODEL_NAMES) + "."
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
-_MODEL_NAME = click.option("--model-name", help="Full name of the registered model; refused unless it is this home's.")
+_MODEL_NAME = click.option(
+    "--model-name", "registered", help="Full name of the registered model; refused unless it is this home's."
+)
 
 
 class _InOrder(click.Group):
@@ -329,12 +331,12 @@ def baselines(bench: Workbench, names: tuple[str, ...], truth: str | None) -> Ou
 @click.option("--legacy", type=click.Path(), help="JSON with the legacy model's training_metrics.")
 @_MODEL_NAME
 def compare(
-    bench: Workbench, challenger: str, champion: str | None, legacy: str | None, model_name: str | None
+    bench: Workbench, challenger: str, champion: str | None, legacy: str | None, registered: str | None
 ) -> Outcome:
     """Paired differences against champion, retrained legacy and every floor, and the verdict; both are stored."""
     from pagerec_dbx.stages.promote import compare_and_judge
 
-    bench.registry.require_model(model_name)
+    bench.registry.require_model(registered)
     result = compare_and_judge(bench, challenger, champion, _path(legacy or None))
     return Outcome(result.to_json(), result.to_text())
 
@@ -343,11 +345,11 @@ def compare(
 @click.option("--version", required=True, help="Number or alias.")
 @click.option("--tag", default="approval", show_default=True, help="Tag of the version that must say Approved.")
 @_MODEL_NAME
-def approval(bench: Workbench, version: str, tag: str, model_name: str | None) -> Outcome:
+def approval(bench: Workbench, version: str, tag: str, registered: str | None) -> Outcome:
     """Whether a person has approved of a version, by a tag on it; exit 1 if not."""
     from pagerec_dbx.stages.approval import approval as stage
 
-    bench.registry.require_model(model_name)
+    bench.registry.require_model(registered)
     result = stage(bench.registry, version, tag)
     return Outcome(result.to_json(), result.to_text(), refused=not result.approved)
 
@@ -355,11 +357,11 @@ def approval(bench: Workbench, version: str, tag: str, model_name: str | None) -
 @_command("promote", writes=True, example="pagerec promote --version challenger")
 @click.option("--version", required=True, help="Number or alias.")
 @_MODEL_NAME
-def promote(bench: Workbench, version: str, model_name: str | None) -> Outcome:
+def promote(bench: Workbench, version: str, registered: str | None) -> Outcome:
     """Make a version champion if the verdict allows it; exit 1 with the reasons if not."""
     from pagerec_dbx.stages.promote import promote_version
 
-    bench.registry.require_model(model_name)
+    bench.registry.require_model(registered)
     result = promote_version(bench, version)
     return Outcome(_plain(result), result.to_text(), refused=not result.promoted)
 

@@ -402,7 +402,6 @@ def test_two_ranks_drift_apart_without_the_reduction_and_that_is_noticed(job, pr
         run_on_ranks(unreduced, 2, slots=2, log_file=prepared.home.logs / "ranks.log")
 
 
-@pytest.mark.slow
 def test_two_ranks_that_read_the_same_records_are_noticed(job, prepared):
     """Each in an order of its own, so that it is certain only at the end of the epoch."""
 
