@@ -1,16 +1,17 @@
 #!/bin/sh
-# Fills a virtual environment with requirements.lock: uv first, by pip; everything but Horovod by uv; then Horovod,
+# Fills a virtual environment with what a lock file names: uv first, by pip; everything but Horovod by uv; then Horovod,
 # compiled against the TensorFlow that is now there. Every file is checked against its hash.
-# Usage: install.sh PYTHON FOLDER
+# Usage: install.sh PYTHON FOLDER LOCK_FILE
 set -eu
 python=$1
 venv=$2
+lock=$3
 case $venv in /*) ;; *) venv=$PWD/$venv ;; esac
 
 say() { echo "pagerec: $1" >&2; }
 
 # Prints the part of the lock about the packages whose names match, or do not match, a pattern.
-part() { awk -v pattern="^($2)==" -v wanted="$1" '/^[A-Za-z0-9]/ {keep = ($0 ~ pattern) == wanted} keep' requirements.lock; }
+part() { awk -v pattern="^($2)==" -v wanted="$1" '/^[A-Za-z0-9]/ {keep = ($0 ~ pattern) == wanted} keep' "$lock"; }
 
 if [ -e "$venv" ] && [ ! -e "$venv/pyvenv.cfg" ] && [ -n "$(ls -A "$venv")" ]; then
     say "$venv is no virtual environment and will not be overwritten. Choose another folder: make VENV=/path"
@@ -22,7 +23,7 @@ part 1 uv >"$venv/uv.lock.txt"
 part 0 'uv|horovod' >"$venv/packages.lock.txt"
 part 1 horovod >"$venv/horovod.lock.txt"
 
-say "installing the packages of requirements.lock (about 1.3 GB to download the first time)"
+say "installing the packages of $lock (about 1.3 GB to download the first time)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$venv/uv.lock.txt"
 # uv remembers what it once saw at a path: of an environment that was cleared while it looked, the Python beneath it.
 rm -rf "$("$venv/bin/uv" cache dir)"/interpreter-v*
@@ -41,7 +42,7 @@ install() {
 install -r "$venv/packages.lock.txt"
 
 processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-tensorflow=$(sed -n 's/^\(tensorflow==[^ ]*\).*/\1/p' requirements.lock)
+tensorflow=$(sed -n 's/^\(tensorflow==[^ ]*\).*/\1/p' "$lock")
 say "compiling Horovod against $tensorflow on $processors processors (2 to 5 minutes the first time)"
 export PATH="$venv/bin:$PATH" MAKEFLAGS="-j$processors"
 export HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1

@@ -2,37 +2,38 @@
 # MAGIC %md
 # MAGIC # A challenger against the champion, the legacy and the floors
 # MAGIC
-# MAGIC Choose above; every figure is of later page views that the model has not trained on. Attach a cluster that has
-# MAGIC the wheel `pagerec_dbx` (docs/databricks.md); on a laptop run `python jobs/notebooks/compare.py home=demo`.
+# MAGIC Choose in the widgets, then run the cells below them. Every figure is of later page views that the model has
+# MAGIC not trained on. On Databricks attach a cluster that has the wheel `pagerec_dbx` (docs/databricks.md); on a
+# MAGIC laptop run `make notebooks`, or `python jobs/notebooks/compare.py home=demo`.
 
 # COMMAND ----------
 
 import os
 
-from pagerec_dbx import notebook
+from pagerec_dbx.notebooks import comparisons
+from pagerec_dbx.notebooks.desk import open_desk
+from pagerec_dbx.notebooks.homes import open_bench
 
-desk = notebook.desk(globals())
+desk = open_desk(globals())
 desk.widgets.text("home", os.environ.get("PAGEREC_HOME", "main.pagerec_dev"), "Home: catalog.schema or a folder")
-stored = notebook.read_comparisons(notebook.open_tables(desk.widgets.get("home")))
+stored = desk.attempt(comparisons.read_comparisons, desk.attempt(open_bench, desk.widgets.get("home")))
 
-versions = notebook.choices(stored, "challenger")
+versions = desk.choices(comparisons.choices, stored, column="challenger")
 desk.widgets.dropdown("challenger", versions[0], versions, "Challenger (newest first)")
 desk.widgets.dropdown("protocol", "menu", ["menu", "menu_unpinned", "vocabulary"], "What was ranked")
 desk.widgets.dropdown("metric", "ndcg", ["ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1", "hit_at_5"], "Metric")
 
 challenger = desk.widgets.get("challenger")
-slices = notebook.choices(stored, "slice", challenger=challenger)
+slices = desk.choices(comparisons.choices, stored, column="slice", challenger=challenger)
 desk.widgets.dropdown("slice", slices[0], slices, "Page views")
-baselines = [notebook.ALL, *notebook.choices(stored, "baseline", challenger=challenger)]
-desk.widgets.dropdown("baseline", notebook.ALL, baselines, "Held against")
+held = desk.choices(comparisons.choices, stored, column="baseline", challenger=challenger)
+desk.widgets.dropdown("baseline", comparisons.ALL, [comparisons.ALL, *held], "Held against")
 
 # COMMAND ----------
 
-comparisons = notebook.chosen_comparisons(
-    stored,
-    **{name: desk.widgets.get(name) for name in ("challenger", "protocol", "metric", "slice", "baseline")},
-)
-desk.display(notebook.summary(comparisons))
+chosen = {name: desk.widgets.get(name) for name in ("challenger", "protocol", "metric", "slice", "baseline")}
+compared = desk.attempt(comparisons.chosen_comparisons, stored, **chosen)
+desk.show(comparisons.summary, compared)
 
 # COMMAND ----------
 
@@ -42,8 +43,21 @@ desk.display(notebook.summary(comparisons))
 
 # COMMAND ----------
 
-desk.display(notebook.readable(comparisons))
+desk.show(comparisons.readable, compared)
 
 # COMMAND ----------
 
-desk.display(notebook.forest_plot(comparisons))
+desk.show(comparisons.forest_plot, compared)
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC The same by slice, against the baseline that is chosen, or against the popularity floor. An interval here is of
+# MAGIC one slice alone; with many slices some lie beside 0 by chance.
+
+# COMMAND ----------
+
+del chosen["slice"]
+chosen["baseline"] = "floor:popularity" if chosen["baseline"] == comparisons.ALL else chosen["baseline"]
+by_slice = desk.attempt(comparisons.slices_of, stored, **chosen)
+desk.show(comparisons.slices_plot, by_slice)

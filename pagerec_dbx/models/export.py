@@ -18,7 +18,7 @@ from pagerec_dbx.models.config import ModelConfig, config_from_values
 from pagerec_dbx.models.inputs import record_specs
 from pagerec_dbx.schemas import SHOWN
 
-FORMAT = 1  # raised whenever a folder written before can no longer be loaded
+FORMAT = 2  # raised whenever a folder written before can no longer be loaded
 
 # The fields of a record that are texts in a page as it is served, and the vocabulary of each.
 _TEXTS = {"history": "titles", "menu": "rows", "shown_row": "rows", "device": "devices", "location": "locations"}
@@ -41,7 +41,7 @@ def record_fields(config: ModelConfig) -> tuple[str, ...]:
 
 
 class RankerModule(tf.Module):
-    """The graph that is saved: three functions over the model, and the tables from tokens to ids."""
+    """The graph that is saved: four functions over the model, and the tables from tokens to ids."""
 
     def __init__(self, model, config: ModelConfig, vocabularies: Mapping[str, Sequence[str]]):
         super().__init__(name="ranker")
@@ -49,20 +49,28 @@ class RankerModule(tf.Module):
         self._tables = {kind: _table(tokens) for kind, tokens in vocabularies.items()}
         records = record_specs(config)
         self.rank = tf.function(self._rank, input_signature=[raw_specs(config)], autograph=False)
+        self.parts = tf.function(self._parts, input_signature=[raw_specs(config)], autograph=False)
         self.menu_scores = tf.function(self._masked, input_signature=[records], autograph=False)
         self.vocabulary_scores = tf.function(self._of_all_rows, input_signature=[records], autograph=False)
 
     def _rank(self, pages):
         """Rows in falling score, ties in menu order, padding last: row_id [pages, menu], score [pages, menu]."""
-        record = {
-            name: self._tables[_TEXTS[name]].lookup(values) if name in _TEXTS else values
-            for name, values in pages.items()
-        }
-        scores = self._masked(record)
+        scores = self._masked(self._ids(pages))
         order = tf.argsort(scores, axis=1, direction="DESCENDING", stable=True)  # [pages, menu]
         return {
             "row_id": tf.gather(pages["menu"], order, batch_dims=1),
             "score": tf.gather(scores, order, batch_dims=1),
+        }
+
+    def _parts(self, pages):
+        """What the scores of `rank` are the sum of, in menu order, [pages, menu] each; padding has some numbers."""
+        return self._model.menu_parts(self._ids(pages))
+
+    def _ids(self, pages):
+        """Texts to ids."""
+        return {
+            name: self._tables[_TEXTS[name]].lookup(values) if name in _TEXTS else values
+            for name, values in pages.items()
         }
 
     def _of_all_rows(self, record):
@@ -100,12 +108,21 @@ class Ranker:
 
     def rank(self, pages: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Raw strings (padded with "") to `row_id` and `score`, [pages, menu] each, best first, padding last."""
-        specs = raw_specs(self.config)
-        ranked = self.module.rank({name: tf.constant(pages[name], spec.dtype) for name, spec in specs.items()})
+        ranked = self.module.rank(self._tensors(pages))
         return {
             "row_id": _decoded(ranked["row_id"].numpy()),
             "score": ranked["score"].numpy(),
         }
+
+    def parts(self, pages: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What each row's score is the sum of, [pages, menu] float32 in menu order, by the setting that asks for it.
+
+        `own` is the model's own score; what the parts are is said in docs/models.md.
+        """
+        return {name: part.numpy() for name, part in self.module.parts(self._tensors(pages)).items()}
+
+    def _tensors(self, pages: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
+        return {name: tf.constant(pages[name], spec.dtype) for name, spec in raw_specs(self.config).items()}
 
 
 # Into Python strings one by one: NumPy's fixed width would drop trailing NULs and widen all to the longest.

@@ -99,6 +99,14 @@ class RowRanker(tfrs.Model):
             scores += self.position_bias(tf.zeros_like(record["menu"]))  # a page to be ranked says nothing of pins
         return scores
 
+    def menu_parts(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What `menu_scores` adds up, [batch, menu] float32 each, by the setting that asks for it: `RowTerms.parts`."""
+        query, rows = self.query(record), known_ids(record["menu"], self.config.row_count)
+        parts = self._terms.parts(self.own_scores(query, rows), query, rows)
+        if self.position_bias and self.config.position_kept:
+            parts["position_bias"] = self.position_bias(tf.zeros_like(record["menu"]))
+        return parts
+
     def all_scores(self, query: Query, training: bool = False) -> tf.Tensor:
         """[batch, row_count] float32 logits of all rows."""
         return self._terms(self.own_scores_of_all(query, training), query, tf.range(self.config.row_count), training)

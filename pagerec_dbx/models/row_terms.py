@@ -22,13 +22,13 @@ class RowTerms(tf_keras.layers.Layer):
         super().__init__(name="row_terms", autocast=False)  # logits stay float32 whatever the model computes in
         self._catalogue = catalogue
         # Those that know a row by its own weights, which a row that training never saw has not; then the others.
-        self._by_id: list[tf_keras.layers.Layer] = []
+        self._by_id: dict[str, tf_keras.layers.Layer] = {}
         if config.factorisation:
-            self._by_id.append(FactorisationMachine(config.row_count, config.embedding_size))
+            self._by_id["factorisation"] = FactorisationMachine(config.row_count, config.embedding_size)
         if config.target_attention:
-            self._by_id.append(HistoryAttention(config))
+            self._by_id["target_attention"] = HistoryAttention(config)
         if config.shown_attention:
-            self._by_id.append(ShownAttention(config))
+            self._by_id["shown_attention"] = ShownAttention(config)
         self._memory = RowMemory(config) if config.row_memory else None
         self._attributes = RowAttributes(config, catalogue) if config.row_attributes else None
         self._adds_attributes = bool(config.row_attributes and config.own_weights)  # not by rates alone
@@ -48,22 +48,26 @@ class RowTerms(tf_keras.layers.Layer):
 
     def call(self, logits: tf.Tensor, query: dict, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Logits [batch, n] of int32 rows, [batch, n] or [n] for all alike -> the same with the terms, float32."""
+        return tf.add_n(list(self.parts(logits, query, rows, training).values()))
+
+    def parts(self, logits: tf.Tensor, query: dict, rows: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        """What `call` adds up, by the name of the setting that asks for it; `own` are the logits themselves."""
         own_query = dict(query)
         if "shown_row" in query:
             own_query["shown_row"] = self._catalogue.warm(query["shown_row"])
-        own = tf.add_n([logits, *(term(own_query, rows) for term in self._by_id)])
-        scores = [self._catalogue.of_seen(own, rows)]
+        by_id = {"own": logits, **{name: term(own_query, rows) for name, term in self._by_id.items()}}
+        scores = {name: self._catalogue.of_seen(score, rows) for name, score in by_id.items()}
         if self._memory:
-            scores.append(self._memory(query, rows))
+            scores["row_memory"] = self._memory(query, rows)
         if self._adds_attributes:
-            scores.append(self._attributes(query, rows))
-        parts = []
-        for term in (self._rates, self._taste):
+            scores["row_attributes"] = self._attributes(query, rows)
+        inputs = []
+        for name, term in (("row_rates", self._rates), ("viewer_taste", self._taste)):
             if term:
-                parts.append(term.parts(query, rows))
-                scores.append(term.score(parts[-1]))
+                inputs.append(term.parts(query, rows))
+                scores[name] = term.score(inputs[-1])
         if self._network:
             if self._attributes:
-                parts.append(tf.broadcast_to(self._attributes.biases(rows), tf.shape(logits))[..., None])
-            scores.append(self._network(tf.concat(parts, axis=2), training))
-        return tf.add_n(scores)
+                inputs.append(tf.broadcast_to(self._attributes.biases(rows), tf.shape(logits))[..., None])
+            scores["row_network"] = self._network(tf.concat(inputs, axis=2), training)
+        return scores

@@ -4,9 +4,9 @@ import dataclasses
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pagerec_dbx.errors import RegistryError, RoleError, UnknownVersionError, UsageError
 from pagerec_dbx.registry.packaging import save_pyfunc
@@ -106,15 +106,11 @@ class Versions(Runs):
 
     def version_of(self, run_id: str) -> str | None:
         """The version that a run was registered as; None if it was not."""
-        if not self._exists():
-            return None
-        token = None
-        while True:  # Unity Catalog filters by name alone, and answers page by page
-            found = self._client().search_model_versions(f"name = '{self.model_name}'", page_token=token)
-            mine = [str(one.version) for one in found if one.run_id == run_id]
-            if mine or not found.token:
-                return mine[0] if mine else None
-            token = found.token
+        return next((str(one.version) for one in self._all() if one.run_id == run_id), None)
+
+    def numbers(self) -> list[str]:
+        """All versions, newest first."""
+        return sorted((str(one.version) for one in self._all()), key=int, reverse=True)
 
     def legacy(self) -> str | None:
         """The legacy's architecture as it was last trained here; None if it never was."""
@@ -235,6 +231,16 @@ class Versions(Runs):
         return self.run_curves(self.version(version).run_id)
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _all(self) -> Iterator[Any]:
+        """Every version as the registry has it, in any order."""
+        token = None
+        while self._exists():  # Unity Catalog filters by name alone, and answers page by page
+            found = self._client().search_model_versions(f"name = '{self.model_name}'", page_token=token)
+            yield from found
+            token = found.token
+            if not token:
+                return
 
     def _exists(self) -> bool:
         """Whether there is a registry to ask: MLflow would make a missing SQLite file, and a reader leaves no trace."""

@@ -71,6 +71,11 @@ class Pages:
     location: np.ndarray
     shown: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
+    def raw(self) -> dict[str, np.ndarray]:
+        """What a ranker is fed."""
+        fed = ("history", "history_age", "menu", "hour", "weekday", "device", "location")
+        return {**{name: getattr(self, name) for name in fed}, **self.shown}
+
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
@@ -91,8 +96,7 @@ def rank_pages(ranker: Ranker, pages: Pages) -> Ranking:
     Raises:
         ScoresError: the model returned other rows than the page's, or a score that is not a number.
     """
-    fed = ("history", "history_age", "menu", "hour", "weekday", "device", "location")
-    ranked = ranker.rank({**{name: getattr(pages, name) for name in fed}, **pages.shown})
+    ranked = ranker.rank(pages.raw())
     scores = scores_in_page_order(pages, np.asarray(ranked["row_id"]), np.asarray(ranked["score"]))
     return Ranking(shown_order(scores, pages.pinned, pages.mask), scores)
 

@@ -78,10 +78,14 @@ def trained_until(bench: Workbench, version: str) -> OrderKey:
     return OrderKey.from_json(json.loads(bench.registry.version(version).tags["trained_until"]))
 
 
-def grounds_of(bench: Workbench) -> Grounds:
-    """What a verdict made now stands on."""
+def grounds_of(bench: Workbench, seen: promotions.Serving | None = None) -> Grounds:
+    """What a verdict made now stands on.
+
+    Args:
+        seen: who serves; asked for, and aliases and tags mended, where it is not given.
+    """
     tables, preparation = bench.tables, latest_preparation(bench.tables)
-    seen = bench.registry.mend(tables)
+    seen = seen or bench.registry.mend(tables)
     return Grounds(
         champion=seen.champion,
         champion_since=seen.changed,

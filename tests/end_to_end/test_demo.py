@@ -1,11 +1,10 @@
-"""The whole thread on a few thousand simulated page views, and what its home can do afterwards.
-
-The bundle's jobs come last and on the same home (making another would take minutes), so they make version 2 there.
-"""
+"""The whole thread on a few thousand simulated page views, and what its home can do afterwards."""
 
 import json
 import re
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pyspark.sql import functions as F
@@ -13,11 +12,12 @@ from pyspark.sql import functions as F
 from pagerec_dbx import schemas
 from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.home import Home, open_home
+from pagerec_dbx.notebooks.widgets import Widgets
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.floor_records import stored_smoothing
 from pagerec_dbx.tables import Tables
+from tests.bundle import ROOT
 from tests.commands import run
-from tests.job_runner import run_job
 from tests.log_lines import service, write
 
 KEYS = {"version", "run_id", "model", "parameters", "ranks", "epochs", "seconds"}
@@ -319,58 +319,83 @@ def test_all_versions_are_held_against_the_same_popularity_floor(demo, tables):
     assert stored_smoothing(tables, holdout) == 20
 
 
-@pytest.fixture(scope="module")
-def jobs(demo) -> dict[str, dict[str, str]]:
-    """Job -> task -> how it ended; the deployment of version 2 once before and once after it is approved of."""
-    (logs,) = (demo.home / "logs-raw").iterdir()
-    # One rank runs in this process; the demo has launched two.
-    chosen = {"home": str(demo.home), "logs": str(logs), "ranks": "1", "epochs": "2", "batch_size": "64"}
-    ends = {key: run_job(key, chosen) for key in ("data", "training")}
-    chosen |= {"model_name": "pagerec", "model_version": "2"}
-    ends["unapproved"] = run_job("deployment", chosen)
-    Registry(demo_home(demo)).tag("2", {"approval": "Approved"})
-    ends["repaired"] = run_job("deployment", chosen, before=ends["unapproved"])
-    return ends
+# --- notebooks --------------------------------------------------------------------------------------------------------
+
+NOTEBOOKS = sorted((ROOT / "jobs/notebooks").glob("*.py"))
 
 
-def demo_home(demo) -> Home:
-    return Home(str(demo.home))
+def shown_by(notebook: str, demo, **choices: str) -> list:
+    """What a notebook displays with these widget values, in this process."""
+    shown: list = []
+    dbutils = SimpleNamespace(widgets=Widgets({"home": str(demo.home), **choices}))
+    runpy.run_path(
+        str(ROOT / f"jobs/notebooks/{notebook}.py"), init_globals={"dbutils": dbutils, "display": shown.append}
+    )
+    return shown
 
 
-def test_the_jobs_tasks_end_well(jobs, tables):
-    assert {key: end for key, end in jobs["data"].items() if key != "scoring"} == {"ingest": "well", "join": "well"}
-    assert jobs["training"] == dict.fromkeys(("prepare", "train", "evaluate", "compare", "report"), "well")
-    # The job of scoring came before version 2 was judged: without a champion `score` fails, and `monitor` is skipped.
-    scoring = jobs["data"]["scoring"]
-    championed = tables.read(schemas.PROMOTIONS).where("promoted AND version = '1'").count() > 0
-    assert ("task `score` failed with exit code 1" in scoring) == (not championed)
-    if championed:  # the newest day may be past a limit, which fails the task
-        assert scoring == "well" or scoring.startswith("task `monitor` failed with exit code 1")
-    assert tables.exists(schemas.DRIFT) == championed
+@pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda source: source.stem)
+def test_notebook_runs_headless_in_jupyter_with_its_defaults(demo, source, monkeypatch):
+    """In a kernel of its own, as `make notebooks` opens it: controls, sentences, plots, and nothing on the terminal."""
+    pytest.importorskip("nbclient", reason="the runtime's environment has no Jupyter; `make test-local` runs this")
+    monkeypatch.setenv("PAGEREC_HOME", str(demo.home))
+    tool = runpy.run_path(str(ROOT / "tools/notebooks.py"))
+    done = tool["executed"](tool["converted"](source.read_text()))
+    outputs = [output for cell in done.cells if cell.cell_type == "code" for output in cell.outputs]
+    shown = [output.data for output in outputs if "data" in output]
+    assert [data for data in shown if "application/vnd.jupyter.widget-view+json" in data]
+    assert [data for data in shown if "image/png" in data] and [data for data in shown if "text/markdown" in data]
+    printed = "".join(output.text for output in outputs if output.output_type == "stream")
+    assert "Traceback" not in printed and "WARN" not in printed and len(printed) < 500, printed
 
 
-def test_nothing_is_deployed_without_approval_and_a_repaired_run_goes_on(jobs, demo, tables):
-    assert jobs["unapproved"]["evaluation"] == "well"
-    assert "task `approval` failed with exit code 1" in jobs["unapproved"]["approval"]
-    assert jobs["unapproved"]["deployment"] == "skipped"
-    # whether the verdict says yes or no: a refusal is a record, and no failure
-    assert jobs["repaired"] == dict.fromkeys(("evaluation", "approval", "deployment"), "well")
-    assert tables.read(schemas.PROMOTIONS).where("version = '2'").count() == 1
-    assert demo.run("approval", "--version", "2").out.startswith("Version 2 is approved")
-    refused = demo.run("approval", "--version", "1")
-    assert refused.code == 1 and "wanted the tag `approval` with the value Approved, got no such tag" in refused.out
-    other = demo.run("approval", "--version", "2", "--model-name", "main.shop.other")
-    assert other.code == 2 and "has another registered model: wanted pagerec" in other.err
+def test_join_notebook_follows_its_widgets(demo, tables):
+    first, *_, last = sorted(
+        str(record["day"]) for record in tables.read(schemas.JOIN_HEALTH).select("day").distinct().collect()
+    )
+    sentence, _, measured = shown_by("joins", demo, first_day=first, last_day=first, methods="keyed,windowed")
+    assert sentence.startswith(f"From {first} to {first} ")
+    assert set(measured.join_method) == {"keyed", "windowed", "all"} and first in measured.columns
+    one = tables.read(schemas.JOIN_HEALTH).where(
+        f"day = '{first}' AND measure = 'clicks_matched' AND join_method <> 'all'"
+    )
+    matched = sum(record["value"] for record in one.collect())
+    assert f" {matched:,.0f} of " in sentence
+    (wrong,) = shown_by("joins", demo, first_day=last, last_day=first)
+    assert wrong.startswith("the first day is after the last one")
+    (none,) = shown_by("joins", demo, methods="keyed", home=str(demo.home / "typo"))
+    assert "is no home" in none
 
 
-def test_the_job_judges_what_it_trained_and_leaves_what_the_notebook_shows(jobs, tables):
-    stored = tables.read(schemas.COMPARISONS).where("challenger = '2'")
-    baselines = {record["baseline"] for record in stored.select("baseline").distinct().collect()}
-    assert {"floor:random", "floor:page_order", "floor:popularity", "legacy:imported"} <= baselines
-    last = tables.read(schemas.PROMOTIONS).where("version = '2'").collect()
-    assert len(last) == 1 and last[0]["reasons"]
+def test_page_notebook_orders_a_page_as_rank_does(demo, tables):
+    day = str(tables.read(schemas.LABELLED_PAGE_VIEWS).agg(F.min("day")).first()[0])
+    sentence, history, _, orders, _, parts = shown_by("page", demo, day=day, why="1")
+    assert sentence.startswith(f"On {day} at ") and len(history) <= 20
+    stored = tables.read(schemas.RANKED_MENUS).where(f"version = '1' AND day = '{day}'")
+    menus = {tuple(row["row_id"] for row in record["ranked"]) for record in stored.select("ranked").collect()}
+    by_version = tuple(orders.sort_values("version 1").row)
+    assert by_version in menus and tuple(parts.row) == by_version
+    assert orders.clicked.any()  # page views with a click are offered first
 
 
-def test_the_job_takes_no_line_twice(jobs, tables):
-    files = tables.read(schemas.INGESTED_FILES)
-    assert files.count() == files.select("file").distinct().count() > 0
+def test_what_if_notebook_moves_rows(demo):
+    defaults = shown_by("what_if", demo)
+    assert "0 rows change places; 0 new, 0 gone." in defaults[1]
+    page = defaults[3]
+    sentence, told, _, moved = shown_by("what_if", demo, drop_rows=page.row[0], add_rows="brand new, another", hour="3")
+    assert "2 new, 1 gone." in told
+    assert set(moved[moved.before.isna()].row) == {"brand new", "another"}
+    *_, wrong = shown_by("what_if", demo, add_rows=page.row[0])[:1]
+    assert wrong.startswith("a row would be twice on the page")
+
+
+def test_promotion_notebook_is_a_dry_run_unless_it_is_asked(demo, tables):
+    before = tables.read(schemas.PROMOTIONS).count()
+    standing, reasons, acted, _, decisions = shown_by("promotion", demo)
+    assert "Version 1" in standing or "Nobody serves" in standing
+    assert set(reasons.limit) <= {"Passed", "Failed"} and len(reasons) > 3
+    assert acted.startswith("Dry run: nothing was changed.")
+    assert tables.read(schemas.PROMOTIONS).count() == before == len(decisions)
+    asked = shown_by("promotion", demo, version="1", action="promote")
+    assert any("Version 1" in one for one in asked if isinstance(one, str))
+    assert tables.read(schemas.PROMOTIONS).count() == before + 1

@@ -71,6 +71,14 @@ def test_ranker_ranks_raw_strings_as_the_model_ranks_ids(ranker, model):
         np.testing.assert_allclose(raw["score"][number, : len(offered)], scores[number][order], atol=1e-6)
 
 
+def test_parts_of_raw_strings_add_up_to_the_scores(ranker):
+    raw = pages([["c", "new", ""], ["", "", ""]], [["zeile-ü", "row 4", "new", ""], ["row 3", "row 1", "", ""]])
+    ranked, (only,) = ranker.rank(raw), ranker.parts(raw).values()  # this model's own score is all there is
+    for number, offered in enumerate((["zeile-ü", "row 4", "new"], ["row 3", "row 1"])):
+        scores = dict(zip(ranked["row_id"][number], ranked["score"][number], strict=True))
+        np.testing.assert_allclose(only[number, : len(offered)], [scores[row] for row in offered], atol=1e-6)
+
+
 def test_two_tokens_swapped_change_the_order(ranker, model, tmp_path):
     """The control of the test above: a vocabulary in another order ranks other rows first."""
     swapped = [ROWS[1], ROWS[0], *ROWS[2:]]

@@ -34,7 +34,7 @@ ORDER = [
     ("report",),
     ("workbench",),
     ("stages",),
-    ("cli", "notebook"),
+    ("cli", "notebooks"),
     ("task",),
 ]
 HEIGHT = {unit: height for height, units in enumerate(ORDER) for unit in units}

@@ -57,6 +57,10 @@ SMALL = ModelConfig(
 )
 
 
+PARTS = {
+    "factorisation", "target_attention", "shown_attention", "row_memory", "row_rates", "viewer_taste", "row_network"
+}  # fmt: skip
+
 # All options of one model, and of the others those that touch most: the rest is for `make test-slow`.
 SOON = ("position", "network")  # and, which is one model whatever the name, "no own weights"
 every_option = pytest.mark.parametrize(
@@ -118,6 +122,15 @@ def test_every_option_computes_in_bfloat16(name, option):
     plain, coarse = (built(a_config(name, option), precision) for precision in ("float32", "bfloat16"))
     loss, rounded = (float(model.compute_loss(records(24))) for model in (plain, coarse))
     assert rounded == pytest.approx(loss, rel=0.02)
+
+
+@every_option
+def test_every_option_s_scores_are_the_sum_of_its_parts(name, option):
+    model, batch = built(a_config(name, option)), records(5)
+    parts = {part: values.numpy() for part, values in model.menu_parts(batch).items()}
+    np.testing.assert_allclose(sum(parts.values()), model.menu_scores(batch).numpy(), rtol=1e-4, atol=1e-5)
+    asked = {setting for setting, value in OPTIONS[option].items() if value and setting in PARTS}
+    assert {"own"} <= parts.keys() and asked == parts.keys() - {"own"} - {"row_attributes", "position_bias"}
 
 
 @every_option

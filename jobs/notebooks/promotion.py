@@ -1,0 +1,44 @@
+# Databricks notebook source
+# MAGIC %md
+# MAGIC # May this version serve?
+# MAGIC
+# MAGIC The stored verdict on a version, limit by limit, whether it still holds, and who served since when. A dry run
+# MAGIC unless the widget `action` says `promote`: then the version is promoted if its verdict allows it, as `pagerec
+# MAGIC promote` does, and the decision is recorded either way.
+
+# COMMAND ----------
+
+import os
+
+from pagerec_dbx.notebooks import promotion
+from pagerec_dbx.notebooks.desk import open_desk
+from pagerec_dbx.notebooks.homes import open_bench, versions
+
+desk = open_desk(globals())
+desk.widgets.text("home", os.environ.get("PAGEREC_HOME", "main.pagerec_dev"), "Home: catalog.schema or a folder")
+bench = desk.attempt(open_bench, desk.widgets.get("home"))
+trained = desk.choices(versions, bench)
+desk.widgets.dropdown("version", trained[0], trained, "Version (newest first)")
+desk.widgets.dropdown("action", promotion.DRY_RUN, [promotion.DRY_RUN, promotion.PROMOTE], "Action")
+
+# COMMAND ----------
+
+verdict = desk.attempt(promotion.verdict_on, bench, desk.chosen("version"))
+desk.show(promotion.standing, bench, verdict)
+
+# COMMAND ----------
+
+desk.show(promotion.reasons, verdict)
+
+# COMMAND ----------
+
+desk.show(promotion.act, bench, desk.chosen("version"), desk.widgets.get("action"))
+
+# COMMAND ----------
+
+decided = desk.attempt(promotion.decisions, bench)
+desk.show(promotion.service_plot, decided)
+
+# COMMAND ----------
+
+desk.display(decided)

@@ -1,0 +1,114 @@
+"""Stored comparisons of a challenger with everybody it was held against, as frames, a sentence and figures."""
+
+import pandas as pd
+
+from pagerec_dbx.notebooks.desk import NONE
+from pagerec_dbx.notebooks.plots import figure, side_colours
+from pagerec_dbx.schemas import COMPARISONS
+from pagerec_dbx.workbench import Workbench
+
+ALL = "all"  # the slice that is the whole; every baseline
+SHOWN = [
+    "baseline",
+    "protocol",
+    "metric",
+    "slice",
+    "measured",
+    "value_challenger",
+    "value_baseline",
+    "difference",
+    "lower",
+    "upper",
+    "pages",
+    "viewers",
+]
+
+
+def read_comparisons(bench: Workbench) -> pd.DataFrame:
+    """All stored comparisons, newest first, as a frame of some hundred records a version; empty before the first."""
+    found = bench.tables.read_or_empty(COMPARISONS)
+    return found.orderBy("compared_at", ascending=False).toPandas()
+
+
+def choices(comparisons: pd.DataFrame, column: str, **chosen: str) -> list[str]:
+    """What a column holds among the records with the chosen values, first seen first; NONE where there is nothing."""
+    for name, value in chosen.items():
+        comparisons = comparisons[comparisons[name] == value]
+    return list(comparisons[column].unique()) or [NONE]
+
+
+def chosen_comparisons(comparisons: pd.DataFrame, baseline: str = ALL, **chosen: str) -> pd.DataFrame:
+    """One record per baseline, all of one holdout: that of the newest comparison with the chosen values.
+
+    The largest difference comes first.
+    """
+    for name, value in chosen.items():
+        comparisons = comparisons[comparisons[name] == value]
+    newest = comparisons.sort_values("compared_at", ascending=False)
+    newest = newest[newest.holdout.isin(newest.holdout.head(1))].drop_duplicates("baseline")
+    if baseline != ALL:
+        newest = newest[newest.baseline == baseline]
+    return newest.sort_values("difference", ascending=False, ignore_index=True)
+
+
+def readable(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """The columns that a reader needs, rounded."""
+    return comparisons[SHOWN].round(4)
+
+
+def summary(comparisons: pd.DataFrame) -> str:
+    """What the intervals say, in a sentence."""
+    if comparisons.empty:
+        return (
+            "Nothing was compared for this choice yet: run `pagerec compare --challenger VERSION` or choose otherwise."
+        )
+    judged = comparisons[comparisons.lower.notna()]
+    groups = {
+        "better than": judged[judged.lower > 0],
+        "worse than": judged[judged.upper < 0],
+        "not settled against": judged[(judged.lower <= 0) & (judged.upper >= 0)],
+    }
+    parts = [f"{word} {', '.join(group.baseline)}" for word, group in groups.items() if len(group)]
+    first = comparisons.iloc[0]
+    return (
+        f"By {first.metric}, version {first.challenger} is {'; '.join(parts) or 'held against nothing measured here'}."
+    )
+
+
+def forest_plot(comparisons: pd.DataFrame):
+    """The challenger's gain over each baseline with its interval, as a matplotlib figure."""
+    return _forest("gains", comparisons, "baseline", _title(comparisons, "slice", "pages"))
+
+
+def slices_of(comparisons: pd.DataFrame, **chosen: str) -> pd.DataFrame:
+    """One record a slice of the newest holdout, against one baseline; the largest difference comes first."""
+    for name, value in chosen.items():
+        comparisons = comparisons[comparisons[name] == value]
+    newest = comparisons.sort_values("compared_at", ascending=False)
+    newest = newest[newest.holdout.isin(newest.holdout.head(1))].drop_duplicates("slice")
+    return newest.sort_values("difference", ascending=False, ignore_index=True)
+
+
+def slices_plot(slices: pd.DataFrame):
+    """The challenger's gain over one baseline in each slice with its interval. Needs `slices_of`."""
+    return _forest("slices", slices, "slice", _title(slices, "baseline", "as baseline, by slice"))
+
+
+def _title(comparisons: pd.DataFrame, column: str, words: str) -> str:
+    if comparisons.empty:
+        return "nothing was compared for this choice"
+    first = comparisons.iloc[0]
+    return f"{first.metric} of version {first.challenger}, {first.protocol}, {first[column]} {words}"
+
+
+def _forest(name: str, comparisons: pd.DataFrame, labels: str, title: str):
+    judged = comparisons.dropna(subset=["difference", "lower", "upper"]).iloc[::-1]
+    drawn = figure(name, 8, 1.4 + 0.4 * max(1, len(judged)))
+    axes = drawn.add_subplot()
+    colours = side_colours(judged.lower, judged.upper)
+    axes.hlines(judged[labels], judged.lower, judged.upper, colors=colours, linewidth=3)
+    axes.scatter(judged.difference, judged[labels], c=colours, s=60, zorder=3)
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set_xlabel("gain of the challenger, with its 95 % interval (green: better, red: worse, grey: not settled)")
+    axes.set_title(title, loc="left", fontsize=10)
+    return drawn

@@ -1,0 +1,105 @@
+"""Where a notebook reads its choices and shows its results, on Databricks, in JupyterLab and as a plain script.
+
+A notebook gets its surroundings once, `desk = open_desk(globals())`, and asks `desk.widgets`, `desk.attempt` and
+`desk.show` from then on.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pagerec_dbx.errors import PagerecError
+from pagerec_dbx.notebooks.widgets import JupyterWidgets, Widgets, in_jupyter
+
+NONE = "(none)"  # the only choice where there is nothing to choose, and a multiselect's where nothing is chosen
+MOST_CHOICES = 1_000  # a runtime's dropdown takes 1,024
+_KEPT = "_pagerec_widgets"  # of a notebook whose first cell is run again
+
+
+@dataclasses.dataclass(frozen=True)
+class Desk:
+    """Choices in, results out."""
+
+    widgets: Any  # dbutils.widgets, JupyterWidgets or Widgets
+    draw: Callable[[object], Any]
+
+    def display(self, result: object) -> None:
+        """Draw a sentence, a frame or a figure; nothing where there is none, as its reason stands above."""
+        if result is not None:
+            self.draw(result)
+
+    def attempt(self, make: Callable, *inputs: Any, **named: Any) -> Any:
+        """What a function makes; None where that cannot be, after its reason was shown as a sentence.
+
+        With an input that is None nothing is tried: the reason stands above already.
+        """
+        if any(one is None for one in inputs):
+            return None
+        try:
+            return make(*inputs, **named)
+        except PagerecError as error:
+            self.display(str(error))
+            return None
+
+    def show(self, make: Callable, *inputs: Any, **named: Any) -> None:
+        """Display what a function makes, or the reason why there is nothing to display."""
+        self.display(self.attempt(make, *inputs, **named))
+
+    def choices(self, make: Callable, *inputs: Any, **named: Any) -> list[str]:
+        """What a function finds to choose from, at most MOST_CHOICES; NONE alone where there is nothing."""
+        return (self.attempt(make, *inputs, **named) or [NONE])[:MOST_CHOICES]
+
+    def chosen(self, name: str) -> str | None:
+        """A widget's value; None where there was nothing to choose."""
+        value = self.widgets.get(name)
+        return None if value in ("", NONE) else value
+
+    def selected(self, name: str) -> list[str]:
+        """A multiselect's values."""
+        return [value for value in self.widgets.get(name).split(",") if value not in ("", NONE)]
+
+
+def open_desk(surroundings: MutableMapping[str, Any]) -> Desk:
+    """The runtime's widgets and display where the notebook's globals hold them, else Jupyter's, else plain ones."""
+    dbutils: Any = surroundings.get("dbutils")
+    given = _choices_of_command_line()
+    if dbutils is not None:
+        return Desk(dbutils.widgets, surroundings.get("display", show_plainly))
+    if in_jupyter():
+        return Desk(surroundings.setdefault(_KEPT, JupyterWidgets(given)), show_in_jupyter)
+    sys.excepthook = _one_sentence
+    return Desk(Widgets(given), surroundings.get("display", show_plainly))
+
+
+def _choices_of_command_line() -> dict[str, str]:
+    pairs = (argument.partition("=") for argument in sys.argv[1:])
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def _one_sentence(kind, error, trace) -> None:
+    """A script's last word: of an error that a user can act on the sentence, of any other the trace."""
+    if isinstance(error, PagerecError):
+        print(error, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+def show_in_jupyter(result: object) -> None:
+    """A sentence as text, everything else as Jupyter shows it."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(result) if isinstance(result, str) else result)
+
+
+def show_plainly(result: Any) -> None:
+    """Print a frame or a sentence; save a figure in the current folder, by its name, and print where."""
+    if hasattr(result, "savefig"):
+        file = Path(f"{result.get_label() or 'notebook'}.png")
+        result.savefig(file, dpi=120)
+        print(f"figure saved as {file}")
+    else:
+        print(result.to_string(index=False) if isinstance(result, pd.DataFrame) else result)

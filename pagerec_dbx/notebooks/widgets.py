@@ -1,0 +1,148 @@
+"""`dbutils.widgets` without Databricks: the same calls in Jupyter, and in a script that is given its values."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pagerec_dbx.errors import UsageError
+
+_WIDE = {"description_width": "13em"}
+
+
+class Widgets:
+    """`dbutils.widgets` of a script: the same calls, values given beforehand, choices checked."""
+
+    def __init__(self, values: Mapping[str, str] | None = None):
+        self._given = dict(values or {})
+        self._values: dict[str, str] = {}
+
+    def text(self, name: str, defaultValue: str = "", label: str = "") -> None:
+        """A field for any text."""
+        self._values[name] = self._given.get(name, defaultValue)
+
+    def dropdown(self, name: str, defaultValue: str, choices: Sequence[str], label: str = "") -> None:
+        """One of the choices.
+
+        Raises:
+            UsageError: the default or the given value is none of them.
+        """
+        require_choices(name, [defaultValue, self._given.get(name, defaultValue)], choices)
+        self._values[name] = self._given.get(name, defaultValue)
+
+    def multiselect(self, name: str, defaultValue: str, choices: Sequence[str], label: str = "") -> None:
+        """Some of the choices; `get` gives them with commas between.
+
+        Raises:
+            UsageError: the default or a given value is none of them.
+        """
+        given = self._given.get(name, defaultValue)
+        require_choices(name, [defaultValue, *given.split(",")], choices)
+        self._values[name] = given
+
+    def get(self, name: str) -> str:
+        """The value of a widget.
+
+        Raises:
+            UsageError: the notebook made no such widget.
+        """
+        if name not in self._values:
+            raise _no_widget(name, self._values)
+        return self._values[name]
+
+
+class JupyterWidgets:
+    """One control a name; a cell that is run again keeps its value where that still is a choice.
+
+    Args:
+        values: what controls show at first, by name, in place of their defaults.
+    """
+
+    def __init__(self, values: Mapping[str, str] | None = None):
+        self._given = dict(values or {})
+        self._controls: dict[str, Any] = {}
+
+    def text(self, name: str, defaultValue: str = "", label: str = "") -> None:
+        """A field for any text."""
+        import ipywidgets
+
+        if name not in self._controls:
+            self._controls[name] = ipywidgets.Text(value=self._given.get(name, defaultValue), continuous_update=False)
+        self._draw(name, label)
+
+    def dropdown(self, name: str, defaultValue: str, choices: Sequence[str], label: str = "") -> None:
+        """One of the choices.
+
+        Raises:
+            UsageError: the default or the given value is none of them.
+        """
+        import ipywidgets
+
+        require_choices(name, [defaultValue], choices)
+        if name not in self._controls:
+            given = self._given.get(name, defaultValue)
+            require_choices(name, [given], choices)
+            self._controls[name] = ipywidgets.Dropdown(options=choices, value=given)
+        control = self._controls[name]
+        before = control.value
+        control.options = tuple(choices)
+        control.value = before if before in choices else defaultValue
+        self._draw(name, label)
+
+    def multiselect(self, name: str, defaultValue: str, choices: Sequence[str], label: str = "") -> None:
+        """Some of the choices; `get` gives them with commas between.
+
+        Raises:
+            UsageError: the default or a given value is none of them.
+        """
+        import ipywidgets
+
+        require_choices(name, [defaultValue], choices)
+        if name not in self._controls:
+            given = self._given.get(name, defaultValue).split(",")
+            require_choices(name, given, choices)
+            self._controls[name] = ipywidgets.SelectMultiple(options=choices, value=given)
+        control = self._controls[name]
+        before = control.value
+        control.options = tuple(choices)
+        control.rows = min(6, max(2, len(choices)))
+        control.value = tuple(value for value in before if value in choices) or (defaultValue,)
+        self._draw(name, label)
+
+    def get(self, name: str) -> str:
+        """The value of a control.
+
+        Raises:
+            UsageError: the notebook made no such control.
+        """
+        if name not in self._controls:
+            raise _no_widget(name, self._controls)
+        value = self._controls[name].value
+        return value if isinstance(value, str) else ",".join(value)
+
+    def _draw(self, name: str, label: str) -> None:
+        from IPython.display import display
+
+        control = self._controls[name]
+        control.description, control.style, control.layout.width = label or name, _WIDE, "44em"
+        display(control)
+
+
+def in_jupyter() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def require_choices(name: str, values: Iterable[str], choices: Sequence[str]) -> None:
+    """Refuse a value that is no choice.
+
+    Raises:
+        UsageError: one of them is none.
+    """
+    for value in values:
+        if value not in choices:
+            raise UsageError(f"widget `{name}` has no such choice", wanted=f"one of {list(choices)}", got=repr(value))
+
+
+def _no_widget(name: str, known: Iterable[str]) -> UsageError:
+    return UsageError(f"no widget `{name}`", wanted=f"one of {sorted(known)}")
