@@ -1,6 +1,7 @@
 # Every target sets up what it needs. `make` alone lists them.
 PYTHON ?=
 VENV ?= .venv
+RUNTIME_VENV ?= .venv-runtime
 DEMO_HOME ?= $(if $(EVENTS),demo-events,demo)
 EVENTS ?=
 HOME_DIR ?=
@@ -9,9 +10,10 @@ WORKERS ?= 2
 export PYTHON
 
 BIN := $(VENV)/bin
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench-data bench-verdict bench-baselines bench-models bench-train wheel lock clean
+.PHONY: help setup setup-runtime demo notebooks test test-local test-runtime test-slow lint format bench-data bench-verdict bench-baselines bench-models bench-train wheel errors lock clean
 
 help:  ## this list
 	@echo "pagerec: learns in which order to show the rows of a home page. Targets:"
@@ -21,19 +23,33 @@ help:  ## this list
 
 setup: $(VENV)/.linked  ## the virtual environment with everything in it; the second time it does nothing
 
+setup-runtime: $(RUNTIME_VENV)/.linked  ## the same with the versions of Databricks Runtime 15.4 LTS ML
+
 $(VENV)/.locked: requirements.lock
-	@python=$$(sh tools/check_machine.sh "$(VENV)") && sh tools/install.sh "$$python" "$(VENV)"
+$(RUNTIME_VENV)/.locked: requirements-runtime.lock
+$(VENV)/.locked $(RUNTIME_VENV)/.locked:
+	@python=$$(sh tools/check_machine.sh "$(@D)") && sh tools/install.sh "$$python" "$(@D)" $<
 	@touch $@
 
-$(VENV)/.linked: $(VENV)/.locked setup.py pyproject.toml
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
+$(VENV)/.linked $(RUNTIME_VENV)/.linked: %/.linked: %/.locked setup.py pyproject.toml
+	@$*/bin/uv pip install --quiet --python $*/bin/python --offline --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup  ## raw logs to a judged, registered model and a report, in demo/ (EVENTS=file: on real pages)
 	@$(BIN)/pagerec demo --home "$(DEMO_HOME)" $(if $(EVENTS),--events "$(EVENTS)") $(ARGS)
 
-test: setup  ## the tests, in two processes (30 to 40 minutes on 2 cores)
-	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+notebooks: setup  ## the analysts' notebooks in JupyterLab on the demo's home (ARGS=--execute: run them all, without a browser)
+	@test -e "$(DEMO_HOME)/home.json" || $(MAKE) --no-print-directory demo
+	@PAGEREC_HOME="$(abspath $(DEMO_HOME))" $(BIN)/python tools/notebooks.py $(ARGS)
+
+test: test-local test-runtime  ## all tests, in two processes (about 45 minutes on 2 cores)
+
+test-local: setup  ## those on the laptop's versions
+	@$(BIN)/python -m pytest -m "not slow and not jobs" $(PARALLEL) $(ARGS)
+
+test-runtime: setup-runtime  ## those on the runtime's versions: units, registry, and the jobs from the wheel on a local cluster
+	@$(RUNTIME_VENV)/bin/python -m pytest -m "not slow" $(PARALLEL) tests/end_to_end/test_jobs.py tests/integration/test_registry.py \
+		tests/integration/test_wheel.py tests/unit $(ARGS)
 
 test-slow: setup  ## the longer studies
 	@$(BIN)/python -m pytest -m slow $(ARGS)
@@ -79,9 +95,13 @@ wheel: setup  ## dist/pagerec_dbx-*.whl, without network
 	@rm -rf build
 	@ls dist/*.whl
 
-lock: setup  ## requirements.lock anew from requirements.in
-	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 \
-		--custom-compile-command "make lock" requirements.in --output-file requirements.lock
+errors: setup  ## docs/errors.md anew from the code
+	@$(BIN)/python tools/errors.py
+
+lock: setup  ## requirements.lock and requirements-runtime.lock anew from the .in files
+	@for name in requirements requirements-runtime; do \
+		$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 \
+			--custom-compile-command "make lock" $$name.in --output-file $$name.lock || exit 1; done
 
 clean:  ## remove what the targets made, the environment and the demo's home included
 	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis spark-warehouse

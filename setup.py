@@ -4,13 +4,7 @@ What Databricks Runtime 15.4 LTS ML ships stands in the extra `local` and not in
 on a cluster changes no version of the runtime's. The extra `tune` is what `pagerec tune` needs and no other command.
 """
 
-import re
-from pathlib import Path
-
 from setuptools import find_packages, setup
-
-HERE = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "([^"]+)"', (HERE / "pagerec_dbx/__init__.py").read_text("utf-8"), re.MULTILINE)[1]
 
 BASE = [
     "tensorflow-recommenders==0.7.7",
@@ -40,7 +34,7 @@ DEV = ["databricks-bundles", "duckdb", "hypothesis", "mypy", "pytest", "pytest-x
 
 setup(
     name="pagerec_dbx",
-    version=VERSION,
+    use_scm_version={"fallback_version": "0.1.0"},  # from git's last tag and commit; without git the fallback
     description="Learns in which order to show the rows of a streaming service's home page to each viewer",
     packages=find_packages(include=["pagerec_dbx", "pagerec_dbx.*"]),
     package_data={"pagerec_dbx": ["**/*.html", "**/*.json", "**/*.css", "py.typed"]},

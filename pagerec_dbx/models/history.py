@@ -44,7 +44,15 @@ class RecencyMean(HistoryEncoder):
         self.recency = Recency()
 
     def call(self, ids, ages):
-        return self.titles.mean(ids, tf.nn.softmax(self.recency(ids, ages), axis=1) * tf.cast(ids > 0, tf.float32))
+        return self.titles.mean(ids, softmax(self.recency(ids, ages), axis=1) * tf.cast(ids > 0, tf.float32))
+
+
+def softmax(scores: tf.Tensor, axis: int) -> tf.Tensor:
+    """Scores of any shape to shares that add up to 1 along an axis.
+
+    As tf.nn.softmax, whose shape a loaded model does not know: TensorFlow's planner would say so on the terminal.
+    """
+    return tf.exp(tf.nn.log_softmax(scores, axis=axis))
 
 
 class Recency(tf_keras.layers.Layer):
@@ -120,7 +128,7 @@ class SelfAttention(HistoryEncoder):
         scores = tf.cast(scores, tf.float32) + self._bias(ages)  # [batch, to, from]
         places = tf.range(tf.shape(ids)[1])
         seen = tf.logical_and((places[None, :] <= places[:, None])[None], (ids > 0)[:, None, :])
-        weights = tf.nn.softmax(tf.where(seen, scores, -1e9), axis=2)
+        weights = softmax(tf.where(seen, scores, -1e9), axis=2)
         mixed = tf.matmul(tf.cast(weights, vectors.dtype), self._value(vectors))
         states = self._norms[0](vectors + mixed)
         return self._norms[1](states + self._outer(self._inner(states)))

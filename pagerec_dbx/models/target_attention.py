@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras
 
 from pagerec_dbx.models.config import ModelConfig
-from pagerec_dbx.models.history import Recency
+from pagerec_dbx.models.history import Recency, softmax
 
 
 class TargetAttention(tf_keras.layers.Layer):
@@ -35,7 +35,7 @@ class TargetAttention(tf_keras.layers.Layer):
         vectors = tf.cast(tf.gather(self._rows, rows), entries.dtype)
         form = "nd,bld->bnl" if rows.shape.rank == 1 else "bnd,bld->bnl"
         looks, says = (tf.cast(tf.einsum(form, vectors, of(entries)), tf.float32) for of in (self._key, self._value))
-        weights = tf.nn.softmax(looks + self._recency(ids, ages)[:, None, :], axis=2)
+        weights = softmax(looks + self._recency(ids, ages)[:, None, :], axis=2)
         return tf.reduce_sum(weights * says * tf.cast(ids > 0, tf.float32)[:, None, :], axis=2)
 
 

@@ -5,6 +5,7 @@ A notebook gets its surroundings once, `desk = open_desk(globals())`, and asks `
 """
 
 import dataclasses
+import io
 import sys
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
@@ -88,11 +89,16 @@ def _one_sentence(kind, error, trace) -> None:
         sys.__excepthook__(kind, error, trace)
 
 
-def show_in_jupyter(result: object) -> None:
-    """A sentence as text, everything else as Jupyter shows it."""
-    from IPython.display import Markdown, display
+def show_in_jupyter(result: Any) -> None:
+    """A sentence as text, a figure as its picture, a frame as Jupyter shows it."""
+    from IPython.display import Image, Markdown, display
 
-    display(Markdown(result) if isinstance(result, str) else result)
+    if hasattr(result, "savefig"):
+        picture = io.BytesIO()
+        result.savefig(picture, format="png", dpi=100)
+        display(Image(picture.getvalue()))
+    else:
+        display(Markdown(result) if isinstance(result, str) else result)
 
 
 def show_plainly(result: Any) -> None:

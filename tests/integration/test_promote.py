@@ -20,6 +20,7 @@ from pagerec_dbx.stages.promote import compare_and_judge, judge_version, promote
 from pagerec_dbx.stages.report import collect_content
 from pagerec_dbx.stages.report_comparison import last_compared
 from tests import judging_world, promotion_world
+from tests.commands import run
 
 
 @pytest.fixture
@@ -222,3 +223,15 @@ def test_the_report_follows_the_metric_that_decides(bench):
     assert content.metric == "hit_at_1" and {one.gain.metric for one in content.slices} == {"hit_at_1"}
     smoothing = {one.note for one in content.results if one.name == POPULARITY}
     assert smoothing == {"smoothing 20"} and {one.note for one in content.results if one.name == RANDOM} == {""}
+
+
+def test_approval_is_a_tag_that_somebody_set_on_the_version(bench):
+    def asked(*arguments):
+        return run("approval", "--home", str(bench.home.folder), *arguments)
+
+    bench.registry.tag("2", {"approval": "Approved"})
+    assert asked("--version", "2").out.startswith("Version 2 is approved")
+    refused = asked("--version", "1")
+    assert refused.code == 1 and "wanted the tag `approval` with the value Approved, got no such tag" in refused.out
+    other = asked("--version", "2", "--model-name", "main.shop.other")
+    assert other.code == 2 and "has another registered model: wanted pagerec" in other.err

@@ -276,6 +276,7 @@ def test_what_is_registered_is_what_came_back_from_the_run(registry, ranker_fold
     with pytest.raises(RegistryError, match="not what was trained"):
         register(registry, ranker_folder, refuses)
     assert registry.resolve("challenger") == version
+    assert registry.numbers() == [version, "3", "2", "1"]
     with pytest.raises(UnknownVersionError):
         registry.version("5")
 
@@ -289,6 +290,7 @@ def test_a_reader_makes_no_registry(tmp_path):
             with pytest.raises(UnknownVersionError, match=f"no model version `{version}` is registered"):
                 Registry(home).load(version)
         Registry(home).follow(Serving(None, None, 0))
+        assert Registry(home).numbers() == []
         assert not (home.folder / "mlflow.db").exists()
 
 

@@ -2,11 +2,13 @@
 
 import errno
 import pickle
+import runpy
 import sqlite3
 
 import pytest
 
 from pagerec_dbx import errors
+from tests.bundle import ROOT
 
 
 def test_an_error_says_what_wanted_got_and_what_to_do():
@@ -73,3 +75,29 @@ def test_an_error_in_one_line_leaves_out_tensorflow_s_headlines_and_traces():
     named = "{{function_node __inference_f_3}} incompatible [Op:MatMul] name: "
     assert errors.in_one_line(ValueError(named)) == "ValueError: incompatible"
     assert errors.in_one_line(KeyError()) == "KeyError"
+
+
+# --- the page that lists them ---------------------------------------------------------------------------------------
+
+TOOL = runpy.run_path(str(ROOT / "tools/errors.py"))
+
+
+def test_the_page_of_errors_is_of_this_code():
+    assert (ROOT / "docs/errors.md").read_text(encoding="utf-8") == TOOL["page"](), "run `make errors`"
+
+
+def test_the_page_of_errors_would_show_a_changed_message():
+    """The control of the test before, and what a message is read as."""
+    made = list(
+        TOOL["messages"](
+            "raise HomeError(f'{name} is ' + 'no home', wanted='a' if x else 'b', got=name, fix='Make one')\n"
+            "raise LookupError('of somebody else')\n"
+            "raise LockedHomeError(what)\n"
+        )
+    )
+    assert [(one.kind, one.what, one.wanted, one.fix) for one in made] == [
+        ("HomeError", "... is no home", "a / b", "Make one"),
+        ("LockedHomeError", "...", "", ""),
+    ]
+    page = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    assert "| ... is no home | " in page and "Set the widget `home`" in page

@@ -1,0 +1,152 @@
+"""The bundle's jobs from raw logs to ranked menus, from the wheel, without the source tree, executors apart.
+
+One run of a platform's first days on simulated logs: the logs come late, a version that has learnt nothing is refused,
+the next one is approved of and promoted, menus are ranked, a viewer is forgotten.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from pagerec_dbx.home import Home
+from pagerec_dbx.registry.store import Registry
+from pagerec_dbx.tables import Tables
+from tests.job_runner import WELL, Deployment, deploy, no_tree_on
+from tests.viewer_world import content
+from tests.wheel import build_wheel, make_environment
+
+pytestmark = pytest.mark.jobs
+CLUSTER = "local-cluster[2,1,2048]"
+KEY = "0123456789abcdef" * 4
+PAGE_VIEWS, DAYS = 4_000, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """How the tasks of each run ended, in the order of the runs, and what the home held before and after a rerun."""
+
+    deployment: Deployment
+    home: Path
+    runs: dict[str, dict[str, str]]
+    before_rerun: dict[str, list[str]]
+    after_rerun: dict[str, list[str]]
+
+    def records(self, table: str) -> list[dict]:
+        """Every record of a table now."""
+        return [json.loads(record) for record in tables_of(self.home).get(table, [])]
+
+
+def tables_of(home: Path) -> dict[str, list[str]]:
+    return {name: sorted(records) for name, records in content(Tables(None, Home(str(home)))).items()}
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory) -> History:
+    folder = tmp_path_factory.mktemp("jobs")
+    environment = make_environment(folder / "environment", build_wheel(folder))
+    home, logs = folder / "home", folder / "logs"
+    chosen = {"home": str(home), "logs": str(logs), "ranks": "2", "model_name": "pagerec"}
+    deployed = deploy(environment, {"PAGEREC_MASTER": CLUSTER, "PAGEREC_KEY": KEY}, chosen)
+    simulate(deployed, folder / "late")
+    runs = {}
+    runs["no logs"] = deployed.run("data")
+    (folder / "late").rename(logs)
+    runs["logs"] = deployed.run("data", before=runs["no logs"])
+    runs["untaught"] = deployed.run("training", epochs="1", batch_size="2048")
+    assert set(runs["untaught"].values()) == {WELL}, runs  # without a version there is nothing to deploy
+    runs["not approved"] = deployed.run("deployment", model_version="1")
+    Registry(Home(str(home))).tag("1", {"approval": "Approved"})
+    runs["refused"] = deployed.run("deployment", before=runs["not approved"], model_version="1")
+    runs["taught"] = deployed.run("training", only=["train"], epochs="12", batch_size="128")
+    assert set(runs["taught"].values()) == {WELL}, runs
+    Registry(Home(str(home))).tag("2", {"approval": "Approved"})
+    runs["promoted"] = deployed.run("deployment", model_version="2")
+    runs["scored"] = deployed.run("scoring")
+    before = tables_of(home)
+    runs["again"] = deployed.run("data")
+    after = tables_of(home)
+    runs["forgotten"] = deployed.run("forget")
+    return History(deployed, home, runs, before, after)
+
+
+def simulate(deployed: Deployment, logs: Path) -> None:
+    """Raw logs as a service would write them; SIMULATED."""
+    pagerec = deployed.environment.folder / "bin/pagerec"
+    sizes = ["--page-views", PAGE_VIEWS, "--days", DAYS, "--seed", 3]
+    made = deployed.environment.run(pagerec, "simulate", "--out", logs, *sizes, "--home", logs.parent / "world")
+    assert made.returncode == 0, made.stderr
+
+
+def test_tasks_see_the_wheel_and_no_source_tree(history):
+    assert no_tree_on(history.deployment.environment)
+
+
+def test_a_failed_run_skips_what_waits_for_it_and_is_repaired(history):
+    failed, repaired = history.runs["no logs"], history.runs["logs"]
+    assert "task `ingest` failed with exit code" in failed["ingest"] and "Traceback" not in failed["ingest"]
+    assert (failed["join"], failed["scoring"]) == ("skipped", "skipped")
+    assert (repaired["ingest"], repaired["join"]) == (WELL, WELL)
+    # nobody serves yet, so the job that is started then cannot rank, and says so
+    assert "task `score` failed with exit code 1" in repaired["scoring"] and repaired["scoring"].endswith("skipped")
+
+
+def test_every_page_view_of_the_logs_came_through(history):
+    views = history.records("page_views")
+    assert len(views) == PAGE_VIEWS
+    assert len(history.records("labelled_page_views")) == PAGE_VIEWS
+    assert KEY not in json.dumps(views)
+
+
+def test_a_challenger_is_trained_by_two_ranks_and_judged(history):
+    assert history.runs["untaught"] == dict.fromkeys(("prepare", "train", "evaluate", "compare", "report"), WELL)
+    registry = Registry(Home(str(history.home)))
+    assert registry._client().get_run(registry.version("1").run_id).data.params["ranks"] == "2"
+    baselines = {record["baseline"] for record in history.records("comparisons") if record["challenger"] == "1"}
+    assert {"floor:random", "floor:page_order", "floor:popularity", "legacy:imported"} <= baselines
+    assert (history.home / "reports/index.html").stat().st_size > 10_000
+
+
+def test_nothing_is_deployed_without_approval(history):
+    unapproved = history.runs["not approved"]
+    assert unapproved["evaluation"] == WELL
+    assert "is not approved: wanted the tag `approval`" in unapproved["approval"] or (
+        "task `approval` failed with exit code 1" in unapproved["approval"]
+    )
+    assert unapproved["deployment"] == "skipped"
+
+
+def test_a_refusal_is_recorded_and_its_task_ends_well(history):
+    assert history.runs["refused"] == dict.fromkeys(("evaluation", "approval", "deployment"), WELL)
+    decided = [record for record in history.records("promotions") if record["version"] == "1"]
+    assert [record["promoted"] for record in decided] == [False]
+    assert decided[0]["reasons"]
+
+
+def test_the_version_that_has_learnt_is_promoted(history):
+    assert history.runs["taught"] == {"train": WELL}
+    assert history.runs["promoted"] == dict.fromkeys(("evaluation", "approval", "deployment"), WELL)
+    decided = [record for record in history.records("promotions") if record["version"] == "2"]
+    assert [record["promoted"] for record in decided] == [True], decided
+
+
+def test_the_champion_ranks_every_page_view(history):
+    scored = history.runs["scored"]
+    assert scored["score"] == WELL
+    # the newest day may be past a limit, which fails the task so that somebody looks
+    assert scored["monitor"] == WELL or "task `monitor` failed with exit code 1" in scored["monitor"]
+    ranked = [record for record in history.records("ranked_menus") if record["version"] == "2"]
+    assert len(ranked) == PAGE_VIEWS
+    assert history.records("drift")
+
+
+def test_a_second_run_leaves_the_same_tables(history):
+    """The same logs: no line is taken twice, no day is made anew into something else."""
+    assert (history.runs["again"]["ingest"], history.runs["again"]["join"]) == (WELL, WELL)
+    changed = {name for name in history.after_rerun if history.after_rerun[name] != history.before_rerun.get(name)}
+    assert changed <= {"drift"}, changed
+
+
+def test_the_job_that_forgets_ends_well(history):
+    assert history.runs["forgotten"] == {"forget": WELL}
