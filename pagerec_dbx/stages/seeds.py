@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from pagerec_dbx.config import Settings
-from pagerec_dbx.errors import DeadRankError
+from pagerec_dbx.errors import GO_ON, TrainingError, with_advice_to_repeat
 from pagerec_dbx.features.preparation import Preparation
 from pagerec_dbx.figures import number
 from pagerec_dbx.progress import say
@@ -160,9 +160,8 @@ def _told_to_begin_anew() -> Iterator[None]:
         yield
     except BaseException as error:
         say("  stopped; several seeds cannot be gone on with: the same command trains all of them anew")
-        if isinstance(error, DeadRankError):
-            fix = "Read the ranks' own words in logs/ranks.log, then run the same command again"
-            raise DeadRankError(error.what, got=error.got, fix=fix) from error
+        if isinstance(error, TrainingError) and GO_ON in error.fix:
+            raise with_advice_to_repeat(error) from error
         raise
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from pagerec_dbx.errors import TrainingError, full_disk
+from pagerec_dbx.errors import GO_ON, TrainingError, full_disk
 from pagerec_dbx.features.snapshot import sha256_of
 from pagerec_dbx.home import write_atomically
 
@@ -81,7 +81,7 @@ class Checkpoints:
                 f"the checkpoint of step {checkpoint.step:,} cannot be written",
                 wanted=f"room for it in {self._folder} and in {tempfile.gettempdir()}, and leave to write there",
                 got=error.strerror or type(error).__name__,
-                fix=f"{'Make room' if full_disk(error) else 'See to that'}, then go on with --resume",
+                fix=f"{'Make room' if full_disk(error) else 'See to that'}, then {GO_ON}",
             ) from error
         self._saved_at = time.monotonic()
         self._remove_all_but_the_last()
@@ -152,7 +152,7 @@ def _told_if_unreadable(path: Path) -> Iterator[None]:
             f"checkpoint {path} cannot be read",
             wanted="leave to read it",
             got=error.strerror or type(error).__name__,
-            fix="See to that, then go on with --resume",
+            fix=f"See to that, then {GO_ON}",
         ) from error
 
 

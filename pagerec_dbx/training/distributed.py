@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from pagerec_dbx.errors import DeadRankError, PagerecError, TrainingError, in_one_line
+from pagerec_dbx.errors import GO_ON, DeadRankError, PagerecError, TrainingError, in_one_line
 from pagerec_dbx.features.snapshot import open_snapshot, require_undamaged
 from pagerec_dbx.features.stream import Shard, shard_records
 from pagerec_dbx.progress import say
@@ -70,7 +70,7 @@ def train_on_ranks(
                 or who_just_ended(job.beats)
                 or who_failed(job.beats, ())
                 or in_one_line(error.__cause__ or error),
-                fix=f"Read the ranks' own words in {log_file}, then go on with --resume {Path(job.folder).name}",
+                fix=f"Read the ranks' own words in {log_file}, then {GO_ON} {Path(job.folder).name}",
             ) from error
     return results[0]
 

@@ -258,17 +258,14 @@ class _Training:
         if not len(lost):
             return
         step, first, last = lost[lost[:, 0].argmin()].astype(int)
-        position, found = self._position, self._checkpoints.newest()
+        position = self._position
         of_training = (position.epoch - 1) * self._steps + position.step + step + 1
         days = " to ".join(str(_EPOCH_DAY + dt.timedelta(days=int(day))) for day in sorted({first, last}))
-        fix = "Train anew with a lower learning_rate"
-        if found is not None:
-            fix += f"; the last good checkpoint is that of step {found.step:,} in {self._job.folder}"
         place = f"epoch {position.epoch}, step {position.step + step + 1:,}"
         raise LossError(
             f"the loss of step {of_training:,} ({place}), or its gradient, is no number",
             got=f"a batch of page views of {days}",
-            fix=fix,
+            fix="Train anew with a lower learning_rate",
         )
 
     def save(self, at_once: bool = False) -> None:
