@@ -96,6 +96,11 @@ class Checkpoints:
         for path in sorted(others, key=lambda path: path.suffix != ".json"):  # markers first: nobody reads half of one
             path.unlink(missing_ok=True)
 
+    @property
+    def last_step(self) -> int:
+        """The step of the last one, by its name: whether it is whole is not looked at; -1 where there is none."""
+        return max(self._steps(), default=-1)
+
     def newest(self) -> Checkpoint | None:
         """The last one that is whole; None where there is none.
 
