@@ -188,7 +188,7 @@ def learn(tables: Tables, registry: Registry, job, preparation: Preparation, ran
     leave_knowledge(tables, preparation, job.config, job.knowledge_file)
     context, log_file = tables.spark.sparkContext, _log_folder(registry.home, ranks) / "ranks.log"
     with reading(Path(job.train_snapshot)), reading(Path(job.validation_snapshot)):  # between epochs too
-        return train_on_ranks(job, ranks, on_epoch, context.defaultParallelism, log_file, context.cancelAllJobs)
+        return train_on_ranks(job, ranks, on_epoch, context.defaultParallelism, log_file, context.cancelJobGroup)
 
 
 @contextlib.contextmanager

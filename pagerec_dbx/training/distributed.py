@@ -33,14 +33,14 @@ T = TypeVar("T")
 
 
 def train_on_ranks(
-    job: TrainingJob, ranks: int, on_epoch: OnEpoch, slots: int, log_file: Path, cancel: Callable[[], None]
+    job: TrainingJob, ranks: int, on_epoch: OnEpoch, slots: int, log_file: Path, cancel: Callable[[str], None]
 ) -> TrainingResult:
     """Train on one rank in this process, or on several through Spark; the same loop either way.
 
     Args:
         slots: tasks that Spark can run at once.
         log_file: where the ranks' own chatter goes.
-        cancel: has Spark end its jobs, and so the ranks, those on machines that cannot be reached too.
+        cancel: has Spark end the jobs of a group, and so the ranks, those on machines that cannot be reached too.
 
     Raises:
         TrainingError: fewer slots than ranks.
@@ -55,7 +55,9 @@ def train_on_ranks(
     clear(job.beats)
     heard = [rank_name(rank) for rank in range(ranks)]
     silence = job.settings.silence_seconds
-    with beating(job.beats, DRIVER, heard, lambda: "launching the ranks", silence, on_missed=cancel):
+    with beating(
+        job.beats, DRIVER, heard, lambda: "launching the ranks", silence, on_missed=lambda: cancel(_job_group())
+    ):
         try:
             beats = Beats(job.beats, silence)
             with listening(job.beats):
@@ -127,6 +129,16 @@ def run_on_ranks(
         if isinstance(result, PagerecError):
             raise result
     return results
+
+
+def _job_group() -> str:
+    """The group of the Spark job that Horovod began last: whoever shares the session keeps theirs.
+
+    The driver misses nobody before a rank has spoken, so that the job has begun by then.
+    """
+    from horovod.spark.driver import job_id
+
+    return f"horovod.spark.run.{job_id.JOB_ID}"
 
 
 def require_ranks(job: TrainingJob, ranks: int, slots: int) -> None:
