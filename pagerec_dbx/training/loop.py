@@ -320,4 +320,6 @@ def require_steps(train: Snapshot, size: int, batch_size: int) -> int:
 
 def _require_finite(name: str, value: float, epoch: int) -> None:
     if not math.isfinite(value):
-        raise LossError(f"the {name} of epoch {epoch} is {value}", fix="Train anew with a lower learning_rate")
+        raise LossError(
+            f"the {name} of epoch {epoch} is {value}", wanted="a number", fix="Train anew with a lower learning_rate"
+        )

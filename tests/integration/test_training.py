@@ -472,7 +472,7 @@ def test_less_than_one_step_is_refused(job):
 @pytest.mark.parametrize(("place", "name"), [(0, "loss"), (1, "validation loss"), (2, "validation NDCG")])
 @pytest.mark.parametrize("number", ["nan", "inf"])
 def test_a_loss_that_is_no_number_ends_the_training(job, place, name, number):
-    with pytest.raises(TrainingError, match=f"the {name} of epoch 1 is {number}"):
+    with pytest.raises(TrainingError, match=f"the {name} of epoch 1 is {number}: wanted a number. Train anew"):
         fit(with_settings(job, epochs=1), NotANumber(place, float(number)), print)
 
 
