@@ -186,8 +186,10 @@ class DiskFullError(PagerecError):
 
 def with_advice_to_repeat(error: TrainingError) -> TrainingError:
     """The same error where --resume takes nothing: of several seeds, or a search, the same command is run again."""
-    fix = re.sub(f"{GO_ON}.*", "run the same command again", error.fix)  # with the run that it may name
-    return type(error)(error.what, wanted=error.wanted, got=error.got, fix=fix)
+    again = "run the same command again"
+    fix = re.sub(f"{GO_ON}.*", again, error.fix)  # with the run that it may name
+    got = error.got.replace(GO_ON, again)  # where a rank's own error is told
+    return type(error)(error.what, wanted=error.wanted, got=got, fix=fix)
 
 
 def in_one_line(error: BaseException) -> str:

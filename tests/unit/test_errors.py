@@ -29,12 +29,16 @@ def test_errors_survive_pickling(kind):
 def test_advice_to_go_on_becomes_advice_to_repeat():
     """Several seeds and searches are no runs that --resume takes; what else an error says stays, the log file too."""
     died = errors.DeadRankError(
-        "a rank died", wanted="w", got="g", fix=f"Read the words in /tmp/x/ranks.log, then {errors.GO_ON} 4f5e"
+        "a rank died",
+        wanted="w",
+        got=f"Make room, then {errors.GO_ON}; rank 1 too",
+        fix=f"Read the words in /tmp/x/ranks.log, then {errors.GO_ON} 4f5e",
     )
     told = errors.with_advice_to_repeat(died)
     assert type(told) is errors.DeadRankError
     assert str(told) == (
-        "a rank died: wanted w, got g. Read the words in /tmp/x/ranks.log, then run the same command again."
+        "a rank died: wanted w, got Make room, then run the same command again; rank 1 too. "
+        "Read the words in /tmp/x/ranks.log, then run the same command again."
     )
 
 
