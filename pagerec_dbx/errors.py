@@ -113,6 +113,9 @@ class KerasError(PagerecError):
     """Keras 3 where the Keras 2 code base is needed."""
 
 
+GO_ON = "go on with --resume"  # the end of the advice for one training that was stopped
+
+
 class TrainingError(PagerecError):
     """Training that could not go on."""
 
@@ -179,6 +182,14 @@ class HealthError(PagerecError):
 
 class DiskFullError(PagerecError):
     """No room for what was to be written."""
+
+
+def with_advice_to_repeat(error: TrainingError) -> TrainingError:
+    """The same error where --resume takes nothing: of several seeds, or a search, the same command is run again."""
+    again = "run the same command again"
+    fix = re.sub(f"{GO_ON}.*", again, error.fix)  # with the run that it may name
+    got = error.got.replace(GO_ON, again)  # where a rank's own error is told
+    return type(error)(error.what, wanted=error.wanted, got=got, fix=fix)
 
 
 def in_one_line(error: BaseException) -> str:

@@ -2,14 +2,16 @@
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pagerec_dbx.features.encoding import Lengths, packing_of
-from pagerec_dbx.features.packing import block, block_table, pack
+from pagerec_dbx.features.packing import IDS, RECORDS, block, pack
+from pagerec_dbx.features.packing import ROWS as PACKED_ROWS
 from pagerec_dbx.features.snapshot import MANIFEST, File, Manifest, Snapshot, open_snapshot, sha256_of
 from pagerec_dbx.features.vocabulary import ROWS, TITLES
 from pagerec_dbx.pipelines.order import OrderKey
@@ -56,6 +58,12 @@ def labelled_page_views(spark, page_views: Sequence[dict]):
     names = LABELLED_PAGE_VIEWS.column_names
     records = [tuple(page_view[name] for name in names) for page_view in page_views]
     return spark.createDataFrame(records, spark_schema(LABELLED_PAGE_VIEWS))
+
+
+def block_table(blocks: Sequence[Mapping[str, object]]) -> pa.Table:
+    """Blocks as a table that can be written as one Parquet file."""
+    kinds = {RECORDS: pa.int32(), IDS: pa.binary(), PACKED_ROWS: pa.binary()}
+    return pa.table({name: pa.array([one[name] for one in blocks], kind) for name, kind in kinds.items()})
 
 
 def write_snapshot(folder: Path, groups: Sequence[int], history_length: int = 3, menu_length: int = 4) -> Snapshot:

@@ -17,6 +17,7 @@ from pagerec_dbx.errors import SnapshotError
 WORD = 4  # bytes; every field begins at a whole word, so that a row can be read as int32
 RECORDS, IDS, ROWS = "records", "page_view_id", "rows"  # columns of a file: one Parquet record is one block
 _TYPES = {"int32": np.dtype("<i4"), "uint16": np.dtype("<u2"), "int8": np.dtype("i1")}
+_REWRITE = "Run `pagerec prepare`, which writes it again"
 NARROW_IDS = 65_536  # entries of the largest vocabulary whose ids are packed as uint16
 
 
@@ -85,7 +86,7 @@ def packing_from_schema(schema: Mapping[str, str]) -> Packing:
                 f"field `{name}` of a snapshot has no packed type",
                 wanted="int32, uint16, int8, or a list such as int32[20]",
                 got=text,
-                fix="Run `pagerec prepare`, which writes it again",
+                fix=_REWRITE,
             )
         fields.append(Field(name, match[1], None if match[2] is None else int(match[2])))
     return Packing(tuple(fields))
@@ -127,15 +128,21 @@ def block_ids(content: bytes) -> np.ndarray:
     return np.frombuffer(content, "<i8")
 
 
-def block_rows(content: bytes, words: int) -> np.ndarray:
+def block_rows(content: bytes, words: int, called: str = "a block of records") -> np.ndarray:
     """[records, words] int32 from the column `rows` of a block.
+
+    Args:
+        called: what the block is in an error.
 
     Raises:
         SnapshotError: the bytes are no whole number of rows.
     """
     if len(content) % (words * WORD):
         raise SnapshotError(
-            "a block of records is cut off", wanted=f"a multiple of {words * WORD} bytes", got=f"{len(content):,}"
+            f"{called} is cut off",
+            wanted=f"a multiple of {words * WORD} bytes",
+            got=f"{len(content):,}",
+            fix=_REWRITE,
         )
     return np.frombuffer(content, "<i4").reshape(-1, words)
 
@@ -170,11 +177,6 @@ def _block_of(batch: pa.RecordBatch) -> dict[str, object]:
     rows = batch.column(ROWS)
     offsets = np.frombuffer(rows.buffers()[1], np.int32)[rows.offset : rows.offset + len(rows) + 1]
     return block(ids, rows.buffers()[2].slice(int(offsets[0]), int(offsets[-1] - offsets[0])).to_pybytes())
-
-
-def block_table(blocks: Sequence[Mapping[str, object]]) -> pa.Table:
-    """Blocks as a table that can be written as one Parquet file."""
-    return pa.table(_columns(blocks))
 
 
 def _columns(blocks: Sequence[Mapping[str, object]]) -> dict[str, pa.Array]:

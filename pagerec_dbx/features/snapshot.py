@@ -77,7 +77,9 @@ def manifest_from_json(text: str) -> Manifest:
         values["first"], values["last"] = (OrderKey.from_json(values[end]) for end in ("first", "last"))
         return Manifest(**values)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SnapshotError("a snapshot's manifest is malformed", got=repr(error), fix=_REWRITE) from error
+        raise SnapshotError(
+            "a snapshot's manifest is malformed", wanted=f"one of format {FORMAT}", got=repr(error), fix=_REWRITE
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +215,7 @@ def _packed_file(path: Path, words: int) -> tuple[np.ndarray, np.ndarray]:
     with pq.ParquetFile(path) as file:
         blocks = file.read(columns=[IDS, ROWS]).to_pylist()
     ids = np.concatenate([block_ids(one[IDS]) for one in blocks])
-    return ids, np.concatenate([block_rows(one[ROWS], words) for one in blocks])
+    return ids, np.concatenate([block_rows(one[ROWS], words, f"a block of {path}") for one in blocks])
 
 
 def packed_rows(snapshot: Snapshot, number: int) -> np.ndarray:

@@ -52,7 +52,12 @@ class Shard:
 
     def __post_init__(self):
         if not 0 <= self.rank < self.count:
-            raise SnapshotError("no such shard", wanted=f"a rank from 0 to {self.count - 1}", got=str(self.rank))
+            raise SnapshotError(
+                "no such shard",
+                wanted=f"a rank from 0 to {self.count - 1}",
+                got=str(self.rank),
+                fix="Number the ranks from 0",
+            )
 
     def part_of(self, groups: Sequence[T]) -> Sequence[T]:
         """What belongs to it of a sequence with one element a row group."""
@@ -183,7 +188,7 @@ def _require_packed(manifest: Manifest) -> None:
             f"snapshot {manifest.name} is not laid out for ranks",
             wanted="one of training or validation, with one row group a file",
             got=f"{manifest.split}, {len(manifest.row_groups)} row groups in {len(manifest.files)} files",
-            fix="Read it with read_batches",
+            fix="Train on the training part of a preparation; if this is one, run `pagerec prepare` again",
         )
 
 

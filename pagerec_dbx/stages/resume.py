@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import math
 import shutil
 from collections.abc import Collection
 from typing import Any
 
 from pagerec_dbx.config import Settings, flat
 from pagerec_dbx.errors import SettingError, TrainingError
+from pagerec_dbx.features.leases import MANIFEST
 from pagerec_dbx.features.preparation import Preparation, preparations
 from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.home import Home
@@ -32,7 +34,7 @@ def resume(
             reads, checks and leaves checkpoints is as they say.
 
     Raises:
-        TrainingError: it was registered already, or its preparation is gone; else as `train`.
+        TrainingError: it was registered already, or its preparation or snapshots are gone; else as `train`.
         SettingError: a setting of model or training is given that the run did not begin with.
     """
     from pagerec_dbx.training.distributed import require_ranks
@@ -44,15 +46,34 @@ def resume(
             fix=f"Go on with `pagerec compare --challenger {version}`",
         )
     stopped = dataclasses.replace(stopped, settings=_settings_of(stopped, settings, given))
-    found = [one for one in preparations(tables, "true") if one.preparation_id == stopped.preparation_id]
-    if not found:
-        raise TrainingError(
-            f"the preparation {stopped.preparation_id} of run {stopped.run_id} is gone", fix="Train anew"
-        )
-    job = job_of(registry.home, found[0], stopped)
+    preparation = _preparation_of(tables, stopped)
+    job = job_of(registry.home, preparation, stopped)
     require_ranks(job, stopped.ranks, tables.spark.sparkContext.defaultParallelism)
     registry.reopen_run(stopped.run_id)
-    return train_and_register(tables, registry, job, stopped, found[0])
+    return train_and_register(tables, registry, job, stopped, preparation)
+
+
+def _preparation_of(tables: Tables, stopped: StoppedRun) -> Preparation:
+    """What a stopped training learns from, whose snapshots are still there."""
+    every = preparations(tables, "true")
+    found = next((one for one in every if one.preparation_id == stopped.preparation_id), None)
+    if found is None:
+        raise TrainingError(
+            f"the preparation {stopped.preparation_id} of run {stopped.run_id} is gone",
+            wanted="the one that it began with",
+            got="others" if every else "none at all",
+            fix="Train anew without --resume",
+        )
+    for folder in (found.folder(tables.home, split) for split in ("train", "validation")):
+        # To write it again would not do: it goes 30 days after the last checkpoint, or because a viewer was forgotten.
+        if not (folder / MANIFEST).is_file():
+            raise TrainingError(
+                f"a snapshot of run {stopped.run_id} was removed",
+                wanted=str(folder),
+                got="no manifest there",
+                fix="Train anew without --resume",
+            )
+    return found
 
 
 def registered_already(registry: Registry, run_id: str) -> str | None:
@@ -88,7 +109,19 @@ def resume_or_train(tables: Tables, registry: Registry, model_name: str, ranks: 
 
 
 def _stopped_of(home: Home, wanted: StoppedRun) -> StoppedRun | None:
-    """A stopped training that learns the same as the one that is wanted."""
+    """A stopped training that learns the same as the one that is wanted; of several the one that came furthest."""
+    found = _all_stopped_of(home, wanted)
+    return max(found, key=lambda one: _last_step(home, one.run_id)) if found else None
+
+
+def _last_step(home: Home, run_id: str) -> int:
+    from pagerec_dbx.training.checkpoints import Checkpoints
+
+    return Checkpoints(run_folder(home, run_id), keep=1, every_minutes=math.inf).last_step
+
+
+def _all_stopped_of(home: Home, wanted: StoppedRun) -> list[StoppedRun]:
+    found = []
     free = {name: getattr(wanted.settings, name) for name in FREE}
     for run_id in stopped_runs(home):
         try:
@@ -97,8 +130,8 @@ def _stopped_of(home: Home, wanted: StoppedRun) -> StoppedRun | None:
             say(f"  run {run_id}, stopped too, is of another version of the package and stays as it is")
             continue
         if dataclasses.replace(stopped, run_id="", settings=dataclasses.replace(stopped.settings, **free)) == wanted:
-            return stopped
-    return None
+            found.append(stopped)
+    return found
 
 
 def _result_of(registry: Registry, preparation: Preparation, run: StoppedRun, version: str) -> TrainResult:

@@ -2,14 +2,17 @@
 
 import contextlib
 import dataclasses
+import math
 import shutil
 import statistics
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from pagerec_dbx.config import Settings
-from pagerec_dbx.errors import DeadRankError
+from pagerec_dbx.errors import GO_ON, TrainingError, with_advice_to_repeat
 from pagerec_dbx.features.preparation import Preparation
 from pagerec_dbx.figures import number
+from pagerec_dbx.home import Home
 from pagerec_dbx.progress import say
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.export import export
@@ -82,6 +85,7 @@ def train_seeds(
     preparation, first = sound_run(tables, model_name, ranks, settings)
     each = [_with_seed(settings, settings.train.seed + SEED_STEP * place) for place in range(count)]
     advise_on_steps(tables.home, preparation, first)
+    clear_away_killed_seeds(registry)
     name = f"{count} seeds of {model_name} on {preparation.preparation_id}"
     parent = open_run(registry, preparation, model_name, ranks, settings, name, {"seeds": str(count)})
     with _marked_as_failed(registry, parent), _told_to_begin_anew():
@@ -119,26 +123,59 @@ def _train_all(
     Of those trained so far only the best one's weights are on the disk.
     """
     all_figures: list[SeedFigures] = []
-    with contextlib.ExitStack() as kept:
+    folder = _folder(registry.home) / parent
+    folder.mkdir(parents=True, exist_ok=True)  # by its name the next command finds the runs of one that was killed
+    best = None
+    try:
         for place, settings in enumerate(each, start=1):
             say(f"  seed {settings.train.seed}, {place} of {len(each)}")
-            name = f"seed {settings.train.seed}"
-            run_id = open_run(registry, preparation, first.config.name, first.ranks, settings, name, parent=parent)
-            run = dataclasses.replace(first, run_id=run_id, settings=settings.train)
-            job = job_of(registry.home, preparation, run)
-            with contextlib.ExitStack() as own:
-                own.callback(shutil.rmtree, job.folder, ignore_errors=True)
-                with _marked_as_failed(registry, run_id):
-                    result = learn(tables, registry, job, preparation, run.ranks, registry.epoch_logger(run_id))
-                registry.end_run(run_id, succeeded=True)
-                figures = _figures(run, result)
-                all_figures.append(figures)
-                if figures is _best(all_figures, settings.train.best_by):
-                    kept.close()
-                    kept.push(own.pop_all())
-                    best = job, figures, result
+            trained = _train_one(tables, registry, preparation, first, settings, parent, folder)
+            job, figures, _ = trained
+            all_figures.append(figures)
+            if figures is _best(all_figures, settings.train.best_by):
+                best, trained = trained, best
+            if trained is not None:
+                shutil.rmtree(trained[0].folder, ignore_errors=True)
         job, figures, result = best
         return all_figures, figures, export(tables, registry, job, figures.run_id, preparation, result)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _train_one(
+    tables: Tables,
+    registry: Registry,
+    preparation: Preparation,
+    first: StoppedRun,
+    settings: Settings,
+    parent: str,
+    folder: Path,
+):
+    """Train from one seed, in a run of its own: its job, its figures, and what came of it."""
+    name = f"seed {settings.train.seed}"
+    run_id = open_run(registry, preparation, first.config.name, first.ranks, settings, name, parent=parent)
+    # A seed is not gone on with, so it leaves no checkpoints on its way.
+    own = dataclasses.replace(settings.train, checkpoint_minutes=math.inf)
+    run = dataclasses.replace(first, run_id=run_id, settings=own)
+    job = dataclasses.replace(job_of(registry.home, preparation, run), folder=str(folder / run_id))
+    with _marked_as_failed(registry, run_id):
+        result = learn(tables, registry, job, preparation, run.ranks, registry.epoch_logger(run_id))
+    registry.end_run(run_id, succeeded=True)
+    return job, _figures(run, result), result
+
+
+def _folder(home: Home) -> Path:
+    """Where the seeds of a command are trained, in a folder that has the name of their parent's run."""
+    return home.folder / "seeds"
+
+
+def clear_away_killed_seeds(registry: Registry) -> None:
+    """Remove what a killed command left: weights that nobody goes on with, and runs that look as if under way."""
+    folder = _folder(registry.home)
+    for left in list(folder.iterdir()) if folder.is_dir() else ():
+        registry.end_forsaken_runs(left.name)
+        mark_failed(registry, left.name)
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _figures(run: StoppedRun, result) -> SeedFigures:
@@ -160,9 +197,8 @@ def _told_to_begin_anew() -> Iterator[None]:
         yield
     except BaseException as error:
         say("  stopped; several seeds cannot be gone on with: the same command trains all of them anew")
-        if isinstance(error, DeadRankError):
-            fix = "Read the ranks' own words in logs/ranks.log, then run the same command again"
-            raise DeadRankError(error.what, got=error.got, fix=fix) from error
+        if isinstance(error, TrainingError) and GO_ON in error.fix:
+            raise with_advice_to_repeat(error) from error
         raise
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import shutil
 import tempfile
@@ -185,9 +186,9 @@ def learn(tables: Tables, registry: Registry, job, preparation: Preparation, ran
     from pagerec_dbx.training.distributed import train_on_ranks
 
     leave_knowledge(tables, preparation, job.config, job.knowledge_file)
-    context, log_file = tables.spark.sparkContext, _log_folder(registry) / "ranks.log"
+    context, log_file = tables.spark.sparkContext, _log_folder(registry.home, ranks) / "ranks.log"
     with reading(Path(job.train_snapshot)), reading(Path(job.validation_snapshot)):  # between epochs too
-        return train_on_ranks(job, ranks, on_epoch, context.defaultParallelism, log_file, context.cancelAllJobs)
+        return train_on_ranks(job, ranks, on_epoch, context.defaultParallelism, log_file, context.cancelJobGroup)
 
 
 @contextlib.contextmanager
@@ -236,9 +237,15 @@ def _parameters(preparation: Preparation, settings: Settings) -> dict[str, objec
     }
 
 
-def _log_folder(registry: Registry) -> Path:
-    """A volume cannot be appended to, so on Databricks the ranks' words go to the driver's disk."""
-    return Path(tempfile.mkdtemp()) if registry.home.in_catalog else registry.home.logs
+def _log_folder(home: Home, ranks: int) -> Path:
+    """A volume cannot be appended to, so on Databricks the ranks' words go to the driver's disk; one rank has none."""
+    return _local_folder() if home.in_catalog and ranks > 1 else home.logs
+
+
+@functools.cache
+def _local_folder() -> Path:
+    """One for all trainings of this process; it stays, because errors name the file in it."""
+    return Path(tempfile.mkdtemp(prefix="pagerec-ranks-"))
 
 
 def config_of(preparation: Preparation, model_name: str, settings: ModelSettings) -> ModelConfig:

@@ -11,7 +11,14 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from pagerec_dbx.config import ModelSettings, Settings, flat, settings_from
-from pagerec_dbx.errors import DeadRankError, LossError, NoExamplesError, SettingError, TrainingError
+from pagerec_dbx.errors import (
+    GO_ON,
+    LossError,
+    NoExamplesError,
+    SettingError,
+    TrainingError,
+    with_advice_to_repeat,
+)
 from pagerec_dbx.features.preparation import Preparation, latest_preparation
 from pagerec_dbx.figures import number
 from pagerec_dbx.home import Home
@@ -159,9 +166,8 @@ def _told_that_it_goes_on(registry: Registry, parent: str, study: Study) -> Iter
     except BaseException as error:
         mark_failed(registry, parent)
         say(f"  stopped; the same command goes on after {_counted(study)}")
-        if isinstance(error, DeadRankError):  # trained by itself it would be gone on with in another way
-            fix = "Read the ranks' own words in logs/ranks.log, then run the same command again"
-            raise DeadRankError(error.what, got=error.got, fix=fix) from error
+        if isinstance(error, TrainingError) and GO_ON in error.fix:
+            raise with_advice_to_repeat(error) from error
         raise
 
 

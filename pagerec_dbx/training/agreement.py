@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from pagerec_dbx.errors import TrainingError
+from pagerec_dbx.errors import GO_ON, TrainingError
 from pagerec_dbx.features.snapshot import Snapshot
 from pagerec_dbx.training.checkpoints import Checkpoint
 from pagerec_dbx.training.job import Position, Ranks
@@ -39,7 +39,7 @@ def require_same_start(ranks: Ranks, snapshots: Iterable[Snapshot], found: Check
                 f"rank {rank}: manifests {int(one[0]):08x}, step {int(one[1])}, state {int(one[2]):08x}"
                 for rank, one in enumerate(of_ranks)
             ),
-            fix="Put the home on a path that all workers see alike, then go on with --resume",
+            fix=f"Put the home on a path that all workers see alike, then {GO_ON}",
         )
 
 

@@ -1,4 +1,8 @@
-"""Where a training stands, on a disk: enough to go on as if it had never stopped."""
+"""Where a training stands, on a disk: enough to go on as if it had never stopped.
+
+Damage is what was written and is no longer whole: no such file, no JSON, another digest. Such a checkpoint is passed
+over and removed. One that cannot be read just now, as on a volume that is away, may be whole: it stays, and is told.
+"""
 
 import contextlib
 import dataclasses
@@ -10,13 +14,13 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pagerec_dbx.errors import TrainingError, full_disk
+from pagerec_dbx.errors import GO_ON, TrainingError, full_disk
 from pagerec_dbx.features.snapshot import sha256_of
 from pagerec_dbx.home import write_atomically
 
@@ -51,7 +55,7 @@ class Checkpoints:
         kill in between leaves the one before.
 
         Raises:
-            TrainingError: it cannot be written, as on a full disk.
+            TrainingError: it cannot be written, as on a full disk, or those before it cannot be read.
         """
         marker = self._marker(checkpoint.step)
         aside = marker.with_name(f".{marker.stem}.{os.getpid()}")
@@ -70,14 +74,14 @@ class Checkpoints:
             facts["crc"] = _crc(facts)
             write_atomically(marker, json.dumps(facts))
         except OSError as error:
-            with contextlib.suppress(OSError):  # one without its marker takes the room that is lacking
+            with contextlib.suppress(OSError, TrainingError):  # one without its marker takes the room that is lacking
                 aside.unlink(missing_ok=True)
                 self._remove_all_but_the_last()
             raise TrainingError(
                 f"the checkpoint of step {checkpoint.step:,} cannot be written",
                 wanted=f"room for it in {self._folder} and in {tempfile.gettempdir()}, and leave to write there",
                 got=error.strerror or type(error).__name__,
-                fix=f"{'Make room' if full_disk(error) else 'See to that'}, then go on with --resume",
+                fix=f"{'Make room' if full_disk(error) else 'See to that'}, then {GO_ON}",
             ) from error
         self._saved_at = time.monotonic()
         self._remove_all_but_the_last()
@@ -86,13 +90,23 @@ class Checkpoints:
         kept = set()
         for marker in [self._marker(step) for step in self._steps()[: self._keep]]:
             kept |= {marker.name, _facts(marker).get("arrays")}
+        # Only now: where a marker cannot be read nothing is removed.
         here = [*self._folder.glob("checkpoint-*"), *self._folder.glob(".checkpoint-*")]
         others = [path for path in here if path.name not in kept]
         for path in sorted(others, key=lambda path: path.suffix != ".json"):  # markers first: nobody reads half of one
             path.unlink(missing_ok=True)
 
+    @property
+    def last_step(self) -> int:
+        """The step of the last one, by its name: whether it is whole is not looked at; -1 where there is none."""
+        return max(self._steps(), default=-1)
+
     def newest(self) -> Checkpoint | None:
-        """The last one that is whole; None where there is none."""
+        """The last one that is whole; None where there is none.
+
+        Raises:
+            TrainingError: one cannot be read, though it may be whole.
+        """
         for step in self._steps():
             found = _read(self._marker(step))
             if found is not None:
@@ -104,6 +118,9 @@ class Checkpoints:
 
         Returns:
             Their steps.
+
+        Raises:
+            TrainingError: one that stays cannot be read.
         """
         damaged = [later for later in self._steps() if later > step]
         for later in damaged:
@@ -116,7 +133,8 @@ class Checkpoints:
 
     def _steps(self) -> list[int]:
         """The newest first."""
-        names = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
+        with _told_if_unreadable(self._folder):
+            names = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
         return sorted((int(match[1]) for match in map(_NAME.fullmatch, names) if match), reverse=True)
 
 
@@ -128,10 +146,27 @@ def _write(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
                 np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
 
 
-def _facts(marker: Path) -> dict[str, Any]:
+@contextlib.contextmanager
+def _told_if_unreadable(path: Path) -> Iterator[None]:
     try:
-        facts = json.loads(marker.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise TrainingError(
+            f"checkpoint {path} cannot be read",
+            wanted="leave to read it",
+            got=error.strerror or type(error).__name__,
+            fix=f"See to that, then {GO_ON}",
+        ) from error
+
+
+def _facts(marker: Path) -> dict[str, Any]:
+    """What a marker says; nothing where it is damaged."""
+    try:
+        with _told_if_unreadable(marker):
+            facts = json.loads(marker.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}
 
@@ -144,9 +179,12 @@ def _read(marker: Path) -> Checkpoint | None:
     facts = _facts(marker)
     try:
         data = marker.with_name(Path(facts["arrays"]).name)
-        if facts.pop("crc") != _crc(facts) or sha256_of(data) != facts["sha256"]:
+        if facts.pop("crc") != _crc(facts):
             return None
-        with np.load(data, allow_pickle=False) as saved:
-            return Checkpoint(facts["step"], facts["state"], {name: saved[name] for name in saved.files})
-    except (OSError, ValueError, KeyError, TypeError):
+        with _told_if_unreadable(data):
+            if sha256_of(data) != facts["sha256"]:
+                return None
+            with np.load(data, allow_pickle=False) as saved:
+                return Checkpoint(facts["step"], facts["state"], {name: saved[name] for name in saved.files})
+    except (FileNotFoundError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None  # the one before it serves

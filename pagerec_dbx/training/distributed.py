@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from pagerec_dbx.errors import DeadRankError, PagerecError, TrainingError, in_one_line
+from pagerec_dbx.errors import GO_ON, DeadRankError, PagerecError, TrainingError, in_one_line
 from pagerec_dbx.features.snapshot import open_snapshot, require_undamaged
 from pagerec_dbx.features.stream import Shard, shard_records
 from pagerec_dbx.progress import say
@@ -33,14 +33,14 @@ T = TypeVar("T")
 
 
 def train_on_ranks(
-    job: TrainingJob, ranks: int, on_epoch: OnEpoch, slots: int, log_file: Path, cancel: Callable[[], None]
+    job: TrainingJob, ranks: int, on_epoch: OnEpoch, slots: int, log_file: Path, cancel: Callable[[str], None]
 ) -> TrainingResult:
     """Train on one rank in this process, or on several through Spark; the same loop either way.
 
     Args:
         slots: tasks that Spark can run at once.
         log_file: where the ranks' own chatter goes.
-        cancel: has Spark end its jobs, and so the ranks, those on machines that cannot be reached too.
+        cancel: has Spark end the jobs of a group, and so the ranks, those on machines that cannot be reached too.
 
     Raises:
         TrainingError: fewer slots than ranks.
@@ -55,7 +55,9 @@ def train_on_ranks(
     clear(job.beats)
     heard = [rank_name(rank) for rank in range(ranks)]
     silence = job.settings.silence_seconds
-    with beating(job.beats, DRIVER, heard, lambda: "launching the ranks", silence, on_missed=cancel):
+    with beating(
+        job.beats, DRIVER, heard, lambda: "launching the ranks", silence, on_missed=lambda: cancel(_job_group())
+    ):
         try:
             beats = Beats(job.beats, silence)
             with listening(job.beats):
@@ -70,7 +72,7 @@ def train_on_ranks(
                 or who_just_ended(job.beats)
                 or who_failed(job.beats, ())
                 or in_one_line(error.__cause__ or error),
-                fix=f"Read the ranks' own words in {log_file}, then go on with --resume {Path(job.folder).name}",
+                fix=f"Read the ranks' own words in {log_file}, then {GO_ON} {Path(job.folder).name}",
             ) from error
     return results[0]
 
@@ -127,6 +129,16 @@ def run_on_ranks(
         if isinstance(result, PagerecError):
             raise result
     return results
+
+
+def _job_group() -> str:
+    """The group of the Spark job that Horovod began last: whoever shares the session keeps theirs.
+
+    The driver misses nobody before a rank has spoken, so that the job has begun by then.
+    """
+    from horovod.spark.driver import job_id
+
+    return f"horovod.spark.run.{job_id.JOB_ID}"
 
 
 def require_ranks(job: TrainingJob, ranks: int, slots: int) -> None:

@@ -36,6 +36,11 @@ class Beat:
     where: str  # in the training
     end: str | None = None  # None: alive; "": it ended well; else the error it ended with
 
+    @property
+    def process_key(self) -> tuple[str, int, float]:
+        """Which process of all it is."""
+        return self.host, self.process, self.started
+
     def __str__(self) -> str:
         return f"{self.who} (process {self.process} on {self.host}), {self.where}"
 
@@ -187,7 +192,7 @@ class _Heart(threading.Thread):
             if beat is None or beat.end is not None:
                 continue
             last, since = self._changes.get(who, (beat, now))
-            if who == DRIVER and (last.host, last.process) != (beat.host, beat.process):
+            if who == DRIVER and last.process_key != beat.process_key:
                 end_this_process()  # the training was begun anew without this rank: it has no business here
             if last == beat and now - since > self._silence:
                 return beat

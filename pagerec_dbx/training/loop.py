@@ -1,13 +1,12 @@
 """Model and streams to trained weights: the loop that every rank runs."""
 
 import contextlib
-import dataclasses
 import datetime as dt
 import functools
 import math
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +26,17 @@ from pagerec_dbx.training.agreement import (
     require_same_start,
     require_same_weights,
 )
-from pagerec_dbx.training.checkpoints import Checkpoint, Checkpoints
+from pagerec_dbx.training.checkpoints import Checkpoints
 from pagerec_dbx.training.counting import learn_counts
 from pagerec_dbx.training.heartbeats import rank_name
-from pagerec_dbx.training.job import EpochReport, OnEpoch, Position, Ranks, TrainingJob, TrainingResult
+from pagerec_dbx.training.job import EpochReport, OnEpoch, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.memory import freed_between_epochs, share_heaps
 from pagerec_dbx.training.optimizer import optimizer_of
 from pagerec_dbx.training.profiling import Profiled
+from pagerec_dbx.training.state import TrainingState, place_of, words_on_restoring
 from pagerec_dbx.training.steps import WAYS, Steps
 from pagerec_dbx.training.validation import Validation
-from pagerec_dbx.training.weights import Best, save_weights
+from pagerec_dbx.training.weights import save_weights
 
 _EPOCH_DAY = dt.date(1970, 1, 1)
 
@@ -102,17 +102,19 @@ class _Training:
         self._checkpoints = Checkpoints(
             Path(job.folder), self._settings.checkpoints_kept, self._settings.checkpoint_minutes
         )
-        self._best = Best(self._settings.patience)
-        self._reports: list[EpochReport] = []
-        self._position = Position()
-        self.is_over = False
+        self._state = TrainingState(self._model, self._optimizer, self._settings.patience)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last epoch has ended."""
+        return self._state.is_over
 
     def _total(self, counts: np.ndarray) -> np.ndarray:
         return self._ranks.gather(counts.ravel()).sum(axis=0).reshape(counts.shape)
 
     def where(self) -> str:
         """The place of the last step taken, for people."""
-        return f"epoch {self._position.epoch}, step {self._position.step:,} of {self._steps:,}"
+        return place_of(self._state.position, self._steps)
 
     def restore(self) -> None:
         """Stand where the last checkpoint was written, or at the beginning, with equal weights on every rank."""
@@ -121,32 +123,15 @@ class _Training:
         self._ranks.broadcast(self._model.variables)
         if self._ranks.rank == 0:  # all have read by now
             damaged = self._checkpoints.go_on_from(found.step if found else -1)
-            self._tell_restored(found, damaged)
-        if found is None:
-            return
-        state = dict(found.state)
-        self.is_over = state["is_over"]
-        self._position = Position(**state["position"])
-        self._reports = [EpochReport(**report) for report in state["reports"]]
-        self._best.resume(**state["best"], weights=_group(found.arrays, "best"))
-        self._model.set_weights(_group(found.arrays, "model"))
-        self._optimizer._create_all_weights(self._model.trainable_variables)  # Keras makes them at the first step only
-        self._optimizer.set_weights(_group(found.arrays, "optimizer"))
-
-    def _tell_restored(self, found: Checkpoint | None, damaged: list[int]) -> None:
-        lost = f"; checkpoints of later steps were damaged: {', '.join(map(str, damaged))}" if damaged else ""
-        if found is not None and found.state["is_over"]:
-            say(f"  it had ended: its best weights are exported{lost}", self._ranks.words)
-        elif found is not None:
-            position = Position(**found.state["position"])
-            place = f"epoch {position.epoch}, step {position.step:,} of {self._steps:,}"
-            say(f"  going on from {place}{lost}", self._ranks.words)
-        elif damaged:
-            say(f"  going on from the beginning{lost}", self._ranks.words)
+            words = words_on_restoring(found, damaged, self._steps)
+            if words is not None:
+                say(f"  {words}", self._ranks.words)
+        if found is not None:
+            self._state.restore(found)
 
     def run_epoch(self) -> EpochReport:
         """The rest of the epoch that the training stands in, its validation, and what follows from it."""
-        started, position = time.monotonic(), self._position
+        started, position = time.monotonic(), self._state.position
         taken = self._steps - position.step
         waited = self._run_steps()
         seconds = time.monotonic() - started
@@ -165,35 +150,33 @@ class _Training:
         _require_finite("validation loss", report.validation_loss, report.epoch)
         _require_finite("validation NDCG", report.validation_ndcg, report.epoch)
         self._require_same_weights()
-        self._reports.append(report)
         standing = self._settings.standing(report.epoch, report.validation_ndcg, report.validation_loss)
-        self._best.note(report.epoch, standing, self._model)
-        self.is_over = self._best.patience_ended or report.epoch == self._settings.epochs
-        self._position = Position(epoch=report.epoch + 1)
+        self._state.end_epoch(report, standing, self._settings.epochs)
         return report
 
     def end_if(self, told: bool) -> None:
         """End here where the first rank was told so; the others hear it from that one, lest they wait for it."""
         if self._ranks.gather(np.array([float(told)]))[0, 0]:
-            self.is_over = True
+            self._state.is_over = True
 
     def result(self, seconds: float) -> TrainingResult:
         """Leave the best weights, and say what came of it."""
-        self._best.restore(self._model)
+        self._state.best.restore(self._model)
         if self._ranks.rank == 0:
             save_weights(self._model, Path(self._job.weights_file))
         per_epoch = self._steps * self._settings.batch_size * self._ranks.size
+        reports, best = self._state.reports, self._state.best
         return TrainingResult(
             ranks=self._ranks.size,
-            epochs=len(self._reports),
-            best_epoch=self._best.epoch,
-            reports=tuple(self._reports),
+            epochs=len(reports),
+            best_epoch=best.epoch,
+            reports=tuple(reports),
             parameters=parameter_count(self._model),
             steps_per_epoch=self._steps,
             left_out_per_epoch=self._train.manifest.records - per_epoch,
             seconds=seconds,
             digests=tuple(int(bits) for bits in self._ranks.gather(digest(self._model.variables))[:, 0]),
-            was_stopped=len(self._reports) < self._settings.epochs and not self._best.patience_ended,
+            was_stopped=len(reports) < self._settings.epochs and not best.patience_ended,
         )
 
     @contextlib.contextmanager
@@ -209,11 +192,11 @@ class _Training:
             yield read
 
     def _require_same_weights(self) -> None:
-        require_same_weights(self._ranks, [*self._model.variables, *self._optimizer.variables()], self._position)
+        require_same_weights(self._ranks, [*self._model.variables, *self._optimizer.variables()], self._state.position)
 
     def _run_steps(self) -> float:
         """Take the steps that are left of the epoch; the seconds that they waited for data."""
-        settings, position, all_waited = self._settings, self._position, 0.0
+        settings, position, all_waited = self._settings, self._state.position, 0.0
         label = f"epoch {position.epoch} of {settings.epochs}"
         is_heard, words = self._ranks.rank == 0, self._ranks.words
         progress = Progress(label, self._steps, "steps", words, already=position.step) if is_heard else None
@@ -258,34 +241,21 @@ class _Training:
         if not len(lost):
             return
         step, first, last = lost[lost[:, 0].argmin()].astype(int)
-        position, found = self._position, self._checkpoints.newest()
+        position = self._state.position
         of_training = (position.epoch - 1) * self._steps + position.step + step + 1
         days = " to ".join(str(_EPOCH_DAY + dt.timedelta(days=int(day))) for day in sorted({first, last}))
-        fix = "Train anew with a lower learning_rate"
-        if found is not None:
-            fix += f"; the last good checkpoint is that of step {found.step:,} in {self._job.folder}"
         place = f"epoch {position.epoch}, step {position.step + step + 1:,}"
         raise LossError(
             f"the loss of step {of_training:,} ({place}), or its gradient, is no number",
             got=f"a batch of page views of {days}",
-            fix=fix,
+            fix="Train anew with a lower learning_rate",
         )
 
     def save(self, at_once: bool = False) -> None:
         """Leave a checkpoint if it is time for one; all ranks stand alike, so the first one's word is enough."""
         if self._ranks.rank or not (at_once or self._checkpoints.is_due):
             return
-        groups = {"model": self._model.get_weights(), "optimizer": self._optimizer.get_weights()}
-        groups["best"] = self._best.weights
-        state = {
-            "is_over": self.is_over,
-            "position": dataclasses.asdict(self._position),
-            "reports": [dataclasses.asdict(report) for report in self._reports],
-            "best": self._best.state(),
-        }
-        arrays = {f"{name}/{at:05d}": array for name, group in groups.items() for at, array in enumerate(group)}
-        step = (self._position.epoch - 1) * self._steps + self._position.step
-        self._checkpoints.save(Checkpoint(step, state, arrays))
+        self._checkpoints.save(self._state.as_checkpoint(self._steps))
 
 
 @contextlib.contextmanager
@@ -297,10 +267,6 @@ def compiled_by_xla(wanted: bool) -> Iterator[None]:
         yield
     finally:
         tf.config.optimizer.set_jit(before or False)
-
-
-def _group(arrays: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
-    return [arrays[key] for key in sorted(arrays) if key.startswith(f"{name}/")]
 
 
 def require_steps(train: Snapshot, size: int, batch_size: int) -> int:
@@ -323,4 +289,6 @@ def require_steps(train: Snapshot, size: int, batch_size: int) -> int:
 
 def _require_finite(name: str, value: float, epoch: int) -> None:
     if not math.isfinite(value):
-        raise LossError(f"the {name} of epoch {epoch} is {value}", fix="Train anew with a lower learning_rate")
+        raise LossError(
+            f"the {name} of epoch {epoch} is {value}", wanted="a number", fix="Train anew with a lower learning_rate"
+        )

@@ -26,7 +26,7 @@ STEPS = 30  # of an epoch on two ranks: 960 records each, 32 at once
 
 
 def on_two_ranks(spark, job, log):
-    return train_on_ranks(job, 2, lambda report: None, 2, log, spark.sparkContext.cancelAllJobs)
+    return train_on_ranks(job, 2, lambda report: None, 2, log, spark.sparkContext.cancelJobGroup)
 
 
 def harmed(signal_number, who=(1,)):
@@ -77,7 +77,7 @@ def test_a_kill_in_the_middle_of_a_checkpoint_leaves_the_one_before(spark, prepa
     assert [path.name for path in (tmp_path / "run").glob(".checkpoint-*")]  # half of one is there
     assert Checkpoints(Path(job.folder), 2, 0).newest().step == 20  # of 10, 20 and half of 30
     resumed = train_on_ranks(
-        with_settings(job, epochs=1), 2, lambda report: None, 2, log, spark.sparkContext.cancelAllJobs
+        with_settings(job, epochs=1), 2, lambda report: None, 2, log, spark.sparkContext.cancelJobGroup
     )
     assert resumed.epochs == 1 and resumed.digests[0] == resumed.digests[1]
     assert not list((tmp_path / "run").glob(".checkpoint-*"))
@@ -161,7 +161,7 @@ def test_a_rank_that_dies_or_hangs_is_named_and_the_training_goes_on(
     stood = Checkpoints(Path(job.folder), 2, 0).newest().step
     wanted = stood // STEPS + 1
     resumed = train_on_ranks(
-        with_settings(job, epochs=wanted), 2, lambda report: None, 2, log, spark.sparkContext.cancelAllJobs
+        with_settings(job, epochs=wanted), 2, lambda report: None, 2, log, spark.sparkContext.cancelJobGroup
     )
     assert stood > 0 and resumed.epochs == wanted and resumed.digests[0] == resumed.digests[1]
 
@@ -171,8 +171,19 @@ def test_ranks_that_all_hang_are_missed_by_the_driver(spark, prepared, tmp_path,
     endless = {"epochs": 400, "patience": 400, "checkpoint_minutes": 0.0, "silence_seconds": 15.0}
     job, log = with_settings(training_job(prepared, tmp_path / "run"), **endless), tmp_path / "ranks.log"
     monkeypatch.setattr(distributed, "fit", harmed(signal.SIGSTOP, who=(0, 1)))
+    counted = []
+
+    def somebody_else():
+        """A job of the same session, which waits for the two slots that the ranks have."""
+        assert wait_until((job.beats / "rank 0.json").exists, 120)
+        counted.append(spark.sparkContext.range(0, 5, numSlices=1).count())
+
+    other = threading.Thread(target=somebody_else)
+    other.start()
     with pytest.raises(DeadRankError, match=r"got .*rank [01] \(process \d+ on .*was silent.*--resume run"):
         on_two_ranks(spark, job, log)
+    other.join(60)
+    assert counted == [5]  # the ranks' own job was ended and no other
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from pagerec_dbx.config import PrepareSettings
 from pagerec_dbx.errors import SnapshotError
 from pagerec_dbx.features import publishing, vocabulary
 from pagerec_dbx.features.leases import MANIFEST
-from pagerec_dbx.features.packing import block, block_ids, block_rows, block_table, packing_from_schema
+from pagerec_dbx.features.packing import block, block_ids, block_rows, packing_from_schema
 from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.features.snapshot import open_snapshot, sha256_of
 from pagerec_dbx.home import Home, open_home
@@ -25,7 +25,7 @@ from pagerec_dbx.schemas import EXAMPLES, LABELLED_PAGE_VIEWS
 from pagerec_dbx.stages.prepare import prepare
 from pagerec_dbx.tables import Tables
 from tests.crashes import Image, Point, imaging, leave_home, places, stopped_at
-from tests.page_views import change_manifest, labelled_page_views, page_view
+from tests.page_views import block_table, change_manifest, labelled_page_views, page_view
 from tests.prepared_content import prepared_content
 
 pytestmark = pytest.mark.slow

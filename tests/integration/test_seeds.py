@@ -1,15 +1,29 @@
 """`train --seeds`: figures of each seed, their mean and spread, and which one is registered."""
 
 import dataclasses
+import math
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from pagerec_dbx.errors import SettingError
+from pagerec_dbx.config import load_settings
+from pagerec_dbx.errors import GO_ON, DeadRankError, SettingError
 from pagerec_dbx.features.preparation import latest_preparation
+from pagerec_dbx.home import open_home
 from pagerec_dbx.registry.store import Registry
-from pagerec_dbx.stages.seeds import SEED_STEP, SeedFigures, _best, spread_of
+from pagerec_dbx.stages import seeds
+from pagerec_dbx.stages.seeds import (
+    SEED_STEP,
+    SeedFigures,
+    _best,
+    clear_away_killed_seeds,
+    spread_of,
+    train_seeds,
+)
+from pagerec_dbx.stages.stopped_runs import stopped_runs
 from tests.commands import run
 
 SMALL = ("epochs=2", "batch_size=64", "embedding_size=8", "hidden_sizes=[16]", "learning_rate=.01")
@@ -48,7 +62,8 @@ def test_seeds_are_trained_reported_and_the_best_one_registered(prepared):
     assert [registry.version_of(one["run_id"]) is not None for one in told["seeds"]] == [
         one is best for one in told["seeds"]
     ]
-    assert not list((prepared.home.folder / "training").iterdir())  # nobody's weights are left
+    assert not list((prepared.home.folder / "seeds").iterdir())  # nobody's weights are left
+    assert stopped_runs(prepared.home) == []
 
 
 A_SEED = SeedFigures(seed=1, run_id="a", epochs=3, best_epoch=2, validation_ndcg=0.5, validation_loss=2.0)
@@ -72,3 +87,39 @@ def test_the_best_seed_is_that_of_the_figure_that_chooses_epochs():
 def test_a_seed_past_the_last_is_refused_before_anything_is_trained(prepared):
     ran = run("train", "--home", prepared.home.name, "--seeds", "3", *SMALL, "seed=1999985000")
     assert ran.code == SettingError.exit_code and "setting `seed` is out of range" in ran.err
+
+
+def test_a_seed_that_fails_ends_all_and_leaves_nothing_but_failed_runs(prepared, monkeypatch):
+    registry, jobs = Registry(prepared.home), []
+
+    def learn(tables, registry, job, preparation, ranks, on_epoch):
+        jobs.append(job)
+        Path(job.folder).mkdir()
+        if len(jobs) == 1:
+            return learned
+        assert Path(jobs[0].folder).is_dir()  # the control: the best one so far is kept, until the second fails
+        raise DeadRankError("a training rank died", got="rank 1", fix=f"Read /far/ranks.log, then {GO_ON} {job.folder}")
+
+    learned = SimpleNamespace(epochs=2, best=SimpleNamespace(epoch=1, validation_ndcg=0.5, validation_loss=2.0))
+    monkeypatch.setattr(seeds, "learn", learn)
+    told = "a training rank died: got rank 1. Read /far/ranks.log, then run the same command again.$"
+    with pytest.raises(DeadRankError, match=told):
+        train_seeds(prepared.tables, registry, "two_tower_softmax", 1, load_settings(overrides=SMALL), 3)
+    assert [job.settings.checkpoint_minutes for job in jobs] == [math.inf] * 2
+    assert not list((prepared.home.folder / "seeds").iterdir())
+    runs = [Path(job.folder).name for job in jobs] + [Path(jobs[0].folder).parent.name]
+    assert [status(registry, run_id) for run_id in runs] == ["FINISHED", "FAILED", "FAILED"]
+
+
+def test_what_a_killed_command_left_is_ended_and_removed(tmp_path):
+    registry = Registry(open_home(str(tmp_path / "home")))
+    parent, other = (registry.start_run(name, {}, {"seeds": "3"}, {}) for name in ("killed", "of somebody else"))
+    seed = registry.start_run("seed 1", {}, {}, {}, parent)
+    (registry.home.folder / "seeds" / parent / seed).mkdir(parents=True)
+    clear_away_killed_seeds(registry)
+    assert [status(registry, run_id) for run_id in (parent, seed, other)] == ["FAILED", "FAILED", "RUNNING"]
+    assert not list((registry.home.folder / "seeds").iterdir())
+
+
+def status(registry: Registry, run_id: str) -> str:
+    return MlflowClient(registry.tracking_uri, registry.registry_uri).get_run(run_id).info.status

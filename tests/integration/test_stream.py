@@ -1,5 +1,6 @@
 """The stream, by either reader: what a rank reads, in which shapes, and what the other ranks do not."""
 
+import dataclasses
 import gc
 import subprocess
 import sys
@@ -329,3 +330,23 @@ def test_a_closed_reader_lets_go_of_what_it_read_ahead(snapshot):
     assert files._ahead
     files.close()
     assert not files._ahead
+
+
+@pytest.mark.parametrize(
+    ("changes", "got"),
+    [
+        ({"packed": False, "split": "holdout"}, "holdout, 6 row groups in 6 files"),
+        ({"row_groups": (14, 14)}, "train, 2 row groups in 6 files"),
+    ],
+)
+def test_what_is_not_laid_out_for_ranks_is_not_streamed(snapshot, changes, got):
+    other = dataclasses.replace(snapshot, manifest=dataclasses.replace(snapshot.manifest, **changes))
+    told = f"not laid out for ranks: wanted one of training or validation.*got {got}. Train on the training part"
+    with pytest.raises(SnapshotError, match=told):
+        read_ids(other, Shard(0, 1))
+
+
+@pytest.mark.parametrize("rank", [-1, 2])
+def test_a_shard_that_is_none_is_refused(rank):
+    with pytest.raises(SnapshotError, match=f"no such shard: wanted a rank from 0 to 1, got {rank}. Number the ranks"):
+        Shard(rank, 2)

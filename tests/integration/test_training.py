@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import itertools
 import json
 import math
 import os
@@ -44,6 +45,7 @@ from pagerec_dbx.training.horovod_ranks import require_gpus
 from pagerec_dbx.training.job import EpochReport, OneRank, TrainingJob
 from pagerec_dbx.training.loop import fit
 from pagerec_dbx.training.optimizer import optimizer_of
+from pagerec_dbx.training.plan import StepCosts
 from pagerec_dbx.training.steps import Steps
 from pagerec_dbx.training.weights import Best, load_weights
 from tests.training_jobs import training_job, with_settings
@@ -198,6 +200,21 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_never_had(job, tmp_path, m
     of_whole = trained_weights(dataclasses.replace(job, folder=str(tmp_path / "undisturbed")))
     for one, other in zip(trained_weights(job), of_whole, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_steps_after_the_last_checkpoint_are_taken_again(job, tmp_path, monkeypatch):
+    """Most kills come between two checkpoints: what was learnt since the last one is lost, and learnt again."""
+    job = with_settings(job, steps_at_once=10, epochs=2)
+    job = dataclasses.replace(job, config=dataclasses.replace(job.config, dropout=0.3))
+    undisturbed = fit(dataclasses.replace(job, folder=str(tmp_path / "undisturbed")), OneRank(), print)
+    asked = itertools.count(1)
+    # it is asked after each call of ten steps and after an epoch: the 9th time after 20 steps of the second epoch
+    monkeypatch.setattr(Checkpoints, "is_due", property(lambda self: next(asked) % 3 == 0))
+    stopped_after(monkeypatch, 10)  # of 12 calls: after 40 steps of the second epoch
+    with pytest.raises(Stopped):
+        fit(job, OneRank(), print)
+    assert Checkpoints(Path(job.folder), 2, 0).newest().step == 80
+    np.testing.assert_allclose(curve(fit(job, OneRank(), print)), curve(undisturbed), rtol=1e-5)
 
 
 def test_an_epoch_that_was_not_told_is_told_when_the_training_goes_on(job):
@@ -472,7 +489,7 @@ def test_less_than_one_step_is_refused(job):
 @pytest.mark.parametrize(("place", "name"), [(0, "loss"), (1, "validation loss"), (2, "validation NDCG")])
 @pytest.mark.parametrize("number", ["nan", "inf"])
 def test_a_loss_that_is_no_number_ends_the_training(job, place, name, number):
-    with pytest.raises(TrainingError, match=f"the {name} of epoch 1 is {number}"):
+    with pytest.raises(TrainingError, match=f"the {name} of epoch 1 is {number}: wanted a number. Train anew"):
         fit(with_settings(job, epochs=1), NotANumber(place, float(number)), print)
 
 
@@ -491,7 +508,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(job, monkeypat
         r"the loss of step 35 \(epoch 1, step 35\), or its gradient, is no number: got a batch of page views of "
         "2024-01-01 to 2024-01-02"
     )
-    with pytest.raises(TrainingError, match=words + ".*the last good checkpoint is that of step 30"):
+    with pytest.raises(LossError, match=words + r"\. Train anew with a lower learning_rate\.$"):
         fit(job, OneRank(), print)
     assert Checkpoints(Path(job.folder), 2, 0).newest().step == 30  # of 60 steps, the first 30 were sound
 
@@ -625,14 +642,31 @@ def test_a_plan_says_what_a_training_takes_and_writes_nothing(prepared, job):
     # 1,920 records, 960 a rank: 9 steps of 100 on each, 2 x 60 records left out
     assert (planned.steps_per_epoch, planned.left_out_per_epoch) == (9, 120)
     assert planned.memory_bytes > 100e6
-    least = 7 * 9 * 2 * planned.step_seconds
-    assert least * 0.99 < planned.seconds < 50 * least
+    assert planned.step_seconds > 0
     assert "9 steps an epoch, 120 records left out of each" in planned.to_text()
     one_step = dataclasses.replace(settings, train=dataclasses.replace(settings.train, batch_size=1_000))
     assert plan_training(prepared.tables, "two_tower_softmax", 1, one_step).steps_per_epoch == 1
     assert sorted(prepared.home.folder.rglob("*")) == before
     with pytest.raises(TrainingError, match="400 ranks cannot run at once"):
         plan_training(prepared.tables, "two_tower_softmax", 400, settings)
+
+
+def test_a_plan_s_time_and_memory_by_hand(prepared, monkeypatch):
+    costs = StepCosts(
+        weight_bytes=400, held_bytes=1_000, embedding_bytes=320, optimizer_bytes=300, process_bytes=10_000,
+        step_seconds=0.5, validation_step_seconds=0.25,
+    )  # fmt: skip
+    monkeypatch.setattr("pagerec_dbx.training.plan.measure", lambda job: costs)
+    settings = load_settings(overrides=["batch_size=100", "epochs=7"])
+    planned = plan_training(prepared.tables, "two_tower_softmax", 2, settings)
+    # an epoch: 9 steps on each of two ranks, 9 s, and 480 validation records in 5 steps, 1.25 s; seven are 71.75 s
+    assert planned.seconds == pytest.approx(71.75, abs=0.051)
+    # the process, the best weights, and a checkpoint's copy of weights and optimizer: 10,000 + 1,000 + 1,000 + 300
+    assert planned.memory_bytes == 12_300
+    assert (planned.parameters, planned.embedding_bytes, planned.optimizer_bytes) == (100, 320, 300)
+    alone = plan_training(prepared.tables, "two_tower_softmax", 1, settings)
+    # 19 steps, 9.5 s, and as many of validation: 75.25 s
+    assert alone.seconds == pytest.approx(75.25, abs=0.051) and alone.memory_bytes == planned.memory_bytes
 
 
 def test_a_profile_is_left_beside_the_run(prepared):

@@ -2,12 +2,20 @@
 
 import contextlib
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
 
 from pagerec_dbx.config import flat, given_settings, load_settings
-from pagerec_dbx.errors import NoExamplesError, SettingError, UnknownVersionError
+from pagerec_dbx.errors import (
+    GO_ON,
+    DeadRankError,
+    NoExamplesError,
+    SettingError,
+    TrainingError,
+    UnknownVersionError,
+)
 from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages import tune as tuning
@@ -239,3 +247,25 @@ def test_a_search_has_a_journal_for_each_preparation_model_and_space(prepared):
     assert len({search.name for search in [one, *others]}) == 6
     same = dataclasses.replace(one, settings=load_settings(overrides=[*FIXED, "silence_seconds=99", "dropout=.3"]))
     assert same.name == one.name  # how it is run; and a setting that is looked for
+
+
+@pytest.mark.parametrize(
+    ("kind", "fix", "told"),
+    [
+        (
+            DeadRankError,
+            f"Read /far/ranks.log, then {GO_ON} abc",
+            "Read /far/ranks.log, then run the same command again",
+        ),
+        (TrainingError, f"Make room, then {GO_ON}", "Make room, then run the same command again"),
+        (TrainingError, "Give other settings", "Give other settings"),  # the control: what can be followed stays
+    ],
+)
+def test_what_stops_a_search_is_told_with_its_own_command(capsys, kind, fix, told):
+    ended, study = [], SimpleNamespace(trials=lambda: [1, 2])
+    registry = SimpleNamespace(end_run=lambda run_id, succeeded: ended.append((run_id, succeeded)))
+    with pytest.raises(kind) as stopped, tuning._told_that_it_goes_on(registry, "parent", study):
+        raise kind("what", wanted="w", got="g", fix=fix)
+    assert str(stopped.value) == f"what: wanted w, got g. {told}."
+    assert ended == [("parent", False)]
+    assert capsys.readouterr().err == "  stopped; the same command goes on after 2 trials\n"

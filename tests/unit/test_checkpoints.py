@@ -4,9 +4,11 @@ import contextlib
 import dataclasses
 import errno
 import gc
+import os
 import resource
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,3 +181,75 @@ def test_left_there_they_would_push_out_one_of_two(kept, tmp_path):
     for step in (70, 80, 90):
         kept.save(checkpoint(step))
     assert [path.name[17:20] for path in sorted((tmp_path / "run").glob("*.json"))] == ["090", "700"]
+
+
+UNREADABLE = [errno.EIO, errno.EACCES, errno.ESTALE]
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """From the call on, whatever is read of the newest checkpoint's marker, or of its arrays, fails."""
+
+    def fail(part: str, number: int) -> None:
+        read_text, digest = Path.read_text, checkpoints.sha256_of
+
+        def refused(path):
+            raise OSError(number, os.strerror(number), str(path))
+
+        if part == "marker":
+            monkeypatch.setattr(
+                Path,
+                "read_text",
+                lambda path, *a, **k: refused(path) if "700" in path.name else read_text(path, *a, **k),
+            )
+        else:
+            monkeypatch.setattr(
+                checkpoints, "sha256_of", lambda path: refused(path) if "700" in path.name else digest(path)
+            )
+
+    return fail
+
+
+@pytest.mark.parametrize("number", UNREADABLE)
+@pytest.mark.parametrize("part", ["marker", "arrays"])
+def test_one_that_cannot_be_read_just_now_is_told_and_stays(kept, tmp_path, monkeypatch, failing, part, number):
+    """It may be whole: gone on without it, it would be taken for damaged, and removed."""
+    for step in (60, 700):
+        kept.save(checkpoint(step))
+    before = sorted((tmp_path / "run").iterdir())
+    failing(part, number)
+    end = ".json" if part == "marker" else ".npz"
+    told = (
+        rf"checkpoint .*000700.*{end} cannot be read: wanted leave to read it, got {os.strerror(number)}. "
+        "See to that, then go on with --resume"
+    )
+    with pytest.raises(TrainingError, match=told):
+        kept.newest()
+    if part == "marker":  # nor does the next one push it out
+        with pytest.raises(TrainingError, match=told):
+            kept.save(checkpoint(701))
+    assert sorted((tmp_path / "run").iterdir()) == before
+    monkeypatch.undo()
+    assert kept.newest().step == 700
+
+
+@pytest.mark.parametrize("part", ["marker", "arrays"])
+def test_one_whose_file_is_gone_is_passed_over_and_removed(kept, tmp_path, failing, part):
+    """The control of the test above: this is damage."""
+    for step in (60, 700):
+        kept.save(checkpoint(step))
+    failing(part, errno.ENOENT)
+    assert kept.newest().step == 60
+    assert kept.go_on_from(60) == [700]
+    assert {path.name[:20] for path in (tmp_path / "run").iterdir()} == {"checkpoint-000000060"}
+
+
+def test_a_folder_that_cannot_be_listed_is_told(kept, monkeypatch):
+    kept.save(checkpoint(60))
+
+    def refused(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(TrainingError, match="run cannot be read: .*got Input/output error"):
+        kept.newest()  # as if there were none, training would begin anew and write over what is there

@@ -4,6 +4,7 @@ import errno
 import pickle
 import runpy
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,32 @@ def test_errors_survive_pickling(kind):
     error = kind("a", wanted="b", got="c", fix="d")
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy)) == (kind, str(error))
+
+
+def test_advice_to_go_on_becomes_advice_to_repeat():
+    """Several seeds and searches are no runs that --resume takes; what else an error says stays, the log file too."""
+    died = errors.DeadRankError(
+        "a rank died",
+        wanted="w",
+        got=f"Make room, then {errors.GO_ON}; rank 1 too",
+        fix=f"Read the words in /tmp/x/ranks.log, then {errors.GO_ON} 4f5e",
+    )
+    told = errors.with_advice_to_repeat(died)
+    assert type(told) is errors.DeadRankError
+    assert str(told) == (
+        "a rank died: wanted w, got Make room, then run the same command again; rank 1 too. "
+        "Read the words in /tmp/x/ranks.log, then run the same command again."
+    )
+
+
+def test_whatever_ends_a_training_says_so_in_the_words_that_can_be_exchanged():
+    """Advice with --resume in other words would be told for several seeds, too."""
+    package = Path(errors.__file__).parent
+    texts = {file.name: file.read_text() for file in sorted((package / "training").glob("*.py"))}
+    assert [name for name, text in texts.items() if "--resume" in text] == []
+    assert [name for name, text in texts.items() if "GO_ON}" in text] == [
+        "agreement.py", "checkpoints.py", "distributed.py",
+    ]  # fmt: skip
 
 
 def test_only_wrong_calls_exit_with_2():

@@ -1,6 +1,7 @@
 """Who is missed, who is not, and what is said of the dead; processes of their own, because the living end theirs."""
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -90,6 +91,19 @@ def test_a_rank_of_an_earlier_attempt_ends_itself(start, tmp_path):
     start("driver", "nobody")  # another process under the same name, within the silence
     assert earlier.wait(timeout=8) == 71
     assert who_was_missed(tmp_path / "beats") is None  # nobody fell silent in the new attempt
+
+
+@pytest.mark.parametrize(("changed", "ends"), [({"started": 2.0}, True), ({"process": 8}, True), ({"count": 2}, False)])
+def test_a_driver_is_another_one_if_its_process_began_at_another_time(tmp_path, monkeypatch, changed, ends):
+    """A number that is given again, as the low ones in a container are, is no sign of the same driver."""
+    ended = []
+    monkeypatch.setattr(heartbeats, "end_this_process", lambda: ended.append(True))
+    heart = heartbeats._Heart(tmp_path, "rank 0", [DRIVER], lambda: "training", 40, list)
+    driver = heartbeats.Beat(DRIVER, "host", 7, 1.0, 1, "launching the ranks")
+    for beat in (driver, dataclasses.replace(driver, **changed)):
+        (tmp_path / f"{DRIVER}.json").write_text(json.dumps(dataclasses.asdict(beat)))
+        assert heart._missed() is None
+    assert bool(ended) == ends
 
 
 def test_a_rank_of_an_earlier_attempt_ends_nobody_else(start):

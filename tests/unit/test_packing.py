@@ -102,5 +102,6 @@ def test_no_records_make_no_block():
 
 
 def test_a_block_that_is_cut_off_is_refused():
-    with pytest.raises(SnapshotError, match="cut off: wanted a multiple of 8 bytes, got 12"):
+    told = "a block of records is cut off: wanted a multiple of 8 bytes, got 12. Run `pagerec prepare`"
+    with pytest.raises(SnapshotError, match=told):
         block_rows(b"\0" * 12, 2)

@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pagerec_dbx.errors import SnapshotError
+from pagerec_dbx.features.packing import ROWS
 from pagerec_dbx.features.snapshot import (
     MANIFEST,
     manifest_from_json,
@@ -13,7 +14,7 @@ from pagerec_dbx.features.snapshot import (
     require_undamaged,
     sha256_of,
 )
-from tests.page_views import change_manifest, write_snapshot
+from tests.page_views import block_table, change_manifest, write_snapshot
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_open_snapshot_refuses_a_missing_manifest(folder):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 4}', '{"format": 4, "row_groups": 3}'])
 def test_open_snapshot_refuses_a_malformed_manifest(folder, text):
     (folder / MANIFEST).write_text(text)
-    with pytest.raises(SnapshotError, match="malformed"):
+    with pytest.raises(SnapshotError, match="malformed: wanted one of format 4, got .*Run `pagerec prepare`"):
         open_snapshot(folder)
 
 
@@ -68,7 +69,8 @@ def test_open_snapshot_refuses_a_file_that_is_no_parquet(folder):
 
 def test_open_snapshot_refuses_other_records_in_files_of_the_same_size(folder):
     change_manifest(folder, row_groups=[2, 3])
-    with pytest.raises(SnapshotError, match=r"wanted 5 in row groups of \[2, 3\], got \[3, 2\]"):
+    told = r"does not hold the records of its manifest: wanted 5 in row groups of \[2, 3\], got \[3, 2\]. Run `pagerec"
+    with pytest.raises(SnapshotError, match=told):
         open_snapshot(folder)
 
 
@@ -107,3 +109,15 @@ def test_a_file_of_the_right_size_with_another_content_is_refused_by_name(folder
     require_undamaged(open_snapshot(folder), [0])  # a rank looks at its own files
     with pytest.raises(SnapshotError, match="row_group=1/part.parquet was changed after it was written: wanted sha256"):
         require_undamaged(open_snapshot(folder), range(2))
+
+
+def test_a_block_that_is_cut_off_is_named_by_its_file(folder):
+    snapshot = open_snapshot(folder)
+    path, batches = snapshot.paths[1], read_batches(snapshot, 3)
+    assert len(next(batches)["page_view_id"]) == 3  # the control: the file before it is whole
+    blocks = pq.read_table(path).to_pylist()
+    pq.write_table(block_table([{**one, ROWS: one[ROWS][:-1]} for one in blocks]), path)
+    with pytest.raises(
+        SnapshotError, match="a block of .*row_group=1/part.parquet is cut off: .*Run `pagerec prepare`"
+    ):
+        next(batches)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pagerec_dbx.errors import TrainingError
 from pagerec_dbx.training import steps
 from pagerec_dbx.training.steps import Steps
 
@@ -23,6 +24,16 @@ class TwoWeights(tf.Module):
 
     def compute_loss(self, batch, training):
         return tf.reduce_sum(tf.cast(batch["history"], tf.float32) * (self._weights[0] + self._weights[1]))
+
+
+def test_a_stream_that_ends_before_its_steps_is_told():
+    record = {"history": np.ones((1, 2), np.int32), "day": [1], "page_view_id": np.array([7], np.int64)}
+    batches = tf.data.Dataset.from_tensors({name: tf.constant(value) for name, value in record.items()}).repeat(2)
+    run = Steps(TwoWeights(), tf.keras.optimizers.legacy.SGD(0.1), lambda gradients, _: gradients).run
+    run(iter(batches), 2)  # the control
+    told = "a rank ran out of examples: wanted 3 more steps, got the end of its part of the snapshot. Run `pagerec prep"
+    with pytest.raises(TrainingError, match=told):
+        run(iter(batches), 3)
 
 
 def operations_in_branches() -> set[str]:

@@ -30,9 +30,45 @@ def test_a_snapshot_s_files_are_linked_again_until_there_are_records_enough(tmp_
 
 
 def test_a_training_from_memory_takes_the_steps_of_one_that_streams(tmp_path, monkeypatch):
+    taken = noted_steps(monkeypatch, train)
     monkeypatch.setattr(train, "BATCH", 3)
-    pair = train.training_from_memory(write_snapshot(tmp_path / "train-v1-0123456789abcdef", [5, 4]), 1)
-    assert pair.ratio > 0
+    train.training_from_memory(write_snapshot(tmp_path / "train-v1-0123456789abcdef", [5, 4]), 1)
+    # nine records are three steps of three, in each of four epochs: both ways unmeasured, then both measured
+    assert [[len(batch) for batch in epoch] for epoch in taken] == [[3, 3, 3]] * 4
+    assert [sorted(sum(epoch, [])) for epoch in taken] == [list(range(9))] * 4
+
+
+def noted_steps(monkeypatch, benchmark) -> list[list[list[int]]]:
+    """In place of steps: of each call the batches that it was fed, of each of those the ids."""
+    taken = []
+
+    class Noted:
+        def __init__(self, *_):
+            pass
+
+        def run(self, batches, number):
+            taken.append([next(batches)["page_view_id"].numpy().tolist() for _ in range(number)])
+            return (0.0,)
+
+    monkeypatch.setattr(benchmark, "Steps", Noted)
+    return taken
+
+
+def test_the_vocabulary_s_measured_steps_are_on_batches_that_come_once(monkeypatch):
+    taken = noted_steps(monkeypatch, vocabulary)
+    monkeypatch.setattr(vocabulary, "BATCH", 3)
+    monkeypatch.setattr(vocabulary, "STEPS", 2)
+    vocabulary.measure("two_tower_softmax", 50, None, "sgd")
+    # two calls of two steps of three records
+    assert [[len(batch) for batch in call] for call in taken] == [[3, 3]] * 2
+    assert len({one for call in taken for batch in call for one in batch}) == 12
+
+
+def test_no_two_of_the_vocabulary_s_batches_have_the_same_titles(monkeypatch):
+    monkeypatch.setattr(vocabulary, "BATCH", 3)
+    history = vocabulary._batches(5_000_000, 4)["history"]
+    assert history.shape == (4, 3, vocabulary.HISTORY)
+    assert len({one.tobytes() for one in history}) == 4
 
 
 def test_the_bytes_of_a_step_are_those_of_weights_and_of_rows_touched(tmp_path, monkeypatch):
