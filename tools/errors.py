@@ -5,6 +5,7 @@ Usage: errors.py
 
 import ast
 import dataclasses
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,9 @@ def _text(node: ast.expr) -> str:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
-        return "".join(_text(part) if isinstance(part, ast.Constant) else _VARIES for part in node.values)
+        return "".join(_text(part) for part in node.values)
+    if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name):
+        return _constants().get(node.value.id, _VARIES)
     if isinstance(node, ast.IfExp):
         return " / ".join(dict.fromkeys(text for text in (_text(node.body), _text(node.orelse)) if text))
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
@@ -53,11 +56,20 @@ def _text(node: ast.expr) -> str:
     return _VARIES
 
 
+@functools.cache
 def _own_kinds() -> dict[str, str]:
     """Error class -> what it is, in order of the file."""
     tree = ast.parse((PACKAGE / "errors.py").read_text(encoding="utf-8"))
     return {node.name: (ast.get_docstring(node) or "").partition("\n")[0] for node in tree.body
             if isinstance(node, ast.ClassDef)}  # fmt: skip
+
+
+@functools.cache
+def _constants() -> dict[str, str]:
+    """The texts that messages of several modules share."""
+    tree = ast.parse((PACKAGE / "errors.py").read_text(encoding="utf-8"))
+    return {node.targets[0].id: node.value.value for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)}  # fmt: skip
 
 
 def page() -> str:
