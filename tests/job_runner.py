@@ -1,9 +1,11 @@
-"""Runs the bundle's jobs task by task, each script in a process of its own, with the parameters the bundle gives it."""
+"""Runs the bundle's jobs task by task, each script with the parameters the bundle gives it, on a local cluster."""
 
 import dataclasses
+import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -12,6 +14,26 @@ from tests.wheel import WheelEnvironment
 
 WELL, SKIPPED = "well", "skipped"
 
+# The driver of a cluster: one Spark session for all tasks, as a job cluster has, each script run from its first line.
+# A task is successful if its script returns; a runtime may take even `sys.exit(0)` for a failure.
+_DRIVER = """
+import contextlib, io, json, os, runpy, sys, traceback
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what engines print is no answer
+for line in sys.stdin:
+    script, *parameters = json.loads(line)
+    sys.argv, said, failed = [script, *parameters], io.StringIO(), True
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            runpy.run_path(script, run_name="__main__")
+            failed = False
+        except SystemExit as end:
+            print(end)
+        except BaseException:
+            traceback.print_exc()
+    print(json.dumps([failed, said.getvalue()]), file=answers, flush=True)
+"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Deployment:
@@ -19,12 +41,12 @@ class Deployment:
 
     Attributes:
         environment: in it the wheel; nothing of the source tree but the scripts lies there.
-        variables: of the environment of every task.
+        cluster: the process that runs the tasks.
         chosen: parameters other than the jobs' defaults, for every run.
     """
 
     environment: WheelEnvironment
-    variables: Mapping[str, str]
+    cluster: subprocess.Popen
     chosen: Mapping[str, str]
 
     @property
@@ -72,27 +94,32 @@ class Deployment:
         return "; ".join(end for end in self.run(key).values() if end != WELL) or WELL
 
     def _ended(self, task: dict, parameters: list[str]) -> str:
-        """`well` where a runtime would call the task successful: the script returned, without even `sys.exit(0)`."""
+        """WELL, or what the task said."""
         script = (self.files / "bundles" / task["python_file"]).resolve()
-        # A runtime runs the script in a process that goes on: SystemExit of any kind is a failure there.
-        code = f"import runpy, sys\nsys.argv = {[str(script), *parameters]!r}\n"
-        code += f"try:\n    runpy.run_path({str(script)!r}, run_name='__main__')\n"
-        code += "except SystemExit as end:\n    print(end, file=sys.stderr)\n    sys.exit(77)\n"
-        ended = self.environment.run("-c", code, **self.variables)
-        return WELL if ended.returncode == 0 else ended.stderr or f"exit code {ended.returncode}, no word"
+        self.cluster.stdin.write(json.dumps([str(script), *parameters]) + "\n")
+        self.cluster.stdin.flush()
+        answer = self.cluster.stdout.readline()
+        assert answer, f"the cluster died of {script.name} {parameters}"
+        failed, said = json.loads(answer)
+        return said if failed else WELL
 
 
 def deploy(environment: WheelEnvironment, variables: Mapping[str, str], chosen: Mapping[str, str]) -> Deployment:
-    """Install the wheel, and copy what the jobs name of the bundle's files: scripts and the legacy's figures."""
+    """Install the wheel, copy what the jobs name of the bundle's files, and start the driver that runs the tasks.
+
+    Args:
+        variables: of the driver's environment, and so of its executors'.
+        chosen: parameters other than the jobs' defaults, for every run.
+    """
     installed = environment.pip("install", "--no-deps", environment.wheel)
     assert installed.returncode == 0, installed.stderr
-    deployment = Deployment(environment, variables, chosen)
-    legacy = Path("pagerec_dbx/examples/legacy-study.json")
-    (deployment.files / "bundles").mkdir(parents=True)
-    shutil.copytree(ROOT / "jobs", deployment.files / "jobs")
-    (deployment.files / legacy).parent.mkdir(parents=True)
-    shutil.copy(ROOT / legacy, deployment.files / legacy)
-    return dataclasses.replace(deployment, chosen={"legacy": str(deployment.files / legacy), **chosen})
+    files, legacy = environment.folder / "files", Path("pagerec_dbx/examples/legacy-study.json")
+    (files / "bundles").mkdir(parents=True)
+    shutil.copytree(ROOT / "jobs", files / "jobs")
+    (files / legacy).parent.mkdir(parents=True)
+    shutil.copy(ROOT / legacy, files / legacy)
+    cluster = environment.start("-c", _DRIVER, **variables)
+    return Deployment(environment, cluster, {"legacy": str(files / legacy), **chosen})
 
 
 def no_tree_on(environment: WheelEnvironment) -> bool:

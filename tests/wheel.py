@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.bundle import ROOT
 
@@ -31,12 +33,21 @@ class WheelEnvironment:
 
     def run(self, *arguments: object, **variables: str) -> subprocess.CompletedProcess:
         """Its Python with some arguments, in its folder, with further environment variables."""
+        command, place = self._call(arguments, variables)
+        return subprocess.run(command, **place, capture_output=True, text=True, check=False)
+
+    def start(self, *arguments: object, **variables: str) -> subprocess.Popen:
+        """The same in the background, spoken with by pipes; what it says on standard error is in `stderr.log`."""
+        command, place = self._call(arguments, variables)
+        with (self.folder / "stderr.log").open("w") as log:
+            return subprocess.Popen(
+                command, **place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+
+    def _call(self, arguments: Sequence[object], variables: Mapping[str, str]) -> tuple[list[str], dict[str, Any]]:
         environment = {**os.environ, "PYSPARK_PYTHON": str(self.python), **variables}
         environment.pop("PYTHONPATH", None)
-        command = [str(self.python), *map(str, arguments)]
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
-        )  # fmt: skip
+        return [str(self.python), *map(str, arguments)], {"cwd": self.folder, "env": environment}
 
     def pip(self, *arguments: object) -> subprocess.CompletedProcess:
         """pip, which sees both environments and no index."""

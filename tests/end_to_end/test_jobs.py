@@ -43,7 +43,7 @@ def tables_of(home: Path) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory) -> History:
+def history(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jobs")
     environment = make_environment(folder / "environment", build_wheel(folder))
     home, logs = folder / "home", folder / "logs"
@@ -54,7 +54,7 @@ def history(tmp_path_factory) -> History:
     runs["no logs"] = deployed.run("data")
     (folder / "late").rename(logs)
     runs["logs"] = deployed.run("data", before=runs["no logs"])
-    runs["untaught"] = deployed.run("training", epochs="1", batch_size="2048")
+    runs["untaught"] = deployed.run("training", epochs="1", batch_size="256")
     assert set(runs["untaught"].values()) == {WELL}, runs  # without a version there is nothing to deploy
     runs["not approved"] = deployed.run("deployment", model_version="1")
     Registry(Home(str(home))).tag("1", {"approval": "Approved"})
@@ -68,7 +68,9 @@ def history(tmp_path_factory) -> History:
     runs["again"] = deployed.run("data")
     after = tables_of(home)
     runs["forgotten"] = deployed.run("forget")
-    return History(deployed, home, runs, before, after)
+    yield History(deployed, home, runs, before, after)
+    deployed.cluster.stdin.close()  # which ends it
+    assert deployed.cluster.wait(60) == 0
 
 
 def simulate(deployed: Deployment, logs: Path) -> None:
