@@ -6,7 +6,7 @@ from typing import Any
 
 from pagerec_dbx.errors import UsageError
 
-_WIDE = {"description_width": "13em"}
+_WIDE = {"description_width": "24em"}
 
 
 class Widgets:
@@ -123,7 +123,7 @@ class JupyterWidgets:
         from IPython.display import display
 
         control = self._controls[name]
-        control.description, control.style, control.layout.width = label or name, _WIDE, "44em"
+        control.description, control.style, control.layout.width = label or name, _WIDE, "56em"
         display(control)
 
 
