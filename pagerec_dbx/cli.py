@@ -530,6 +530,9 @@ def _counts(values: dict) -> str:
     return ", ".join(f"{name} {number(v) if isinstance(v, float) else f'{v:,}'}" for name, v in told.items())
 
 
+STOPPED = 130  # as shells say of a command that Ctrl-C ended
+
+
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; results go to standard output, errors in one line to standard error."""
     debug = "--debug" in arguments
@@ -543,7 +546,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         return _failed(f"{error.format_message().rstrip('.')}. See `pagerec --help`.", 2, debug)
     except (click.Abort, KeyboardInterrupt):
-        return _failed("stopped", 1, debug)
+        return _failed("stopped", STOPPED, debug)
     except Exception as error:  # anything not foreseen still ends in one line
         full = full_disk(error)
         if full is not None:

@@ -158,7 +158,7 @@ class TrainSettings:
         _require(1 <= self.steps_at_once <= 1_000, "steps_at_once", "1 to 1,000", self.steps_at_once)
         rows = self.whole_table_rows
         _require(rows is None or rows >= 0, "whole_table_rows", "at least 0, or none", rows)
-        _require(0 < self.learning_rate < 10, "learning_rate", "between 0 and 10", self.learning_rate)
+        _require(0 < self.learning_rate < 10, "learning_rate", "above 0 and below 10", self.learning_rate)
         _require_one_of("best_by", ("ndcg", "loss", "last"), self.best_by)
         _require(self.patience >= 1, "patience", "at least 1", self.patience)
         _require(0 <= self.seed < 2_000_000_000, "seed", "0 to 1,999,999,999", self.seed)  # ranks add their numbers
@@ -499,6 +499,9 @@ def _read_yaml(file: Path) -> Mapping[str, object]:
     return content
 
 
+_SPOKEN = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
 def _typed(name: str, wanted: object, value: object) -> object:
     options = typing.get_args(wanted) if type(None) in typing.get_args(wanted) else (wanted,)
     if value is None and type(None) in options:
@@ -517,7 +520,7 @@ def _typed(name: str, wanted: object, value: object) -> object:
     if typing.get_origin(kind) is tuple:
         element = typing.get_args(kind)[0]
         return tuple(_typed(name, element, one) for one in (value if isinstance(value, list | tuple) else [value]))
-    wanted_name = getattr(kind, "__name__", str(kind))
+    wanted_name = _SPOKEN.get(kind) or getattr(kind, "__name__", str(kind))
     raise SettingError(f"setting `{name}` has the wrong type", wanted=wanted_name, got=repr(value))
 
 

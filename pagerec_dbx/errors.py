@@ -113,6 +113,8 @@ class KerasError(PagerecError):
     """Keras 3 where the Keras 2 code base is needed."""
 
 
+# Of a snapshot that is damaged or gone; its name is made of what it holds, so the same settings make the same one.
+PREPARE_AGAIN = "Run `pagerec prepare` with the settings it had: the same tables give it again; else train anew"
 GO_ON = "go on with --resume"  # the end of the advice for one training that was stopped
 
 

@@ -75,6 +75,31 @@ def span(seconds: float) -> str:
 
 
 @contextlib.contextmanager
+def working(label: str, quiet_for: float = 10.0) -> Iterator[None]:
+    """Say how long the block takes, now and then, once it lasts longer than `quiet_for` seconds.
+
+    For what cannot tell how far it is: an engine that starts, a model that is exported.
+    """
+    stop = threading.Event()
+    thread = threading.Thread(target=_tell_time, args=(label, quiet_for, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _tell_time(label: str, quiet_for: float, stop: threading.Event) -> None:
+    started = time.monotonic()
+    if stop.wait(quiet_for):
+        return
+    say(f"  {label}: {time.monotonic() - started:,.0f} s so far")
+    while not stop.wait(2 * EVERY):
+        say(f"  {label}: {time.monotonic() - started:,.0f} s so far")
+
+
+@contextlib.contextmanager
 def watch_spark(spark, label: str, quiet_for: float = 5.0) -> Iterator[None]:
     """Show the tasks of the Spark jobs that run inside the block, once it lasts longer than `quiet_for` seconds.
 

@@ -6,6 +6,7 @@ import functools
 
 from pagerec_dbx.config import Settings
 from pagerec_dbx.home import Home
+from pagerec_dbx.progress import working
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.spark import spark_session
 from pagerec_dbx.tables import Tables
@@ -21,7 +22,8 @@ class Workbench:
 
     @functools.cached_property
     def tables(self) -> Tables:
-        return Tables(spark_session(log_file=self.home.logs / "spark.log"), self.home)
+        with working("Spark starts"):
+            return Tables(spark_session(log_file=self.home.logs / "spark.log"), self.home)
 
     @functools.cached_property
     def registry(self) -> Registry:

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from pagerec_dbx.errors import SnapshotError
+from pagerec_dbx.errors import PREPARE_AGAIN, SnapshotError
 from pagerec_dbx.home import write_atomically
 from pagerec_dbx.lock import is_alive, this_process
 
@@ -43,9 +43,7 @@ def reading(folder: Path) -> Iterator[None]:
             raise
     try:
         if not (folder / MANIFEST).exists():
-            raise SnapshotError(
-                f"snapshot {folder} is not there", got="no manifest", fix="Run `pagerec prepare`, which writes it again"
-            )
+            raise SnapshotError(f"snapshot {folder} is not there", got="no manifest", fix=PREPARE_AGAIN)
         yield
     finally:
         lease.unlink(missing_ok=True)

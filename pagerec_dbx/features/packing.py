@@ -12,12 +12,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from pagerec_dbx.errors import SnapshotError
+from pagerec_dbx.errors import PREPARE_AGAIN, SnapshotError
 
 WORD = 4  # bytes; every field begins at a whole word, so that a row can be read as int32
 RECORDS, IDS, ROWS = "records", "page_view_id", "rows"  # columns of a file: one Parquet record is one block
 _TYPES = {"int32": np.dtype("<i4"), "uint16": np.dtype("<u2"), "int8": np.dtype("i1")}
-_REWRITE = "Run `pagerec prepare`, which writes it again"
 NARROW_IDS = 65_536  # entries of the largest vocabulary whose ids are packed as uint16
 
 
@@ -86,7 +85,7 @@ def packing_from_schema(schema: Mapping[str, str]) -> Packing:
                 f"field `{name}` of a snapshot has no packed type",
                 wanted="int32, uint16, int8, or a list such as int32[20]",
                 got=text,
-                fix=_REWRITE,
+                fix=PREPARE_AGAIN,
             )
         fields.append(Field(name, match[1], None if match[2] is None else int(match[2])))
     return Packing(tuple(fields))
@@ -142,7 +141,7 @@ def block_rows(content: bytes, words: int, called: str = "a block of records") -
             f"{called} is cut off",
             wanted=f"a multiple of {words * WORD} bytes",
             got=f"{len(content):,}",
-            fix=_REWRITE,
+            fix=PREPARE_AGAIN,
         )
     return np.frombuffer(content, "<i4").reshape(-1, words)
 

@@ -10,13 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pagerec_dbx.errors import SnapshotError
+from pagerec_dbx.errors import PREPARE_AGAIN, SnapshotError
 from pagerec_dbx.features.leases import MANIFEST, reading
 from pagerec_dbx.features.packing import IDS, RECORDS, ROWS, block_ids, block_rows, packing_from_schema, unpack
 from pagerec_dbx.pipelines.order import OrderKey
 
 FORMAT = 4  # raised whenever a snapshot written before can no longer be read
-_REWRITE = "Run `pagerec prepare`, which writes it again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +70,14 @@ def manifest_from_json(text: str) -> Manifest:
         values = json.loads(text)
         found = values.pop("format")
         if found != FORMAT:
-            raise SnapshotError("snapshot of another format", wanted=str(FORMAT), got=str(found), fix=_REWRITE)
+            raise SnapshotError("snapshot of another format", wanted=str(FORMAT), got=str(found), fix=PREPARE_AGAIN)
         values["row_groups"] = tuple(values["row_groups"])
         values["files"] = tuple(File(**file) for file in values["files"])
         values["first"], values["last"] = (OrderKey.from_json(values[end]) for end in ("first", "last"))
         return Manifest(**values)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SnapshotError(
-            "a snapshot's manifest is malformed", wanted=f"one of format {FORMAT}", got=repr(error), fix=_REWRITE
+            "a snapshot's manifest is malformed", wanted=f"one of format {FORMAT}", got=repr(error), fix=PREPARE_AGAIN
         ) from error
 
 
@@ -104,7 +103,9 @@ def open_snapshot(folder: Path) -> Snapshot:
     try:
         text = (folder / MANIFEST).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SnapshotError(f"snapshot {folder} has no manifest", got=type(error).__name__, fix=_REWRITE) from error
+        raise SnapshotError(
+            f"snapshot {folder} has no manifest", got=type(error).__name__, fix=PREPARE_AGAIN
+        ) from error
     snapshot = Snapshot(folder, manifest_from_json(text))
     for file, path in zip(snapshot.manifest.files, snapshot.paths, strict=True):
         _require_size(file, path)
@@ -116,7 +117,9 @@ def _require_size(file: File, path: Path) -> None:
     size = path.stat().st_size if path.is_file() else None
     if size != file.bytes:
         got = "no such file" if size is None else f"{size:,} bytes"
-        raise SnapshotError(f"snapshot file {path} is damaged", wanted=f"{file.bytes:,} bytes", got=got, fix=_REWRITE)
+        raise SnapshotError(
+            f"snapshot file {path} is damaged", wanted=f"{file.bytes:,} bytes", got=got, fix=PREPARE_AGAIN
+        )
 
 
 def _require_row_groups(snapshot: Snapshot) -> None:
@@ -128,7 +131,7 @@ def _require_row_groups(snapshot: Snapshot) -> None:
             f"snapshot {snapshot.folder} does not hold the records of its manifest",
             wanted=f"{snapshot.manifest.records:,} in row groups of {list(wanted)}",
             got=str(list(found)),
-            fix=_REWRITE,
+            fix=PREPARE_AGAIN,
         )
 
 
@@ -146,7 +149,7 @@ def row_groups_of(path: Path, packed: bool) -> list[int]:
             blocks = [file.read_row_group(number, columns=[RECORDS]).column(RECORDS) for number in groups]
         return [sum(records.to_pylist()) for records in blocks]
     except (OSError, pa.ArrowException, KeyError, TypeError) as error:
-        raise SnapshotError(f"snapshot file {path} is damaged", got=str(error), fix=_REWRITE) from error
+        raise SnapshotError(f"snapshot file {path} is damaged", got=str(error), fix=PREPARE_AGAIN) from error
 
 
 def sha256_of(path: Path) -> str:
@@ -170,13 +173,13 @@ def require_undamaged(snapshot: Snapshot, numbers: Iterable[int], named_as: Snap
         try:
             found = sha256_of(snapshot.paths[number])
         except OSError as error:
-            raise SnapshotError(f"snapshot file {path} cannot be read", got=str(error), fix=_REWRITE) from error
+            raise SnapshotError(f"snapshot file {path} cannot be read", got=str(error), fix=PREPARE_AGAIN) from error
         if found != wanted:
             raise SnapshotError(
                 f"snapshot file {path} was changed after it was written",
                 wanted=f"sha256 {wanted}",
                 got=found,
-                fix=_REWRITE,
+                fix=PREPARE_AGAIN,
             )
 
 

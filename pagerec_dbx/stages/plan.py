@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pagerec_dbx.config import Settings
 from pagerec_dbx.features.snapshot import open_snapshot
-from pagerec_dbx.progress import span
+from pagerec_dbx.progress import span, working
 from pagerec_dbx.stages.knowledge import leave_knowledge
 from pagerec_dbx.stages.train import job_of, sound_run
 from pagerec_dbx.tables import Tables
@@ -42,7 +42,7 @@ class TrainPlan:
             f"{self.step_seconds * 1e3:.0f} ms a step of one rank, measured here; "
             f"{self.epochs} epoch{'s' if self.epochs > 1 else ''} would take about {span(self.seconds)} on this "
             f"machine{shared}",
-            f"starting{', launching the ranks' if several else ''} and exporting take about a minute beside that",
+            f"starting{', launching the ranks' if several else ''} and exporting take one to three minutes beside that",
         ]
         return "\n".join(lines)
 
@@ -64,7 +64,8 @@ def plan_training(tables: Tables, model_name: str, ranks: int, settings: Setting
     with tempfile.TemporaryDirectory() as scratch:
         measured = dataclasses.replace(job, folder=scratch)
         leave_knowledge(tables, preparation, measured.config, measured.knowledge_file)
-        costs = measure(measured)
+        with working("measuring steps"):
+            costs = measure(measured)
     validation_steps = math.ceil(validation.manifest.records / batch)
     per_epoch = steps * ranks * costs.step_seconds + validation_steps * costs.validation_step_seconds
     return TrainPlan(

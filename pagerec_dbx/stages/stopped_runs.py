@@ -45,7 +45,7 @@ def find_stopped(home: Home, run_id: str) -> StoppedRun:
     Raises:
         TrainingError: none of that name was stopped here, or another version of the package began it.
     """
-    wanted = "one of " + (", ".join(stopped_runs(home)) or "those that stop from now on")
+    wanted = "one of " + (", ".join(stopped_runs(home)) or "those that were stopped, of which there is none")
     if not run_id.strip():
         raise TrainingError("--resume names no run", wanted=f"{wanted}, or auto", fix="Name one, or leave --resume out")
     file = run_folder(home, run_id) / _PLAN

@@ -18,7 +18,7 @@ from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.home import Home, is_simulated
 from pagerec_dbx.models.config import ModelConfig, model_config
 from pagerec_dbx.models.names import require_model_name
-from pagerec_dbx.progress import say
+from pagerec_dbx.progress import say, working
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.environment import environment
 from pagerec_dbx.stages.export import export
@@ -104,9 +104,10 @@ def sound_run(tables: Tables, model_name: str, ranks: int, settings: Settings) -
         As `train`.
     """
     require_model_name(model_name)
-    preparation = latest_preparation(tables)
-    # TensorFlow takes seconds to import: only now, when the request is known to be sound.
-    from pagerec_dbx.training.distributed import require_ranks
+    with working("looking at what was prepared"):
+        preparation = latest_preparation(tables)
+        # TensorFlow takes seconds to import: only now, when the request is known to be sound.
+        from pagerec_dbx.training.distributed import require_ranks
 
     config = config_of(preparation, model_name, settings.model)
     require_known(tables, config)
@@ -163,7 +164,8 @@ def train_and_register(
             say(f"  where the time went: {job.profile}/summary.md")
         elif job.profile is not None:
             say("  no profile: the training had one call of steps; lower steps_at_once to have two")
-        version = export(tables, registry, job, run.run_id, preparation, result)
+        with working("exporting"):
+            version = export(tables, registry, job, run.run_id, preparation, result)
     registry.end_run(run.run_id, succeeded=True)
     shutil.rmtree(job.folder)
     return TrainResult(

@@ -155,9 +155,9 @@ def _told_if_unreadable(path: Path) -> Iterator[None]:
     except OSError as error:
         raise TrainingError(
             f"checkpoint {path} cannot be read",
-            wanted="leave to read it",
+            wanted="a file that may be read",
             got=error.strerror or type(error).__name__,
-            fix=f"See to that, then {GO_ON}",
+            fix=f"See to that, or move it away to use the one before, then {GO_ON}",
         ) from error
 
 

@@ -99,7 +99,10 @@ def test_what_cannot_be_written_is_told_once_and_no_room_is_asked_for_where_none
     failed_later, large = [], np.zeros(300_000)
     monkeypatch.setattr(sys, "unraisablehook", lambda failed: failed_later.append(type(failed.exc_value)))
     with at_most(100_000):
-        with pytest.raises(TrainingError, match="got File too large. See to that, then go on with --resume"):
+        with pytest.raises(
+            TrainingError,
+            match="got File too large. See to that, then go on with --resume",
+        ):
             kept.save(Checkpoint(1, {}, {"large": large}))
         gc.collect()
         assert failed_later == []
@@ -220,8 +223,8 @@ def test_one_that_cannot_be_read_just_now_is_told_and_stays(kept, tmp_path, monk
     failing(part, number)
     end = ".json" if part == "marker" else ".npz"
     told = (
-        rf"checkpoint .*000700.*{end} cannot be read: wanted leave to read it, got {os.strerror(number)}. "
-        "See to that, then go on with --resume"
+        rf"checkpoint .*000700.*{end} cannot be read: wanted a file that may be read, got {os.strerror(number)}. "
+        "See to that, or move it away to use the one before, then go on with --resume"
     )
     with pytest.raises(TrainingError, match=told):
         kept.newest()

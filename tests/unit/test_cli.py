@@ -19,7 +19,7 @@ def test_a_command_that_is_interrupted_ends_with_1(monkeypatch, tmp_path):
 
     monkeypatch.setattr("pagerec_dbx.stages.doctor.doctor", interrupted)
     ran = run("doctor", "--home", str(tmp_path / "home"))
-    assert (ran.code, ran.out, ran.err.strip()) == (1, "", "pagerec: stopped")
+    assert (ran.code, ran.out, ran.err.strip()) == (130, "", "pagerec: stopped")
 
 
 @pytest.mark.parametrize("given", [None, "a key"])

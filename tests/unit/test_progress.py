@@ -1,8 +1,10 @@
 """Progress lines."""
 
 import io
+import re
+import time
 
-from pagerec_dbx.progress import Progress, describe
+from pagerec_dbx.progress import Progress, describe, working
 
 
 def test_describe_tells_rate_and_time_left():
@@ -22,3 +24,12 @@ def test_progress_shows_the_end_in_a_log_file():
     progress.close()
     assert stream.getvalue().count("\n") == 1
     assert "epoch 1 of 2: 10 of 10 steps" in stream.getvalue()
+
+
+def test_what_cannot_tell_how_far_it_is_tells_the_time(capsys):
+    with working("exporting", quiet_for=0.05):
+        time.sleep(0.5)
+    assert re.fullmatch(r"  exporting: \d s so far\n", capsys.readouterr().err)
+    with working("exporting"):  # done before anybody has to wait
+        pass
+    assert capsys.readouterr().err == ""

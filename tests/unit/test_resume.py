@@ -105,7 +105,7 @@ def test_one_of_another_version_is_passed_over_and_told(home, capsys):
 
 
 def test_resume_without_a_name_says_which_there_are(home):
-    told = "--resume names no run: wanted one of those that stop from now on, or auto. Name one, or leave"
+    told = "--resume names no run: wanted one of those that were stopped, of which there is none, or auto. Name one"
     with pytest.raises(TrainingError, match=told):
         find_stopped(home, " ")
     STOPPED.keep(home)
