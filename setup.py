@@ -29,6 +29,7 @@ LOCAL = [
     "scipy",
     "tensorflow>=2.16,<2.17",
 ]
+NOTEBOOKS = ["ipython", "ipywidgets>=8,<9"]  # in Jupyter; Databricks has widgets of its own
 TUNE = ["optuna>=3.6,<4"]
 DEV = ["databricks-bundles", "duckdb", "hypothesis", "mypy", "pytest", "pytest-xdist", "pytrec-eval-terrier", "ruff"]
 
@@ -40,6 +41,6 @@ setup(
     package_data={"pagerec_dbx": ["**/*.html", "**/*.json", "**/*.css", "py.typed"]},
     python_requires=">=3.11,<3.12",
     install_requires=BASE,
-    extras_require={"local": LOCAL + TUNE, "tune": TUNE, "dev": LOCAL + TUNE + DEV},
+    extras_require={"local": LOCAL + TUNE + NOTEBOOKS, "tune": TUNE, "dev": LOCAL + TUNE + NOTEBOOKS + DEV},
     entry_points={"console_scripts": ["pagerec = pagerec_dbx.cli:main"]},
 )

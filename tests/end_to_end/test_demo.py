@@ -337,7 +337,7 @@ def shown_by(notebook: str, demo, **choices: str) -> list:
 @pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda source: source.stem)
 def test_notebook_runs_headless_in_jupyter_with_its_defaults(demo, source, monkeypatch):
     """In a kernel of its own, as `make notebooks` opens it: controls, sentences, plots, and nothing on the terminal."""
-    pytest.importorskip("nbclient", reason="the runtime's environment has no Jupyter; `make test-local` runs this")
+    pytest.importorskip("nbclient", reason="the runtime's environment has no Jupyter; `make test` runs this")
     monkeypatch.setenv("PAGEREC_HOME", str(demo.home))
     tool = runpy.run_path(str(ROOT / "tools/notebooks.py"))
     done = tool["executed"](tool["converted"](source.read_text()))

@@ -25,7 +25,10 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     listed = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "pagerec_dbx"]
     expected = {name for name in subprocess.run(listed, capture_output=True, text=True).stdout.splitlines()
                 if (ROOT / name).exists()}  # fmt: skip
-    names = set(zipfile.ZipFile(built).namelist())
+    with zipfile.ZipFile(built) as archive:
+        names = set(archive.namelist())
+        (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
+        assert "pagerec = pagerec_dbx.cli:main" in archive.read(entry_points).decode()
     described = {name for name in names if re.match(r"pagerec_dbx-[^/]*\.dist-info/", name)}
     assert names - described == expected
     assert len(expected) > 200

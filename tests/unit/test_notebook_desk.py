@@ -123,7 +123,7 @@ def test_open_bench_makes_no_home(tmp_path):
 @pytest.fixture
 def jupyter(monkeypatch):
     """The widgets of a kernel, whose controls are drawn nowhere."""
-    pytest.importorskip("ipywidgets", reason="the runtime's environment has its own; `make test-local` runs this")
+    pytest.importorskip("ipywidgets", reason="the runtime's environment has its own; `make test` runs this")
     from pagerec_dbx.notebooks.widgets import JupyterWidgets
 
     monkeypatch.setattr("IPython.display.display", lambda *_: None)
@@ -157,7 +157,7 @@ def test_jupyter_s_controls_check_what_is_given(jupyter):
 
 
 def test_source_format_becomes_jupyter_s(tmp_path):
-    pytest.importorskip("nbformat", reason="the runtime's environment has no Jupyter; `make test-local` runs this")
+    pytest.importorskip("nbformat", reason="the runtime's environment has no Jupyter; `make test` runs this")
     converted = runpy.run_path(str(ROOT / "tools/notebooks.py"))["converted"]
     text = "# Databricks notebook source\n# MAGIC %md\n# MAGIC # Title\n# MAGIC\n# MAGIC text\n\n"
     text += "# COMMAND ----------\n\nx = 1\n"

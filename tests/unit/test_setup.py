@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -82,28 +81,33 @@ def test_check_says_everything_at_once(machine):
     assert len(lines) == 3
 
 
-def lock_entries() -> dict[str, tuple[str, int]]:
+LOCKS = pytest.mark.parametrize("lock", ["requirements", "requirements-runtime"])
+
+
+def lock_entries(lock: str) -> dict[str, tuple[str, int]]:
     """Package -> (version, number of hashes)."""
     entries = {}
-    for block in re.split(r"\n(?=[A-Za-z0-9])", (ROOT / "requirements.lock").read_text()):
+    for block in re.split(r"\n(?=[A-Za-z0-9])", (ROOT / f"{lock}.lock").read_text()):
         match = re.match(r"([A-Za-z0-9._-]+)==(\S+)", block)
         if match:
             entries[match[1].lower().replace("_", "-")] = (match[2], block.count("--hash=sha256:"))
     return entries
 
 
-def test_lock_pins_everything_asked_for_with_hashes():
-    entries = lock_entries()
+@LOCKS
+def test_lock_pins_everything_asked_for_with_hashes(lock):
+    entries = lock_entries(lock)
     assert all(hashes for _, hashes in entries.values())
-    wanted = [line for line in (ROOT / "requirements.in").read_text().splitlines() if re.match("[a-z]", line)]
+    wanted = [line for line in (ROOT / f"{lock}.in").read_text().splitlines() if re.match("[a-z]", line)]
     for line in wanted:
         name, pin = re.match(r"([a-z0-9-]+)(?:==(\S+))?", line).groups()
         assert name in entries, name
         assert pin in (None, entries[name][0])
 
 
-def test_lock_names_no_address_and_no_path():
-    text = (ROOT / "requirements.lock").read_text() + (ROOT / "Makefile").read_text()
+@LOCKS
+def test_lock_names_no_address_and_no_path(lock):
+    text = (ROOT / f"{lock}.lock").read_text() + (ROOT / "Makefile").read_text()
     assert not re.search(r"https?://|--(extra-)?index-url|--find-links|/(tmp|home|root)/", text)
 
 
@@ -111,13 +115,14 @@ def requirements() -> dict[str, list[str]]:
     """setup.py's lists, read without running setup."""
     names = {}
     for node in ast.parse((ROOT / "setup.py").read_text()).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id in ("BASE", "LOCAL", "TUNE"):
+        if isinstance(node, ast.Assign) and node.targets[0].id in ("BASE", "LOCAL", "TUNE", "NOTEBOOKS"):
             names[node.targets[0].id] = ast.literal_eval(node.value)
     return names
 
 
 # Import name -> distribution, where they differ.
 DISTRIBUTIONS = {"yaml": "pyyaml", "tf_keras": "tf-keras", "sklearn": "scikit-learn", "delta": "delta-spark"}
+DISTRIBUTIONS["IPython"] = "ipython"
 SHIPPED_WITH_OTHERS = {"packaging", "py4j", "markupsafe"}  # by MLflow, Spark and Jinja
 
 
@@ -174,7 +179,7 @@ def test_make_hands_the_events_to_the_demo():
 def test_install_overwrites_no_foreign_folder(tmp_path):
     (tmp_path / "letters.txt").write_text("dear")
     done = subprocess.run(
-        ["sh", ROOT / "tools/install.sh", sys.executable, tmp_path],
+        ["sh", ROOT / "tools/install.sh", sys.executable, tmp_path, "requirements.lock"],
         capture_output=True,
         text=True,
         check=False,
@@ -183,19 +188,3 @@ def test_install_overwrites_no_foreign_folder(tmp_path):
     assert done.returncode == 1
     assert "is no virtual environment and will not be overwritten" in done.stderr
     assert (tmp_path / "letters.txt").exists()
-
-
-def test_wheel_holds_the_package_and_nothing_else(tmp_path):
-    for name in ("setup.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "pagerec_dbx", tmp_path / "pagerec_dbx", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
-    command = [sys.executable, "setup.py", "--quiet", "bdist_wheel"]
-    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
-    (wheel,) = (tmp_path / "dist").glob("pagerec_dbx-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if ".dist-info/" not in name}
-        (entry_points,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
-        assert "pagerec = pagerec_dbx.cli:main" in archive.read(entry_points).decode()
-    files = (tmp_path / "pagerec_dbx").rglob("*")
-    assert held == {file.relative_to(tmp_path).as_posix() for file in files if file.is_file()}
