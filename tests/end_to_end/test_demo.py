@@ -369,7 +369,7 @@ def test_join_notebook_follows_its_widgets(demo, tables):
 
 def test_page_notebook_orders_a_page_as_rank_does(demo, tables):
     day = str(tables.read(schemas.LABELLED_PAGE_VIEWS).agg(F.min("day")).first()[0])
-    sentence, history, _, orders, _, parts = shown_by("page", demo, day=day, why="1")
+    sentence, history, _, orders, _, parts = shown_by("page", demo, day=day, versions="1", why="1")
     assert sentence.startswith(f"On {day} at ") and len(history) <= 20
     stored = tables.read(schemas.RANKED_MENUS).where(f"version = '1' AND day = '{day}'")
     menus = {tuple(row["row_id"] for row in record["ranked"]) for record in stored.select("ranked").collect()}
