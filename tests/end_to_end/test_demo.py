@@ -393,7 +393,7 @@ def test_promotion_notebook_is_a_dry_run_unless_it_is_asked(demo, tables):
     before = tables.read(schemas.PROMOTIONS).count()
     standing, reasons, acted, _, decisions = shown_by("promotion", demo)
     assert "Version 1" in standing or "Nobody serves" in standing
-    assert set(reasons.limit) <= {"Passed", "Failed"} and len(reasons) > 3
+    assert set(reasons.limit) <= {"Passed", "Failed", "Alarm"} and len(reasons) > 3
     assert acted.startswith("Dry run: nothing was changed.")
     assert tables.read(schemas.PROMOTIONS).count() == before == len(decisions)
     asked = shown_by("promotion", demo, version="1", action="promote")

@@ -130,7 +130,7 @@ def test_load_ranker_refuses_other_folders(tmp_path):
     with pytest.raises(RegistryError, match="holds no ranker: wanted ranker.json"):
         load_ranker(tmp_path, "1")
     (tmp_path / "ranker.json").write_text('{"format": 99, "config": {}}')
-    with pytest.raises(RegistryError, match="another format: wanted 1, got 99"):
+    with pytest.raises(RegistryError, match="another format: wanted 2, got 99"):
         load_ranker(tmp_path, "1")
 
 
