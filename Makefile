@@ -102,6 +102,7 @@ lock: setup  ## requirements.lock and requirements-runtime.lock anew from the .i
 			--custom-compile-command "make lock" $$name.in --output-file $$name.lock || exit 1; done
 
 clean:  ## remove what the targets made, the environment and the demo's home included
-	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis spark-warehouse
+	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis spark-warehouse notebooks
+	@if [ -e "$(RUNTIME_VENV)/.linked" ]; then rm -rf "$(RUNTIME_VENV)"; fi
 	@if [ -e "$(VENV)/.linked" ]; then rm -rf "$(VENV)"; fi
 	@for home in "$(DEMO_HOME)" demo demo-events; do if [ -e "$$home/home.json" ]; then rm -rf "$$home"; fi; done
