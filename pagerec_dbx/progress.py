@@ -4,7 +4,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 
@@ -75,19 +75,30 @@ def span(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def working(label: str, quiet_for: float = 10.0) -> Iterator[None]:
-    """Say how long the block takes, now and then, once it lasts longer than `quiet_for` seconds.
+def beside(watch: Callable[..., None], *arguments: object) -> Iterator[None]:
+    """Run a function in a thread of its own while the block runs.
 
-    For what cannot tell how far it is: an engine that starts, a model that is exported.
+    Args:
+        watch: takes the arguments and, last, the event that is set when the block ends; the block waits for its return.
     """
     stop = threading.Event()
-    thread = threading.Thread(target=_tell_time, args=(label, quiet_for, stop), daemon=True)
+    thread = threading.Thread(target=watch, args=(*arguments, stop), daemon=True)
     thread.start()
     try:
         yield
     finally:
         stop.set()
         thread.join()
+
+
+@contextlib.contextmanager
+def working(label: str, quiet_for: float = 10.0) -> Iterator[None]:
+    """Say how long the block takes, now and then, once it lasts longer than `quiet_for` seconds.
+
+    For what cannot tell how far it is: an engine that starts, a model that is exported.
+    """
+    with beside(_tell_time, label, quiet_for):
+        yield
 
 
 def _tell_time(label: str, quiet_for: float, stop: threading.Event) -> None:
@@ -105,14 +116,8 @@ def watch_spark(spark, label: str, quiet_for: float = 5.0) -> Iterator[None]:
 
     On a cluster whose driver hides its status (shared access mode) nothing is shown.
     """
-    stop = threading.Event()
-    thread = threading.Thread(target=_watch, args=(spark, label, quiet_for, stop), daemon=True)
-    thread.start()
-    try:
+    with beside(_watch, spark, label, quiet_for):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _watch(spark, label: str, quiet_for: float, stop: threading.Event) -> None:

@@ -77,14 +77,8 @@ class JupyterWidgets:
         """
         import ipywidgets
 
-        require_choices(name, [defaultValue], choices)
-        if name not in self._controls:
-            given = self._given.get(name, defaultValue)
-            require_choices(name, [given], choices)
-            self._controls[name] = ipywidgets.Dropdown(options=choices, value=given)
-        control = self._controls[name]
-        before = control.value
-        control.options = tuple(choices)
+        given = self._given.get(name, defaultValue)
+        control, before = self._offer(name, ipywidgets.Dropdown, given, defaultValue, choices)
         control.value = before if before in choices else defaultValue
         self._draw(name, label)
 
@@ -96,14 +90,8 @@ class JupyterWidgets:
         """
         import ipywidgets
 
-        require_choices(name, [defaultValue], choices)
-        if name not in self._controls:
-            given = self._given.get(name, defaultValue).split(",")
-            require_choices(name, given, choices)
-            self._controls[name] = ipywidgets.SelectMultiple(options=choices, value=given)
-        control = self._controls[name]
-        before = control.value
-        control.options = tuple(choices)
+        given = self._given.get(name, defaultValue).split(",")
+        control, before = self._offer(name, ipywidgets.SelectMultiple, given, defaultValue, choices)
         control.rows = min(6, max(2, len(choices)))
         control.value = tuple(value for value in before if value in choices) or (defaultValue,)
         self._draw(name, label)
@@ -118,6 +106,17 @@ class JupyterWidgets:
             raise _no_widget(name, self._controls)
         value = self._controls[name].value
         return value if isinstance(value, str) else ",".join(value)
+
+    def _offer(self, name: str, kind: Any, given: str | list[str], default: str, choices: Sequence[str]):
+        """The control with these choices, made with what is given if it is new, and what it had until now."""
+        require_choices(name, [default], choices)
+        if name not in self._controls:
+            require_choices(name, [given] if isinstance(given, str) else given, choices)
+            self._controls[name] = kind(options=choices, value=given)
+        control = self._controls[name]
+        before = control.value
+        control.options = tuple(choices)
+        return control, before
 
     def _draw(self, name: str, label: str) -> None:
         from IPython.display import display

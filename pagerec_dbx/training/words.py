@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from pagerec_dbx.home import write_atomically
+from pagerec_dbx.progress import beside
 
 _FILE = "words.json"
 _KEPT = 100  # last lines in the file: more than a rank says between two looks
@@ -44,14 +45,8 @@ def listening(folder: Path, terminal: TextIO | None = None) -> Iterator[None]:
     Args:
         terminal: the standard error of this moment by default.
     """
-    stop, stream = threading.Event(), terminal or sys.stderr
-    thread = threading.Thread(target=_listen, args=(folder / _FILE, stream, stop), daemon=True)
-    thread.start()
-    try:
+    with beside(_listen, folder / _FILE, terminal or sys.stderr):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _listen(file: Path, stream: TextIO, stop: threading.Event) -> None:
