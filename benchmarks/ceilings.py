@@ -11,14 +11,14 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from benchmarks.homes import prepared_home, run
+from benchmarks.homes import prepared_home
+from benchmarks.seeds import judged
 from pagerec_dbx.config import Settings
 from pagerec_dbx.evaluation.baselines import POPULARITY
 from pagerec_dbx.evaluation.protocols import MENU, WITH_POSITION, WITHOUT_POSITION
 from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.home import Home
 from pagerec_dbx.schemas import EVALUATIONS
-from pagerec_dbx.stages.judge import evaluate_version
 from pagerec_dbx.workbench import Workbench
 
 # What viewers were shown before has no part in this world, and their taste is in what they watch.
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logs = folder / "logs"
     world = ("simulate", "--page-views", str(options.page_views), "--days", "6", "--seed", "17", "gzip_logs=true")
     bench = Workbench(Home(prepared_home(logs, folder / "home", world, ("catalogue=true",))), Settings())
-    versions = {case: _trained(bench, CASES[case], options.overrides, logs / "truth") for case in options.cases}
+    versions = {case: judged(bench, *CASES[case], *options.overrides, truth=logs / "truth") for case in options.cases}
     holdout = latest_preparation(bench.tables).holdout
     of_menus = (F.col("holdout") == holdout) & (F.col("protocol") == MENU)
     print(table(means(bench.tables.read(EVALUATIONS).where(of_menus)), versions, options.page_views))
@@ -85,14 +85,6 @@ def table(found: Mapping, versions: Mapping[str, str], page_views: int) -> str:
         shares = [(of - low) / (top - low) for of, low, top in zip(own, (floor[1], floor[3]), best, strict=True)]
         lines.append(f"| {name} | {own[0]:.4f} | {shares[0]:.3f} | {own[1]:.4f} | {shares[1]:.3f} |")
     return "\n".join([*lines, f"| ceiling, with and without the position | {best[0]:.4f} | 1 | {best[1]:.4f} | 1 |"])
-
-
-def _trained(bench: Workbench, case: Sequence[str], overrides: Sequence[str], truth: Path) -> str:
-    model, *settings = case
-    run("train", "--model", model, "--home", bench.home.name, *settings, *overrides)
-    version = bench.registry.resolve("challenger" if model != "legacy_binary" else "legacy")
-    evaluate_version(bench, version, truth)
-    return version
 
 
 if __name__ == "__main__":

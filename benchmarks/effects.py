@@ -135,7 +135,7 @@ def _gain(effect: Effect, is_on: bool, options: argparse.Namespace) -> Intervals
     bench = Workbench(Home(home), load_settings(overrides=[f"slice_columns=[{','.join(columns)}]"]))
     with_option = (*effect.without, *effect.option)
     cases = {
-        case: judged_seeds(bench, options.model, (*TRAINED, *settings, *options.overrides), options.seeds)
+        case: judged_seeds(bench, options.model, *TRAINED, *settings, *options.overrides, seeds=options.seeds)
         for case, settings in (("without", effect.without), ("with", with_option))
     }
     in_slice = F.lit(True) if effect.judged == ALL else F.array_contains("slices", effect.judged)

@@ -1,6 +1,7 @@
 """The same model from several seeds: what it comes to is their mean, and what one seed alone says is luck."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from pyspark.sql import DataFrame
@@ -11,6 +12,8 @@ from pagerec_dbx.evaluation.compare import Side, viewer_sums
 from pagerec_dbx.evaluation.intervals import Intervals, paired_intervals
 from pagerec_dbx.evaluation.protocols import MENU, METRICS
 from pagerec_dbx.features.preparation import latest_preparation
+from pagerec_dbx.models.names import LEGACY_BINARY
+from pagerec_dbx.registry.versions import CHALLENGER, LEGACY
 from pagerec_dbx.schemas import EVALUATIONS
 from pagerec_dbx.stages.judge import evaluate_version
 from pagerec_dbx.workbench import Workbench
@@ -18,14 +21,21 @@ from pagerec_dbx.workbench import Workbench
 RESAMPLES, SEED = 2_000, 17
 
 
-def judged_seeds(bench: Workbench, model: str, settings: Sequence[str], seeds: int) -> list[str]:
+def judged(bench: Workbench, model: str, *settings: str, truth: Path | None = None) -> str:
+    """Train and judge on the holdout; the version.
+
+    Args:
+        truth: of a simulated world, for expected figures.
+    """
+    run("train", "--model", model, "--home", bench.home.name, *settings)
+    version = bench.registry.resolve(LEGACY if model == LEGACY_BINARY else CHALLENGER)
+    evaluate_version(bench, version, truth)
+    return version
+
+
+def judged_seeds(bench: Workbench, model: str, *settings: str, seeds: int) -> list[str]:
     """Train from seeds 1, 2, ... and judge each on the holdout; the versions."""
-    versions = []
-    for seed in range(1, seeds + 1):
-        run("train", "--model", model, "--home", bench.home.name, *settings, f"seed={seed}")
-        versions.append(bench.registry.resolve("challenger"))
-        evaluate_version(bench, versions[-1])
-    return versions
+    return [judged(bench, model, *settings, f"seed={seed}") for seed in range(1, seeds + 1)]
 
 
 def of_holdout(bench: Workbench) -> DataFrame:
