@@ -81,7 +81,7 @@ bench-models: setup  ## what each option of the models is worth in simulated wor
 	@$(BIN)/python -m benchmarks.effects
 	@$(BIN)/python -m benchmarks.ceilings
 	@$(BIN)/python -m benchmarks.sampled
-	@test -z "$(EVENTS)" || $(BIN)/python -m benchmarks.ranklens "$(EVENTS)" --ablation
+	@test -z "$(EVENTS)" || $(BIN)/python -m benchmarks.ranklens "$(EVENTS)" --validation --ablation
 
 bench-baselines: setup  ## all floors and baselines on real pages, with intervals (EVENTS=file)
 	@test -n "$(EVENTS)" || { echo "bench-baselines needs EVENTS=file of Metarank-format events" >&2; exit 1; }

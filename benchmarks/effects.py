@@ -91,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--page-views", type=int, default=100_000, help="of each world")
     parser.add_argument("--model", default="single_tower_softmax")
     parser.add_argument("--seeds", type=int, default=3, help="trained of each model")
-    parser.add_argument("--effects", nargs="*", default=[effect.name for effect in EFFECTS], help="only these")
+    names = [effect.name for effect in EFFECTS]
+    parser.add_argument("--effects", nargs="*", choices=names, default=names, metavar="EFFECT", help="only these")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of both models")
     options = parser.parse_intermixed_args(arguments)
     print(f"SIMULATED worlds of {options.page_views:,} page views, {options.model}, means of {options.seeds} seeds\n")

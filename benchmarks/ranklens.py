@@ -8,6 +8,7 @@ trains and judges on the last fifth of what lies before it, and the holdout is r
 """
 
 import argparse
+import datetime as dt
 import gzip
 import json
 import shutil
@@ -31,6 +32,7 @@ from pagerec_dbx.models.names import PAGE_RANKER
 from pagerec_dbx.stages.baselines import baselines
 from pagerec_dbx.workbench import Workbench
 
+LOOKS = "looks.jsonl"  # in the folder
 TREES = ("lambdamart", "lambdamart_shown")  # with the fields of items; with what the viewer was shown before, too
 PREPARED = (
     "shown_length=96", "history_length=50", "menu_length=24", "catalogue=true",  # four pages of 24 rows
@@ -79,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_intermixed_args(arguments)
     if options.share != 1 and not options.validation:
         parser.error("--share goes with --validation: each share would be another look at the holdout")
+    if (options.ablation or options.overrides) and not options.validation:
+        parser.error("--ablation and settings go with --validation: on the holdout nothing is chosen")
     bench = _prepared(options.events, options.folder, options.validation, options.share)
     parts = {PAGE_RANKER: (), **(PARTS if options.ablation else {})}
     own = {name: (PAGE_RANKER, *TRAINED, *options.overrides, *given) for name, given in parts.items()}
@@ -88,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     baselines(bench.tables, bench.registry, {name: all_baselines()[name] for name in TREES}, bench.settings.judge)
     trees = {name: [BASELINE_PREFIX + name] for name in TREES}
     print(table(sides_of(of_holdout(bench), {**trees, **versions})))
+    if not options.validation:
+        print(f"\n{looks(options.folder / LOOKS, cases, options.seeds, bench.now())}")
 
 
 def table(sides: Mapping[str, Sequence[Side]], metric: str = "ndcg_at_10") -> str:
@@ -114,6 +120,16 @@ def table(sides: Mapping[str, Sequence[Side]], metric: str = "ndcg_at_10") -> st
             f"| {found.lower[more]:+.4f} to {found.upper[more]:+.4f} |"
         )
     return "\n".join(lines)
+
+
+def looks(file: Path, cases: Mapping[str, Sequence[str]], seeds: int, now: dt.datetime) -> str:
+    """How often the standard cut's holdout was looked at, this time included: a line each, whatever home it was in."""
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    of_cases = [{"at": now.isoformat(), "case": case, "seeds": seeds} for case in cases.values()]
+    every = before + "".join(json.dumps(look) + "\n" for look in of_cases)
+    write_atomically(file, every)
+    trained = sum(json.loads(line)["seeds"] for line in every.splitlines())
+    return f"looks at this holdout from this folder so far: {trained} trained versions ({file})"
 
 
 def _prepared(events: Path, folder: Path, validation: bool, share: float = 1.0) -> Workbench:

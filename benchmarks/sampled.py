@@ -22,6 +22,8 @@ from pagerec_dbx.training.steps import Steps
 
 TITLES, THEMES, HISTORY, MENU, STRENGTH = 2_000, 25, 20, 30, 8.0
 BATCH, JUDGED = 1_024, 20_000
+OFFERED = 2_000  # the most popular rows, of which menus are made
+AT_ONCE = 2_000  # page views whose menus are drawn together: as many times OFFERED numbers lie in memory
 SIZES = {"embedding_size": 32, "hidden_sizes": (64,)}
 
 
@@ -74,7 +76,7 @@ def drawn(rows: int, page_views: int, seed: int) -> dict[str, np.ndarray]:
     chance = weight.cumsum(axis=1) / weight.sum(axis=1, keepdims=True)
     chosen = np.minimum((chance < draw.random((page_views, 1))).sum(axis=1), THEMES - 1)
     clicked = _members(draw, theme_of_row, popularity, chosen)
-    menu = np.concatenate([_menu(draw, one, popularity) for one in np.array_split(clicked, -(-page_views // 2_000))])
+    menu = np.concatenate([_menu(draw, one, popularity) for one in np.array_split(clicked, -(-page_views // AT_ONCE))])
     is_clicked = np.zeros((page_views, MENU), np.int32)
     is_clicked[:, 0] = 1
     record = {"history": history + 2, "menu": menu, "clicked": is_clicked}
@@ -86,8 +88,8 @@ def drawn(rows: int, page_views: int, seed: int) -> dict[str, np.ndarray]:
 
 def _menu(draw: np.random.Generator, clicked: np.ndarray, popularity: np.ndarray) -> np.ndarray:
     """[page views, MENU] ids: the clicked row, then others, each once, as likely as it is popular (Plackett-Luce) among
-    the 2,000 most popular."""
-    weights = popularity[:2_000]
+    the most popular."""
+    weights = popularity[:OFFERED]
     behind = np.log(draw.exponential(size=(len(clicked), len(weights)))) - np.log(weights)
     behind[np.arange(len(weights)) == clicked[:, None]] = np.inf
     others = np.argpartition(behind, MENU - 1, axis=1)[:, : MENU - 1]
@@ -137,10 +139,11 @@ def ndcg(model, records: dict[str, np.ndarray]) -> tuple[float, float, float]:
 
     @tf.function(autograph=False)
     def of_batch(batch):
-        every, offered = model.vocabulary_scores(batch)[:, 2:], model.menu_scores(batch)
+        every, offered = model.vocabulary_scores(batch), model.menu_scores(batch)
         own = offered[:, :1]  # the clicked row stands first
-        loss = full_softmax(batch["menu"], batch["clicked"], model.vocabulary_scores(batch))
-        return [1 + tf.reduce_sum(tf.cast(scores > own, tf.int32), axis=1) for scores in (every, offered)], loss
+        loss = full_softmax(batch["menu"], batch["clicked"], every)
+        better = (tf.cast(scores > own, tf.int32) for scores in (every[:, 2:], offered))  # neither padding nor unknown
+        return [1 + tf.reduce_sum(one, axis=1) for one in better], loss
 
     sums = np.zeros(3)
     for start in range(0, len(records["menu"]), 500):

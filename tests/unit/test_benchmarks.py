@@ -1,11 +1,12 @@
 """What the benchmarks compute from their measurements."""
 
 import dataclasses
+import datetime as dt
 
 import numpy as np
 import pytest
 
-from benchmarks import ceilings, effects, ranklens, sampled
+from benchmarks import ceilings, effects, homes, ranklens, sampled
 from benchmarks.baselines import table
 from benchmarks.data import growth_exponent, step_table
 from benchmarks.paired_samples import paired_sample
@@ -160,3 +161,38 @@ def test_the_way_s_line_is_its_fastest_epoch_s():
         "| full | 20 | 1.00 | 0.1000 | 0.5000 | 8.000 |",
         "| some | 5 | 0.25 | 0.0900 | 0.4000 | 8.100 |",
     ]
+
+
+def test_a_home_is_made_once_and_one_stopped_halfway_is_not_taken_for_done(tmp_path, monkeypatch):
+    commands, home = [], tmp_path / "home"
+
+    def run(*command):
+        home.mkdir(exist_ok=True)
+        commands.append(command[0])
+        if command[0] == "prepare" and len(commands) == 4:
+            raise SystemExit("stopped")
+
+    monkeypatch.setattr(homes, "run", run)
+    with pytest.raises(SystemExit, match="stopped"):
+        homes.prepared_home(tmp_path / "logs", home, ("simulate",))
+    with pytest.raises(SystemExit, match="was not finished"):
+        homes.prepared_home(tmp_path / "logs", home, ("simulate",))
+    home.rmdir()
+    for _ in range(2):
+        assert homes.prepared_home(tmp_path / "logs", home, ("simulate",)) == str(home)
+    assert commands == ["simulate", "ingest", "join", "prepare"] * 2  # and not a third time
+    with pytest.raises(SystemExit, match="made otherwise: wanted simulate prepare catalogue=true"):
+        homes.prepared_home(tmp_path / "logs", home, ("simulate",), ("catalogue=true",))
+
+
+@pytest.mark.parametrize("asked", [["--ablation"], ["--share", ".5"], ["dropout=.3"]])
+def test_nothing_is_chosen_on_the_holdout_of_ranklens(asked, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        ranklens.main([str(tmp_path / "events"), "--folder", str(tmp_path), *asked])
+    assert "with --validation" in capsys.readouterr().err
+
+
+def test_looks_at_the_holdout_of_ranklens_add_up(tmp_path):
+    file, now = tmp_path / "looks.jsonl", dt.datetime(2026, 11, 29, tzinfo=dt.UTC)
+    assert "so far: 10 trained" in ranklens.looks(file, {"a": ("a",), "b": ("b", "dropout=.1")}, 5, now)
+    assert "so far: 13 trained" in ranklens.looks(file, {"a": ("a",)}, 3, now)
