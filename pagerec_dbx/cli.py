@@ -310,6 +310,18 @@ def evaluate(bench: Workbench, version: str, truth: str | None, legacy_way: int 
     return Outcome(result.to_json(), result.to_text())
 
 
+@_command("predictions", writes=False, example="pagerec predictions --version challenger --page-views 10")
+@click.option("--version", required=True, help="Number, challenger, champion, previous or legacy.")
+@click.option("--page-views", default=10, show_default=True, type=click.IntRange(1, 1_000), help="How many.")
+def predictions(bench: Workbench, version: str, page_views: int) -> Outcome:
+    """Predicted orders beside the rows that were clicked, of page views of the validation days; no figures."""
+    from pagerec_dbx.stages.predictions import predictions as stage
+
+    open_home(bench.home.name, new=False)
+    result = stage(bench, version, page_views)
+    return Outcome(_plain(result), result.to_text())
+
+
 @_command("baselines", writes=True, names=True, example="pagerec baselines als lambdamart")
 @click.option("--truth", type=click.Path(), help="LOGS/truth of a simulated world, for expected figures.")
 def baselines(bench: Workbench, names: tuple[str, ...], truth: str | None) -> Outcome:

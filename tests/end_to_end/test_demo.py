@@ -210,6 +210,25 @@ def test_rank_orders_one_page_as_score_did(demo, tables):
     assert [row["score"] for row in ranked["ranked"]] == pytest.approx([row["score"] for row in stored], abs=1e-5)
 
 
+def test_predictions_stand_beside_the_truth_of_the_validation_days(demo, tables):
+    answer = demo.run("predictions", "--version", "challenger", "--page-views", "3", "--json").json
+    preparation = tables.read(schemas.PREPARATIONS).first()
+    begin, end = (preparation[f"{part}_start"]["served_at"] for part in ("validation", "holdout"))
+    assert len(answer["pages"]) == 3
+    for page in answer["pages"]:
+        of_page = F.col("page_view_id") == page["page_view_id"]
+        label = tables.read(schemas.LABELLED_PAGE_VIEWS).where(of_page).first()
+        menu = [row["row_id"] for row in label["menu"]]
+        truth = {row for row, is_clicked in zip(menu, label["clicked"], strict=True) if is_clicked}
+        assert begin <= label["served_at"] <= end  # the holdout is not looked at
+        assert truth and truth == page["clicked"].keys()
+        assert [page["ranked"][place - 1] for place in page["clicked"].values()] == list(page["clicked"])
+        stored = tables.read(schemas.RANKED_MENUS).where(of_page).first()["ranked"]
+        assert page["ranked"] == [row["row_id"] for row in stored]
+    said = demo.run("predictions", "--version", "challenger", "--page-views", "1").out
+    assert "predicted" in said and f"clicked {next(iter(answer['pages'][0]['clicked']))} (place" in said
+
+
 def test_a_second_ingest_changes_nothing(demo, tables):
     before = {table: tables.version(table) for table in (schemas.PAGE_VIEWS, schemas.CLICKS, schemas.QUARANTINE)}
     logs = next((demo.home / "logs-raw").iterdir())
