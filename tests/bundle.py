@@ -3,7 +3,6 @@
 `faults` names what the strict classes of `databricks-bundles` do not see: references to what does not exist.
 """
 
-import copy
 import dataclasses
 import re
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from databricks.bundles.registered_models import RegisteredModel
 from databricks.bundles.schemas import Schema
 from databricks.bundles.volumes import Volume
 
+from tests.bundle_fields import field_faults
+
 ROOT = Path(__file__).parents[1]
 STRICT = {
     "jobs": Job,
@@ -25,10 +26,6 @@ STRICT = {
     "registered_models": RegisteredModel,
 }
 TARGETS = ("dev", "staging", "prod")
-# The fields of the configuration reference that this bundle may use; anything else is taken for a misspelling.
-TOP_FIELDS = {"bundle", "include", "artifacts", "variables", "targets", "resources", "sync", "workspace", "permissions"}
-TARGET_FIELDS = {"mode", "default", "workspace", "variables", "run_as", "permissions", "resources", "presets"}
-ARTIFACT_FIELDS = {"type", "path", "executable", "build", "files", "dynamic_version"}
 KNOWN_ELSEWHERE = {"bundle.name", "bundle.target", "workspace.current_user.userName", "workspace.file_path"}
 # Tasks that are named by what a deployment job calls them, and the script of each.
 SCRIPTS = {"evaluation": "compare", "deployment": "promote"}
@@ -61,9 +58,14 @@ def load_bundle() -> Bundle:
     return Bundle(load_yaml(ROOT / "databricks.yml"), {file.name: load_yaml(file) for file in ROOT.glob(pattern)})
 
 
+def job_of(bundle: Bundle, key: str = "data") -> dict:
+    """A job as its file has it, to be looked at or spoilt."""
+    return bundle.files[f"{key}.job.yml"]["resources"]["jobs"][key]
+
+
 def load_yaml(file: Path) -> dict:
     """A YAML file without shared parts, so that a test may change one of them."""
-    return copy.deepcopy(_unshared(yaml.safe_load(file.read_text(encoding="utf-8"))))
+    return _unshared(yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
 def _unshared(value):
@@ -113,7 +115,7 @@ def strings(value) -> Iterator[str]:
 
 def faults(bundle: Bundle) -> list[str]:
     """What does not exist or makes no sense, one sentence each."""
-    found = [*_field_faults(bundle.top), *_variable_faults(bundle)]
+    found = [*field_faults(bundle.top), *_variable_faults(bundle)]
     for name, content in bundle.files.items():
         for job in content["resources"].get("jobs", {}).values():
             found += [f"{name}: {fault}" for fault in _job_faults(job)]
@@ -121,21 +123,6 @@ def faults(bundle: Bundle) -> list[str]:
         for job in bundle.resources(target)["jobs"].values():
             found += [f"{target}: {fault}" for fault in _cluster_faults(job)]
     return found
-
-
-def _field_faults(top: dict) -> Iterator[str]:
-    sections = [("databricks.yml", top, TOP_FIELDS)]
-    sections += [(f"target {name}", target, TARGET_FIELDS) for name, target in top["targets"].items()]
-    sections += [(f"artifact {name}", artifact, ARTIFACT_FIELDS) for name, artifact in top["artifacts"].items()]
-    sections += [
-        (f"variable {name}", variable, {"description", "default"}) for name, variable in top["variables"].items()
-    ]
-    for where, section, allowed in sections:
-        yield from (f"{where} has an unknown field {name}" for name in section.keys() - allowed)
-    yield from (
-        f"variable {name} lacks a description" for name, v in top["variables"].items() if not v.get("description")
-    )
-    yield from (f"variable {name} lacks a default" for name, v in top["variables"].items() if "default" not in v)
 
 
 def _variable_faults(bundle: Bundle) -> Iterator[str]:
