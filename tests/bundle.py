@@ -143,6 +143,9 @@ def _variable_faults(bundle: Bundle) -> Iterator[str]:
 
 
 def _job_faults(job: dict) -> Iterator[str]:
+    for start in ("schedule", "trigger", "continuous"):
+        if "pause_status" in job.get(start, {}):
+            yield f"the {start} sets pause_status, so that development mode does not pause it"
     keys = [task["task_key"] for task in job["tasks"]]
     clusters = {cluster["job_cluster_key"] for cluster in job["job_clusters"]}
     seen: set[str] = set()

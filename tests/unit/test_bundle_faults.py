@@ -91,9 +91,19 @@ def forget_legacy_keras(bundle):
     del job_of(bundle, "training")["job_clusters"][1]["new_cluster"]["spark_env_vars"]["TF_USE_LEGACY_KERAS"]
 
 
+def unpause_a_schedule(bundle):
+    job_of(bundle)["schedule"]["pause_status"] = "UNPAUSED"
+
+
+def unpause_a_trigger(bundle):
+    job_of(bundle)["trigger"] = {"pause_status": "UNPAUSED", "file_arrival": {"url": "/Volumes/a/b/c/"}}
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
+        (unpause_a_schedule, "the schedule sets pause_status"),
+        (unpause_a_trigger, "the trigger sets pause_status"),
         (rename_variable, "${var.katalog} is declared and not used"),
         (misspell_variable, "${var.data_node} is used and not known"),
         (set_unknown_variable_in_target, "target dev sets an undeclared variable worker"),
