@@ -407,7 +407,7 @@ def score(bench: Workbench, version: str, from_: str | None, to: str | None) -> 
     """Champion x page views -> ranked_menus; pinned rows keep their position."""
     from pagerec_dbx.stages.score import score_version
 
-    result = _plain(score_version(bench, version, from_, to))
+    result = _plain(score_version(bench, version, from_ or None, to or None))  # a job's parameters may be empty
     return Outcome(result, f"Ranked {result['page_views']:,} menus with version {result['version']}")
 
 
@@ -472,7 +472,7 @@ def forget(bench: Workbench, user_id_file: str | None, purge_unreadable: bool, v
     """
     from pagerec_dbx.stages.viewer_commands import run_forget
 
-    parts = run_forget(bench, _path(user_id_file), purge_unreadable, vacuum)
+    parts = run_forget(bench, _path(user_id_file or None), purge_unreadable, vacuum)
     data = {key: value for part in parts for key, value in part.to_json().items()}
     return Outcome(data, "\n".join(part.to_text() for part in parts))
 

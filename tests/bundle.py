@@ -27,8 +27,8 @@ STRICT = {
 }
 TARGETS = ("dev", "staging", "prod")
 KNOWN_ELSEWHERE = {"bundle.name", "bundle.target", "workspace.current_user.userName", "workspace.file_path"}
-# Tasks that are named by what a deployment job calls them, and the script of each.
-SCRIPTS = {"evaluation": "compare", "deployment": "promote"}
+# Tasks that are named otherwise than the command they run, and the script of each.
+SCRIPTS = {"evaluation": "compare", "deployment": "promote", "forget_viewers": "forget"}
 RUNTIMES = {"15.4.x-cpu-ml-scala2.12", "15.4.x-gpu-ml-scala2.12"}
 
 

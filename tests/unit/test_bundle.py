@@ -125,6 +125,24 @@ def test_bundle_deletes_what_is_due_every_night(bundle):
     assert [task_parameters(task, job)[-1] for task in job["tasks"]] == ["--vacuum"]
 
 
+@pytest.mark.parametrize(
+    ("key", "chosen", "given"),
+    [
+        ("rollback", {}, []),
+        ("forget_viewers", {"ids": "/Volumes/a/b/ids.txt"}, ["--user-id-file", "/Volumes/a/b/ids.txt"]),
+        (
+            "scoring",
+            {"version": "7", "from": "2024-01-01", "to": "2024-02-01"},
+            ["--version", "7", "--from", "2024-01-01", "--to", "2024-02-01"],
+        ),
+    ],
+)
+def test_bundle_has_a_job_for_what_is_done_by_hand(bundle, key, chosen, given):
+    job = bundle.resources("prod")["jobs"][key]
+    assert "schedule" not in job
+    assert task_parameters(job["tasks"][0], job, **chosen)[2:] == given
+
+
 def test_bundle_parameter_that_no_command_knows_is_refused():
     with pytest.raises(click.UsageError, match="--hom2"):
         parse("ingest", ["--hom2", "h", "--logs", "l"])

@@ -155,3 +155,14 @@ def test_nobody_is_forgotten_while_a_stopped_ingest_has_to_be_finished(tmp_path)
     ran = run("forget", "--home", home.name, "--purge-unreadable")
     assert ran.code == 1
     assert f"was stopped on its way: wanted each line of its files in bronze before some go, got {NOTE}" in ran.err
+
+
+def test_a_job_s_empty_parameters_are_as_if_they_were_not_given(monkeypatch, tmp_path):
+    home = str(open_home(str(tmp_path / "home")).folder)
+    nothing = run("forget", "--home", home, "--user-id-file", "")
+    assert nothing.code == 2 and "`pagerec forget` was told nothing to do" in nothing.err
+    asked = []
+    monkeypatch.setattr(cli, "_plain", lambda result: {"page_views": 0, "version": "1"})
+    monkeypatch.setattr("pagerec_dbx.stages.score.score_version", lambda bench, *given: asked.append(given))
+    assert run("score", "--home", home, "--from", "", "--to", "").code == 0
+    assert asked == [("champion", None, None)]
