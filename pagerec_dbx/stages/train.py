@@ -2,10 +2,8 @@
 
 import contextlib
 import dataclasses
-import functools
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -188,7 +186,7 @@ def learn(tables: Tables, registry: Registry, job, preparation: Preparation, ran
     from pagerec_dbx.training.distributed import train_on_ranks
 
     leave_knowledge(tables, preparation, job.config, job.knowledge_file)
-    context, log_file = tables.spark.sparkContext, _log_folder(registry.home, ranks) / "ranks.log"
+    context, log_file = tables.spark.sparkContext, registry.home.logs / "ranks.log"
     with reading(Path(job.train_snapshot)), reading(Path(job.validation_snapshot)):  # between epochs too
         return train_on_ranks(job, ranks, on_epoch, context.defaultParallelism, log_file, context.cancelJobGroup)
 
@@ -237,17 +235,6 @@ def _parameters(preparation: Preparation, settings: Settings) -> dict[str, objec
         "holdout_start": json.dumps(preparation.cuts.holdout.as_json()),
         **preparation.counts,
     }
-
-
-def _log_folder(home: Home, ranks: int) -> Path:
-    """A volume cannot be appended to, so on Databricks the ranks' words go to the driver's disk; one rank has none."""
-    return _local_folder() if home.in_catalog and ranks > 1 else home.logs
-
-
-@functools.cache
-def _local_folder() -> Path:
-    """One for all trainings of this process; it stays, because errors name the file in it."""
-    return Path(tempfile.mkdtemp(prefix="pagerec-ranks-"))
 
 
 def config_of(preparation: Preparation, model_name: str, settings: ModelSettings) -> ModelConfig:

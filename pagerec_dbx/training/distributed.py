@@ -26,7 +26,7 @@ from pagerec_dbx.training.heartbeats import (
 from pagerec_dbx.training.horovod_ranks import Beats, HorovodRanks, Place
 from pagerec_dbx.training.job import OnEpoch, OneRank, Ranks, TrainingJob, TrainingResult
 from pagerec_dbx.training.loop import fit, require_steps
-from pagerec_dbx.training.rank_output import CONSEQUENCES, RankOutput
+from pagerec_dbx.training.rank_output import CONSEQUENCES, RankOutput, added_to
 from pagerec_dbx.training.words import listening
 
 T = TypeVar("T")
@@ -103,8 +103,7 @@ def run_on_ranks(
 
     _require_slots(ranks, slots)
     say(f"  launching {ranks} ranks (20 to 40 s)")
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    with open(log_file, "a", encoding="utf-8") as log:
+    with added_to(log_file) as log:
         output = RankOutput(log)
         try:
             # Horovod's threads print Java's whole trace when a rank dies: that belongs in the log file.
