@@ -14,6 +14,9 @@ from pagerec_dbx.progress import Words
 from pagerec_dbx.training.reduction import REDUCTION, mean_over_ranks, whole_rows_of
 from pagerec_dbx.training.words import RankWords
 
+# TensorFlow reads them itself where nobody has told it otherwise: threads of one operation, and operations at once.
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
 
 @dataclasses.dataclass(frozen=True)
 class Beats:
@@ -34,7 +37,7 @@ class HorovodRanks:
     """The ranks of one Horovod job, seen from one of them; exists only inside `run_on_ranks`."""
 
     def __init__(self, place: Place, threads: int | None = None, beats: Beats | None = None):
-        """With no number of threads the ranks of a machine divide its processors."""
+        """Where no number of threads is given, see `work_with`."""
         import horovod.tensorflow as hvd
 
         self._place = place
@@ -43,7 +46,7 @@ class HorovodRanks:
             hvd.init()
         self._hvd = hvd
         self.rank, self.size = hvd.rank(), hvd.size()
-        _work_with(threads or max(1, (os.cpu_count() or 1) // hvd.local_size()))
+        work_with(threads, hvd.local_size())
         lacking = _take_one_gpu(hvd.local_rank(), hvd.local_size())
         require_gpus(self.gather(np.array([lacking]))[:, 0])
 
@@ -90,11 +93,19 @@ def _threads_that_give_way() -> Iterator[None]:
             os.setpriority(os.PRIO_PROCESS, int(thread), _NICE)
 
 
-def _work_with(threads: int) -> None:
-    import tensorflow as tf
+def work_with(threads: int | None, local_size: int) -> None:
+    """Take so many threads; where no number is given what TensorFlow's own variables say, else this rank's share.
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    Its share: the processors of its machine divided between the ranks there. `OMP_NUM_THREADS` is not looked at: Spark
+    sets it to 1 for whatever its workers start.
+    """
+    from tensorflow.config import threading
+
+    share = max(1, (os.cpu_count() or 1) // local_size)
+    take_both = threading.set_intra_op_parallelism_threads, threading.set_inter_op_parallelism_threads
+    for variable, take in zip(THREADS, take_both, strict=True):
+        if threads is not None or not os.environ.get(variable):
+            take(threads or share)
 
 
 def _take_one_gpu(local_rank: int, local_size: int) -> int:
