@@ -153,6 +153,7 @@ def _job_faults(job: dict) -> Iterator[str]:
         key = task["task_key"]
         yield from _order_faults(task, seen)
         seen.add(key)
+        yield from _retry_faults(task)
         if "run_job_task" in task:  # another job, by a reference that is checked as all are
             continue
         script = (ROOT / "bundles" / task["spark_python_task"]["python_file"]).resolve()
@@ -166,6 +167,15 @@ def _job_faults(job: dict) -> Iterator[str]:
             yield f"task {key} does not install the wheel"
     yield from (f"two tasks {key}" for key in sorted({key for key in keys if keys.count(key) > 1}))
     yield from _reference_faults(job, clusters)
+
+
+def _retry_faults(task: dict) -> Iterator[str]:
+    """A mail of the task itself goes out at each attempt unless it says otherwise; a job's goes out at the end."""
+    if "max_retries" not in task:
+        yield f"task {task['task_key']} does not say max_retries"
+    told_last = task.get("notification_settings", {}).get("alert_on_last_attempt", False)
+    if task.get("max_retries") and "on_failure" in task.get("email_notifications", {}) and not told_last:
+        yield f"task {task['task_key']} tells of every attempt"
 
 
 def _order_faults(task: dict, earlier: set[str]) -> Iterator[str]:

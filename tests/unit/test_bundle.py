@@ -81,7 +81,7 @@ def test_bundle_tells_of_every_failure_but_a_missing_approval(bundle, target):
         assert ("on_failure" in job["email_notifications"]) == (key != "deployment")
     alerts = {task["task_key"]: "email_notifications" in task for task in jobs["deployment"]["tasks"]}
     assert alerts == {"evaluation": True, "approval": False, "deployment": True}
-    retries = {task["task_key"]: task.get("max_retries", 0) for task in jobs["deployment"]["tasks"]}
+    retries = {task["task_key"]: task["max_retries"] for task in jobs["deployment"]["tasks"]}
     assert retries["approval"] == 0 < retries["evaluation"]
 
 

@@ -99,9 +99,19 @@ def unpause_a_trigger(bundle):
     job_of(bundle)["trigger"] = {"pause_status": "UNPAUSED", "file_arrival": {"url": "/Volumes/a/b/c/"}}
 
 
+def leave_retries_open(bundle):
+    del job_of(bundle, "scoring")["tasks"][1]["max_retries"]
+
+
+def tell_of_every_attempt(bundle):
+    del job_of(bundle, "deployment")["tasks"][0]["notification_settings"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
+        (leave_retries_open, "task monitor does not say max_retries"),
+        (tell_of_every_attempt, "task evaluation tells of every attempt"),
         (unpause_a_schedule, "the schedule sets pause_status"),
         (unpause_a_trigger, "the trigger sets pause_status"),
         (rename_variable, "${var.katalog} is declared and not used"),
