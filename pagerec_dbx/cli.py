@@ -545,8 +545,12 @@ def _counts(values: dict) -> str:
 STOPPED = 130  # as shells say of a command that Ctrl-C ended
 
 
-def run_command(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; results go to standard output, errors in one line to standard error."""
+def run_command(arguments: Sequence[str], trace_unexpected: bool = False) -> int:
+    """Run one command and return its exit code; results go to standard output, errors in one line to standard error.
+
+    Args:
+        trace_unexpected: show the trace of an error that nobody foresaw, where it cannot be asked for by running again.
+    """
     debug = "--debug" in arguments
     if not arguments:
         run_command(["--help"])
@@ -564,7 +568,8 @@ def run_command(arguments: Sequence[str]) -> int:
         if full is not None:
             return _failed(str(full), full.exit_code, debug)
         first = (str(error).strip().splitlines() or [""])[0][:300]
-        return _failed(f"unexpected {type(error).__name__}: {first} (run again with --debug for the trace)", 1, debug)
+        advice = "the trace is above" if trace_unexpected or debug else "run again with --debug for the trace"
+        return _failed(f"unexpected {type(error).__name__}: {first} ({advice})", 1, trace_unexpected or debug)
 
 
 def _failed(message: str, code: int, debug: bool) -> int:

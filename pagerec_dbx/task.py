@@ -18,7 +18,7 @@ def run_task(command: str, arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: it failed; the line before says why.
     """
-    code = run_command([command, *_given(arguments)])
+    code = run_command([command, *_given(arguments)], trace_unexpected=True)
     if code:
         raise SystemExit(f"task `{command}` failed with exit code {code}; the lines above say why")
 
@@ -31,14 +31,23 @@ def run_task_that_may_refuse(command: str, arguments: Sequence[str] | None = Non
     """
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        code = run_command([command, *_given(arguments), "--json"])
+        code = run_command([command, *_given(arguments), "--json"], trace_unexpected=True)
     print(printed.getvalue(), end="")
-    # An error leaves standard output empty, a refusal prints its object.
-    refused = code == 1 and printed.getvalue() and json.loads(printed.getvalue()).get("reasons")
+    refused = _reasons(printed.getvalue()) if code == 1 else None
     if refused:
         print(f"{command} refused, which is recorded: {'; '.join(refused)}", file=sys.stderr)
     elif code:
         raise SystemExit(f"task `{command}` failed with exit code {code}; the lines above say why")
+
+
+def _reasons(printed: str) -> list[str] | None:
+    """Of a refusal: the last line that is an object, as engines may have printed too; an error leaves none."""
+    for line in reversed(printed.splitlines()):
+        with contextlib.suppress(ValueError):
+            answer = json.loads(line)
+            if isinstance(answer, dict):
+                return answer.get("reasons")
+    return None
 
 
 def _given(arguments: Sequence[str] | None) -> Sequence[str]:

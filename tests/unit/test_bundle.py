@@ -1,13 +1,11 @@
 """What `databricks bundle validate --strict` would say, as far as it can be said without a workspace."""
 
-import runpy
 from pathlib import Path
 
 import click
 import pytest
 
 from pagerec_dbx.cli import cli
-from pagerec_dbx.task import run_task, run_task_that_may_refuse
 from tests.bundle import ROOT, STRICT, TARGETS, Bundle, faults, job_of, load_bundle, task_parameters
 
 
@@ -146,43 +144,3 @@ def test_bundle_has_a_job_for_what_is_done_by_hand(bundle, key, chosen, given):
 def test_bundle_parameter_that_no_command_knows_is_refused():
     with pytest.raises(click.UsageError, match="--hom2"):
         parse("ingest", ["--hom2", "h", "--logs", "l"])
-
-
-@pytest.mark.parametrize("script", sorted((ROOT / "jobs").glob("*.py")), ids=lambda script: script.stem)
-def test_script_runs_the_command_of_its_name(script, monkeypatch, capsys):
-    calls = []
-
-    def run_command(arguments):
-        calls.append(arguments)
-        print('{"promoted": true}')
-        return 0
-
-    monkeypatch.setattr("pagerec_dbx.task.run_command", run_command)
-    monkeypatch.setattr("sys.argv", [str(script), "--home", "h"])
-    runpy.run_path(str(script), run_name="__main__")
-    assert calls[0][:3] == [script.stem, "--home", "h"]
-
-
-def test_task_that_fails_ends_with_an_error(capsys):
-    with pytest.raises(SystemExit, match="task `evaluate` failed with exit code 2"):
-        run_task("evaluate", ["--no-such-option"])
-    assert "no-such-option" in capsys.readouterr().err
-
-
-def test_task_that_may_refuse_ends_well_when_refused(monkeypatch, capsys):
-    def refuse(arguments):
-        assert arguments[-1] == "--json"
-        print('{"version": "2", "promoted": false, "reasons": ["gain too small"]}')
-        return 1
-
-    monkeypatch.setattr("pagerec_dbx.task.run_command", refuse)
-    run_task_that_may_refuse("promote", ["--version", "2"])
-    captured = capsys.readouterr()
-    assert "promote refused, which is recorded: gain too small" in captured.err
-    assert '"promoted": false' in captured.out
-
-
-def test_task_that_may_refuse_fails_where_there_was_an_error(monkeypatch):
-    monkeypatch.setattr("pagerec_dbx.task.run_command", lambda arguments: 1)  # an error prints nothing
-    with pytest.raises(SystemExit, match="task `promote` failed with exit code 1"):
-        run_task_that_may_refuse("promote", ["--version", "9"])
