@@ -29,6 +29,7 @@ TARGETS = ("dev", "staging", "prod")
 KNOWN_ELSEWHERE = {"bundle.name", "bundle.target", "workspace.current_user.userName", "workspace.file_path"}
 # Tasks that are named otherwise than the command they run, and the script of each.
 SCRIPTS = {"evaluation": "compare", "deployment": "promote", "forget_viewers": "forget"}
+HASHING = {"ingest", "forget_viewers"}  # tasks that read user ids and make hashes of them
 RUNTIMES = {"15.4.x-cpu-ml-scala2.12", "15.4.x-gpu-ml-scala2.12"}
 
 
@@ -206,6 +207,9 @@ def _cluster_faults(job: dict) -> Iterator[str]:
             yield f"cluster {key}: num_workers {made['num_workers']}"
         if made["spark_env_vars"].get("TF_USE_LEGACY_KERAS") != "1":
             yield f"cluster {key} does not set TF_USE_LEGACY_KERAS=1"
+        tasks = {task["task_key"] for task in job["tasks"] if task.get("job_cluster_key") == key}
+        if ("PAGEREC_KEY" in made["spark_env_vars"]) != bool(tasks & HASHING):
+            yield f"cluster {key}: PAGEREC_KEY is for the tasks that hash user ids, and only for them"
     ranks = next((int(parameter["default"]) for parameter in job["parameters"] if parameter["name"] == "ranks"), 1)
     if 24 % ranks:
         yield f"{ranks} ranks do not divide the 24 row groups"

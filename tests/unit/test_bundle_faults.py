@@ -107,9 +107,20 @@ def tell_of_every_attempt(bundle):
     del job_of(bundle, "deployment")["tasks"][0]["notification_settings"]
 
 
+def hand_the_key_to_all(bundle):
+    environment = job_of(bundle, "scoring")["job_clusters"][0]["new_cluster"]["spark_env_vars"]
+    environment["PAGEREC_KEY"] = "{{secrets/${var.secret_scope}/pagerec-key}}"
+
+
+def forget_the_key(bundle):
+    del job_of(bundle)["job_clusters"][0]["new_cluster"]["spark_env_vars"]["PAGEREC_KEY"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
+        (hand_the_key_to_all, "cluster data: PAGEREC_KEY is for the tasks that hash user ids"),
+        (forget_the_key, "cluster data: PAGEREC_KEY is for the tasks that hash user ids"),
         (leave_retries_open, "task monitor does not say max_retries"),
         (tell_of_every_attempt, "task evaluation tells of every attempt"),
         (unpause_a_schedule, "the schedule sets pause_status"),
