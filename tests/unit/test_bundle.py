@@ -100,6 +100,18 @@ def test_bundle_runs_production_as_the_principal_from_one_path(bundle):
     assert bundle.top["targets"]["dev"] | {"variables": {}} == {"mode": "development", "default": True, "variables": {}}
 
 
+@pytest.mark.parametrize("target", ["staging", "prod"])
+def test_bundle_lets_the_principal_manage_and_the_analysts_read(bundle, target):
+    resources, principal = bundle.resources(target), bundle.values(target)["service_principal"]
+    granted = {kind: {grant["principal"]: grant["privileges"] for grant in resources[kind]["pagerec"]["grants"]}
+               for kind in ("schemas", "registered_models")}  # fmt: skip
+    assert granted == {
+        "schemas": {principal: ["ALL_PRIVILEGES"], "pagerec-analysts": ["USE_SCHEMA", "SELECT"]},
+        "registered_models": {principal: ["ALL_PRIVILEGES", "MANAGE"], "pagerec-analysts": ["EXECUTE"]},
+    }
+    assert "grants" not in resources["volumes"]["files"]  # of its own: page views lie there on their way to training
+
+
 def test_bundle_puts_the_targets_schemas_apart(bundle):
     names = [bundle.resources(target)["schemas"]["pagerec"]["name"] for target in TARGETS]
     assert len(set(names)) == len(TARGETS)
