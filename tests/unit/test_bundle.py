@@ -1,12 +1,13 @@
 """What `databricks bundle validate --strict` would say, as far as it can be said without a workspace."""
 
+import re
 from pathlib import Path
 
 import click
 import pytest
 
 from pagerec_dbx.cli import cli
-from tests.bundle import ROOT, STRICT, TARGETS, Bundle, faults, job_of, load_bundle, task_parameters
+from tests.bundle import ROOT, STRICT, TARGETS, Bundle, faults, job_of, load_bundle, strings, task_parameters
 
 
 @pytest.fixture
@@ -46,6 +47,26 @@ def test_bundle_strict_classes_refuse_a_misspelled_field_of_a_task(bundle):
 
 def test_bundle_has_no_fault(bundle):
     assert faults(bundle) == []
+
+
+def test_bundle_has_the_targets_that_are_tested(bundle):
+    assert tuple(bundle.top["targets"]) == TARGETS
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_bundle_s_files_that_jobs_name_exist(bundle, target):
+    """`${workspace.file_path}` is where this tree lies once it is deployed."""
+    files = {Path(text) for text in strings(bundle.resources(target)) if text.startswith(f"{ROOT}/")}
+    assert {file.name for file in files} == {"legacy-study.json"}
+    assert all(file.is_file() for file in files)
+
+
+def test_runbook_has_a_row_for_each_task_and_no_other(bundle):
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8").partition("## When an alert comes")[2]
+    rows = [line for line in text.partition("\n## ")[0].splitlines() if line.startswith("| ")][1:]
+    named = {name for row in rows for name in re.findall("`([^`]*)`", row.split("|")[1])} - {"is held by"}
+    jobs = bundle.resources("prod")["jobs"]
+    assert named == {task["task_key"] for job in jobs.values() for task in job["tasks"]}
 
 
 def test_bundle_has_a_resource_of_each_kind_in_a_file_of_its_name(bundle):

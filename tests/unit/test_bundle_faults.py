@@ -116,9 +116,70 @@ def forget_the_key(bundle):
     del job_of(bundle)["job_clusters"][0]["new_cluster"]["spark_env_vars"]["PAGEREC_KEY"]
 
 
+def misspell_top_field(bundle):
+    bundle.top["artefacts"] = {}
+
+
+def misspell_bundle_field(bundle):
+    bundle.top["bundle"]["nme"] = "pagerec"
+
+
+def misspell_artifact_field(bundle):
+    bundle.top["artifacts"]["wheel"]["dynamic_versions"] = True
+
+
+def misspell_variable_field(bundle):
+    bundle.top["variables"]["ranks"]["descripton"] = "x"
+
+
+def misspell_principal(bundle):
+    bundle.top["targets"]["prod"]["run_as"]["service_principal"] = "x"
+
+
+def misspell_permission_field(bundle):
+    bundle.top["targets"]["prod"]["permissions"][1]["group"] = "x"
+
+
+def misspell_permission_level(bundle):
+    bundle.top["targets"]["prod"]["permissions"][1]["level"] = "CAN_READ"
+
+
+def misspell_preset(bundle):
+    bundle.top["targets"]["staging"]["presets"]["tag"] = {}
+
+
+def misspell_path(bundle):
+    bundle.top["targets"]["staging"]["workspace"]["rootpath"] = "/x"
+
+
+def leave_out_a_description(bundle):
+    del bundle.top["variables"]["ranks"]["description"]
+
+
+def leave_out_a_default(bundle):
+    del bundle.top["variables"]["schedule"]["default"]
+
+
+def declare_unused_cluster(bundle):
+    clusters = job_of(bundle)["job_clusters"]
+    clusters.append({**clusters[0], "job_cluster_key": "spare"})
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
+        (misspell_top_field, "databricks.yml has an unknown field artefacts"),
+        (misspell_bundle_field, "databricks.yml: bundle has an unknown field nme"),
+        (misspell_artifact_field, "artifact wheel has an unknown field dynamic_versions"),
+        (misspell_variable_field, "variable ranks has an unknown field descripton"),
+        (misspell_principal, "target prod: run_as has an unknown field service_principal"),
+        (misspell_permission_field, "target prod: permissions has an unknown field group"),
+        (misspell_permission_level, "target prod: permissions has the level CAN_READ"),
+        (misspell_preset, "target staging: presets has an unknown field tag"),
+        (misspell_path, "target staging: workspace has an unknown field rootpath"),
+        (leave_out_a_description, "variable ranks lacks a description"),
+        (leave_out_a_default, "variable schedule lacks a default"),
+        (declare_unused_cluster, "cluster spare is not used"),
         (hand_the_key_to_all, "cluster data: PAGEREC_KEY is for the tasks that hash user ids"),
         (forget_the_key, "cluster data: PAGEREC_KEY is for the tasks that hash user ids"),
         (leave_retries_open, "task monitor does not say max_retries"),
