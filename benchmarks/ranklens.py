@@ -57,10 +57,10 @@ PARTS = {
     "own_weights": _OWN,
 }
 # Sizes and losses as designed; few page views are soon learnt by heart, so the loss says when to stop.
+_SHORT = ("batch_size=128", "epochs=30", "best_by=loss", "patience=5")
 OTHERS = {
-    name: (model, "batch_size=128", "epochs=30", "best_by=loss", "patience=5", *settings)
-    for name, (model, *settings) in CASES.items()
-    if model != PAGE_RANKER
+    **{name: (model, *_SHORT, *rest) for name, (model, *rest) in CASES.items() if model != PAGE_RANKER},
+    f"{PAGE_RANKER} with its defaults": (PAGE_RANKER, *_SHORT),
 }
 
 
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--share", type=float, default=1.0,
         help="of the training records, for a learning curve with --validation; rates and trees know all of them",
     )  # fmt: skip
-    parser.add_argument("--others", action="store_true", help="the other models in place of page_ranker")
+    parser.add_argument("--others", action="store_true", help="the other models, and page_ranker with its defaults")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of model and training")
     options = parser.parse_intermixed_args(arguments)
     if options.share != 1 and not options.validation:

@@ -5,6 +5,7 @@ import datetime as dt
 import functools
 import json as jsonlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -563,6 +564,8 @@ def run_command(arguments: Sequence[str], trace_unexpected: bool = False) -> int
         return _failed(f"{error.format_message().rstrip('.')}. See `pagerec --help`.", 2, debug)
     except (click.Abort, KeyboardInterrupt):
         return _failed("stopped", STOPPED, debug)
+    except SystemExit as error:
+        return _failed("stopped", int(error.code or 0), debug)
     except Exception as error:  # anything not foreseen still ends in one line
         full = full_disk(error)
         if full is not None:
@@ -579,8 +582,14 @@ def _failed(message: str, code: int, debug: bool) -> int:
     return code
 
 
+def _end(number: int, _frame: object) -> None:
+    """A signal to end, as an exception: what is open is closed, and what was stopped is said, as with Ctrl-C."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """Entry point of the console script."""
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(run_command(sys.argv[1:]))
 
 

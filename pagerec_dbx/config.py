@@ -7,6 +7,8 @@ line. A name that several stages use (`seed`) means the same in each.
 import dataclasses
 import datetime as dt
 import difflib
+import json
+import shlex
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -120,6 +122,12 @@ class PrepareSettings:
         cap = self.max_examples_per_viewer_day
         _require(cap is None or cap >= 1, "max_examples_per_viewer_day", "at least 1, or none", cap)
         _require(self.snapshot_days >= 0, "snapshot_days", "at least 0", self.snapshot_days)
+
+    def as_command(self) -> str:
+        """What to type to prepare like this: `pagerec prepare` and the settings that are not the defaults."""
+        fields = {field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(self)}
+        given = [f"{name}={json.dumps(value)}" for name, (value, default) in fields.items() if value != default]
+        return shlex.join(["pagerec", "prepare", *given])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -67,6 +67,7 @@ class Contents:
     first: OrderKey
     last: OrderKey
     left_out: Mapping[str, int]
+    command: str  # that makes it; told where the snapshot turns out to be damaged, no part of what makes two equal
 
     def __post_init__(self):
         if self.records < self.groups:
@@ -191,6 +192,7 @@ def _manifest(folder: Path, contents: Contents, created_at: dt.datetime) -> Mani
         last=contents.last,
         created_at=created_at.isoformat(),
         left_out=dict(contents.left_out),
+        command=contents.command,
     )
 
 

@@ -52,6 +52,12 @@ class Manifest:
     created_at: str  # ISO 8601
     left_out: dict[str, int]  # page views of this part that are not in it, by reason
     shown_length: int = 0  # rows shown before; 0: the records have no such fields
+    command: str = "pagerec prepare"  # that made it
+
+    @property
+    def prepare_again(self) -> str:
+        """What to do where the snapshot is damaged; its name is made of what it holds, so the same command makes it."""
+        return f"Run `{self.command}` for this home: the same tables give it again; else prepare and train anew"
 
     def to_json(self) -> str:
         """The manifest as text; `manifest_from_json` reads it back."""
@@ -108,17 +114,20 @@ def open_snapshot(folder: Path) -> Snapshot:
         ) from error
     snapshot = Snapshot(folder, manifest_from_json(text))
     for file, path in zip(snapshot.manifest.files, snapshot.paths, strict=True):
-        _require_size(file, path)
+        _require_size(snapshot, file, path)
     _require_row_groups(snapshot)
     return snapshot
 
 
-def _require_size(file: File, path: Path) -> None:
+def _require_size(snapshot: Snapshot, file: File, path: Path) -> None:
     size = path.stat().st_size if path.is_file() else None
     if size != file.bytes:
         got = "no such file" if size is None else f"{size:,} bytes"
         raise SnapshotError(
-            f"snapshot file {path} is damaged", wanted=f"{file.bytes:,} bytes", got=got, fix=PREPARE_AGAIN
+            f"snapshot file {path} is damaged",
+            wanted=f"{file.bytes:,} bytes",
+            got=got,
+            fix=snapshot.manifest.prepare_again,
         )
 
 
@@ -131,7 +140,7 @@ def _require_row_groups(snapshot: Snapshot) -> None:
             f"snapshot {snapshot.folder} does not hold the records of its manifest",
             wanted=f"{snapshot.manifest.records:,} in row groups of {list(wanted)}",
             got=str(list(found)),
-            fix=PREPARE_AGAIN,
+            fix=snapshot.manifest.prepare_again,
         )
 
 
@@ -173,13 +182,15 @@ def require_undamaged(snapshot: Snapshot, numbers: Iterable[int], named_as: Snap
         try:
             found = sha256_of(snapshot.paths[number])
         except OSError as error:
-            raise SnapshotError(f"snapshot file {path} cannot be read", got=str(error), fix=PREPARE_AGAIN) from error
+            raise SnapshotError(
+                f"snapshot file {path} cannot be read", got=str(error), fix=snapshot.manifest.prepare_again
+            ) from error
         if found != wanted:
             raise SnapshotError(
                 f"snapshot file {path} was changed after it was written",
                 wanted=f"sha256 {wanted}",
                 got=found,
-                fix=PREPARE_AGAIN,
+                fix=snapshot.manifest.prepare_again,
             )
 
 

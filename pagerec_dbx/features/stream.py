@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from pagerec_dbx.errors import PREPARE_AGAIN, SnapshotError
+from pagerec_dbx.errors import SnapshotError
 from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.packing import IDS, WORD, Packing, block_ids, block_rows, packing_from_schema
 from pagerec_dbx.features.parquet_groups import ParquetGroups
@@ -153,7 +153,7 @@ def _unstreamable(snapshot: Snapshot, cause: Exception) -> SnapshotError:
     return SnapshotError(
         f"snapshot {snapshot.folder} cannot be streamed",
         got=f"{type(cause).__name__}: {cause}",
-        fix=PREPARE_AGAIN,
+        fix=snapshot.manifest.prepare_again,
     )
 
 

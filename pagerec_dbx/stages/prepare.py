@@ -139,6 +139,7 @@ def _contents(basis: _Basis, split: str, part: Part, settings: PrepareSettings) 
         first=part.first,
         last=part.last,
         left_out=part.left_out,
+        command=settings.as_command(),
     )
 
 

@@ -13,7 +13,7 @@ from pagerec_dbx.features.leases import MANIFEST
 from pagerec_dbx.features.preparation import Preparation, preparations
 from pagerec_dbx.features.snapshot import open_snapshot
 from pagerec_dbx.home import Home
-from pagerec_dbx.progress import say
+from pagerec_dbx.progress import say, working
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.stopped_runs import StoppedRun, find_stopped, run_folder, stopped_runs
 from pagerec_dbx.stages.train import TrainResult, job_of, sound_run, train, train_and_register
@@ -37,18 +37,20 @@ def resume(
         TrainingError: it was registered already, or its preparation or snapshots are gone; else as `train`.
         SettingError: a setting of model or training is given that the run did not begin with.
     """
-    from pagerec_dbx.training.distributed import require_ranks
-
-    version = registered_already(registry, stopped.run_id)
+    with working("looking at what was stopped"):
+        version = registered_already(registry, stopped.run_id)
     if version is not None:
         raise TrainingError(
             f"run {stopped.run_id} is version {version} already",
             fix=f"Go on with `pagerec compare --challenger {version}`",
         )
     stopped = dataclasses.replace(stopped, settings=_settings_of(stopped, settings, given))
-    preparation = _preparation_of(tables, stopped)
-    job = job_of(registry.home, preparation, stopped)
-    require_ranks(job, stopped.ranks, tables.spark.sparkContext.defaultParallelism)
+    with working("looking at what was prepared"):
+        preparation = _preparation_of(tables, stopped)
+        from pagerec_dbx.training.distributed import require_ranks  # only now: TensorFlow takes seconds to import
+
+        job = job_of(registry.home, preparation, stopped)
+        require_ranks(job, stopped.ranks, tables.spark.sparkContext.defaultParallelism)
     registry.reopen_run(stopped.run_id)
     return train_and_register(tables, registry, job, stopped, preparation)
 

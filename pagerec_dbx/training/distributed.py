@@ -1,6 +1,7 @@
 """Several ranks through Horovod on Spark: how they are launched, and what is said when one dies."""
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -18,7 +19,9 @@ from pagerec_dbx.training.heartbeats import (
     DRIVER,
     beating,
     clear,
+    is_driver,
     rank_name,
+    where_ranks_are,
     who_failed,
     who_just_ended,
     who_was_missed,
@@ -55,18 +58,17 @@ def train_on_ranks(
     clear(job.beats)
     heard = [rank_name(rank) for rank in range(ranks)]
     silence = job.settings.silence_seconds
-    with beating(
-        job.beats, DRIVER, heard, lambda: "launching the ranks", silence, on_missed=lambda: cancel(_job_group())
-    ):
+    where = functools.partial(where_ranks_are, job.beats, before="launching the ranks")
+    with beating(job.beats, DRIVER, heard, where, silence, on_missed=lambda: cancel(_job_group())):
         try:
             beats = Beats(job.beats, silence)
             with listening(job.beats):
                 results = run_on_ranks(lambda group: fit(job, group, on_epoch), ranks, slots, log_file, beats=beats)
         except DeadRankError as error:
-            failed = who_failed(job.beats, CONSEQUENCES)
+            failed, missed = who_failed(job.beats, CONSEQUENCES), who_was_missed(job.beats)
             raise DeadRankError(
-                error.what,
-                got=who_was_missed(job.beats)
+                "the ranks ended because they heard nothing of the driver" if is_driver(missed) else error.what,
+                got=missed
                 or failed
                 or error.got
                 or who_just_ended(job.beats)

@@ -106,6 +106,11 @@ def who_was_missed(folder: Path) -> str | None:
     return None
 
 
+def is_driver(missed: str | None) -> bool:
+    """Whether it was the driver who fell silent, by what `who_was_missed` says: paused, or its machine was."""
+    return bool(missed) and missed.startswith(f"{DRIVER} ")
+
+
 def who_failed(folder: Path, consequences: Sequence[str]) -> str | None:
     """Which ranks ended with an error of their own, and with which; None if none did.
 
@@ -120,6 +125,11 @@ def who_just_ended(folder: Path) -> str | None:
     """Which ranks ended without a word, as killed processes do; None if none did."""
     dead = [beat for beat in _ranks(folder) if beat.end is None]
     return "; ".join(f"{beat}, ended without a word" for beat in dead) or None
+
+
+def where_ranks_are(folder: Path, before: str) -> str:
+    """What the first of the ranks said last of where it is; `before` any of them spoke."""
+    return next((beat.where for beat in _ranks(folder)), before)
 
 
 def _ranks(folder: Path) -> list[Beat]:

@@ -1,6 +1,7 @@
 """A rank that is killed, or hangs, or loses its driver: who it was is said soon, and the training goes on."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -112,17 +113,22 @@ def marked(monkeypatch) -> str:
     return mark
 
 
+def start_training(mark, home, words_file):
+    """The command on two ranks, without an end; all of its processes have the mark in their environment."""
+    settings = ["epochs=4000", "patience=4000", "batch_size=32", "embedding_size=8", "hidden_sizes=[16]"]
+    command = [sys.executable, "-m", "pagerec_dbx.cli", "train", "--ranks", "2", "--home", home.name, *settings]
+    with open(words_file, "w") as words:
+        return subprocess.Popen(
+            [*command, "checkpoint_minutes=0", "silence_seconds=15"], stdout=words, stderr=words,
+            env={**os.environ, "PAGEREC_MARK": mark}, start_new_session=True,
+        )  # fmt: skip
+
+
 def test_a_driver_that_is_killed_leaves_no_process_and_a_run_to_go_on_with(prepared, tmp_path):
     """The command itself is killed, not its family: Java and the ranks must end by themselves."""
     mark, home = uuid.uuid4().hex, Home(str(tmp_path / "home"))
     shutil.copytree(prepared.home.folder, home.folder)
-    settings = ["epochs=4000", "patience=4000", "batch_size=32", "embedding_size=8", "hidden_sizes=[16]"]
-    command = [sys.executable, "-m", "pagerec_dbx.cli", "train", "--ranks", "2", "--home", home.name, *settings]
-    with open(tmp_path / "words", "w") as words:
-        driver = subprocess.Popen(
-            [*command, "checkpoint_minutes=0", "silence_seconds=15"], stdout=words, stderr=words,
-            env={**os.environ, "PAGEREC_MARK": mark}, start_new_session=True,
-        )  # fmt: skip
+    driver = start_training(mark, home, tmp_path / "words")
     try:
         trains = wait_until(lambda: list(home.folder.glob("training/*/checkpoint-*.json")), 240)
         assert trains, (tmp_path / "words").read_text()
@@ -137,6 +143,33 @@ def test_a_driver_that_is_killed_leaves_no_process_and_a_run_to_go_on_with(prepa
             os.kill(process, signal.SIGKILL)
     (run_id,) = stopped_runs(home)
     assert Checkpoints(home.folder / "training" / run_id, 2, 0).newest().step > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("signal_number", "code", "said"),
+    [
+        (signal.SIGSTOP, 1, r"heard nothing of the driver: got driver \(process \d+ on .*\), epoch \d+, .*was silent"),
+        (signal.SIGTERM, 143, "pagerec: stopped"),
+    ],
+)
+def test_a_driver_that_is_paused_or_told_to_end_says_so(prepared, tmp_path, signal_number, code, said):
+    mark, home = uuid.uuid4().hex, Home(str(tmp_path / "home"))
+    shutil.copytree(prepared.home.folder, home.folder)
+    driver = start_training(mark, home, tmp_path / "words")
+    try:
+        assert wait_until(lambda: list(home.folder.glob("training/*/checkpoint-*.json")), 240)
+        driver.send_signal(signal_number)
+        if signal_number == signal.SIGSTOP:
+            time.sleep(40)
+            driver.send_signal(signal.SIGCONT)
+        assert driver.wait(60) == code
+        words = (tmp_path / "words").read_text()
+        assert re.search(said, words) and "stopped; go on with: pagerec train --resume" in words, words
+        assert wait_until(lambda: not processes_with(mark), 60), processes_with(mark)
+    finally:
+        for process in processes_with(mark):
+            os.kill(process, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

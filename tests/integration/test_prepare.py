@@ -172,9 +172,11 @@ def test_prepare_again_reuses_what_is_complete_and_writes_anew_what_is_not(copy)
     (train.folder / "row_group=0" / "half-written.parquet").write_bytes(b"PAR1")
     with open(validation.paths[3], "ab") as file:
         file.write(b"x")
-    for damaged in (train, validation):
-        with pytest.raises(SnapshotError):
-            open_snapshot(damaged.folder)
+    with pytest.raises(SnapshotError, match="has no manifest"):
+        open_snapshot(train.folder)
+    with pytest.raises(SnapshotError) as told:
+        open_snapshot(validation.folder)
+    assert told.value.fix.startswith(f"Run `{SETTINGS.as_command()}` for this home")  # as is done below
     with (
         pytest.raises(SnapshotError, match=f"{validation.folder.name} is to be removed and is being read"),
         reading(validation.folder),

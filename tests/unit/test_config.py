@@ -1,8 +1,10 @@
 """Settings: defaults, file, overrides, and what is refused."""
 
+import shlex
+
 import pytest
 
-from pagerec_dbx.config import TrainSettings, flat, load_settings, parse_time, settings_from
+from pagerec_dbx.config import PrepareSettings, TrainSettings, flat, load_settings, parse_time, settings_from
 from pagerec_dbx.errors import SettingError
 
 
@@ -70,3 +72,16 @@ def test_which_epoch_is_kept(best_by, kept):
     epochs = [(1, 0.5, 2.0), (2, 0.4, 1.5), (3, 0.3, 1.8)]
     standing = TrainSettings(best_by=best_by).standing
     assert min(epochs, key=lambda one: standing(*one))[0] == kept
+
+
+@pytest.mark.parametrize(
+    ("settings", "command"),
+    [
+        (PrepareSettings(), "pagerec prepare"),
+        (PrepareSettings(shown_length=20, catalogue=True), "pagerec prepare catalogue=true shown_length=20"),
+        (PrepareSettings(holdout_from="2024-01-03 12:00"), "pagerec prepare 'holdout_from=\"2024-01-03 12:00\"'"),
+    ],
+)
+def test_a_preparation_s_command_gives_its_settings_again(settings, command):
+    assert settings.as_command() == command
+    assert load_settings(overrides=shlex.split(command)[2:]).prepare == settings

@@ -17,6 +17,7 @@ from pagerec_dbx.training.heartbeats import (
     beating,
     clear,
     rank_name,
+    where_ranks_are,
     who_failed,
     who_just_ended,
     who_was_missed,
@@ -212,3 +213,15 @@ def test_whoever_never_spoke_is_not_missed_and_old_beats_are_forgotten(tmp_path)
     assert len(list(folder.iterdir())) == 1
     clear(folder)
     assert list(folder.iterdir()) == []
+
+
+def test_where_the_ranks_are_is_what_the_first_of_them_said_last(tmp_path):
+    assert where_ranks_are(tmp_path, before="launching") == "launching"
+    for number in (1, 0):
+        beat = heartbeats.Beat(f"rank {number}", "host", 7, 1.0, 1, f"epoch {number}")
+        (tmp_path / f"rank {number}.json").write_text(json.dumps(dataclasses.asdict(beat)))
+    assert where_ranks_are(tmp_path, before="launching") == "epoch 0"
+    assert heartbeats.is_driver("driver (process 7 on host), epoch 0, was silent")
+    assert not heartbeats.is_driver("rank 0 (process 7 on host), epoch 0, was silent") and not heartbeats.is_driver(
+        None
+    )
