@@ -44,14 +44,20 @@ def test_the_wheel_has_its_version_from_git(built):
     assert version != "0.1.0" or not tagged.returncode
 
 
-def test_installing_the_wheel_changes_no_version(environment):
+def test_installing_the_wheel_changes_no_version_and_leaves_no_conflict(environment):
+    """As a cluster installs it, with what it requires: pip would change what does not meet that, or refuse."""
     before = environment.versions()
     assert "pagerec_dbx" not in before  # the source tree is not there
-    installed = environment.pip("install", "--no-deps", environment.wheel)
+    installed = environment.pip("install", environment.wheel)
     assert installed.returncode == 0, installed.stderr
     after = environment.versions()
     assert after.pop("pagerec_dbx") == environment.wheel.name.split("-")[1]
     assert after == before
+    checked = environment.pip("check")
+    assert checked.returncode == 0, checked.stdout
+    shown = environment.run("-c", "import pagerec_dbx; print(pagerec_dbx.__file__)")
+    assert shown.stdout.startswith(str(environment.folder))
+    assert environment.run(environment.folder / "bin/pagerec", "--version").stdout.startswith("pagerec")
 
 
 def test_pip_would_install_the_wheel_and_nothing_beside_it(environment):
@@ -77,12 +83,3 @@ def test_pip_refuses_a_wheel_that_wants_another_version(environment, tmp_path):
             bad.writestr(entry, data)
     planned = environment.pip("install", "--dry-run", other)
     assert planned.returncode != 0 and "numpy" in planned.stderr
-
-
-def test_pip_finds_no_conflict_once_the_wheel_is_there(environment):
-    assert environment.pip("install", environment.wheel).returncode == 0
-    checked = environment.pip("check")
-    assert checked.returncode == 0, checked.stdout
-    shown = environment.run("-c", "import pagerec_dbx; print(pagerec_dbx.__file__)")
-    assert shown.stdout.startswith(str(environment.folder))
-    assert environment.run(environment.folder / "bin/pagerec", "--version").stdout.startswith("pagerec")
