@@ -104,11 +104,26 @@ class Deployment:
         return said if failed else WELL
 
 
+def cluster_environment() -> dict[str, str]:
+    """What the bundle's clusters set that means the same here: no secret, and no name that a workspace gives.
+
+    One process runs the tasks of all clusters, so none may set a variable to something else than another does.
+    """
+    jobs = load_bundle().resources("dev")["jobs"].values()
+    clusters = [cluster["new_cluster"]["spark_env_vars"] for job in jobs for cluster in job["job_clusters"]]
+    together: dict[str, str] = {}
+    for variables in clusters:
+        plain = {name: value for name, value in variables.items() if not re.search(r"\$\{|\{\{", value)}
+        assert all(together.get(name, value) == value for name, value in plain.items()), (together, plain)
+        together |= plain
+    return together
+
+
 def deploy(environment: WheelEnvironment, variables: Mapping[str, str], chosen: Mapping[str, str]) -> Deployment:
     """Install the wheel, copy what the jobs name of the bundle's files, and start the driver that runs the tasks.
 
     Args:
-        variables: of the driver's environment, and so of its executors'.
+        variables: of the driver's environment, and so of its executors', beside those that the clusters set.
         chosen: parameters other than the jobs' defaults, for every run.
     """
     installed = environment.pip("install", "--no-deps", environment.wheel)
@@ -118,7 +133,7 @@ def deploy(environment: WheelEnvironment, variables: Mapping[str, str], chosen: 
     shutil.copytree(ROOT / "jobs", files / "jobs")
     (files / legacy).parent.mkdir(parents=True)
     shutil.copy(ROOT / legacy, files / legacy)
-    cluster = environment.start("-c", _DRIVER, **variables)
+    cluster = environment.start("-c", _DRIVER, **{**cluster_environment(), **variables})
     return Deployment(environment, cluster, {"legacy": str(files / legacy), **chosen})
 
 

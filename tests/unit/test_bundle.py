@@ -8,6 +8,7 @@ import pytest
 
 from pagerec_dbx.cli import cli
 from tests.bundle import ROOT, STRICT, TARGETS, Bundle, faults, job_of, load_bundle, strings, task_parameters
+from tests.job_runner import cluster_environment
 
 
 @pytest.fixture
@@ -102,6 +103,12 @@ def test_bundle_tells_of_every_failure_but_a_missing_approval(bundle, target):
     assert alerts == {"evaluation": True, "approval": False, "deployment": True}
     retries = {task["task_key"]: task["max_retries"] for task in jobs["deployment"]["tasks"]}
     assert retries["approval"] == 0 < retries["evaluation"]
+
+
+def test_bundle_s_variables_are_set_for_the_tasks_that_tests_run():
+    """What is left out: the key, and the names of model and experiment, which a workspace gives."""
+    threads = {"TF_NUM_INTRAOP_THREADS": "4", "TF_NUM_INTEROP_THREADS": "2"}
+    assert cluster_environment() == {"TF_USE_LEGACY_KERAS": "1", **threads}
 
 
 def test_bundle_has_a_deployment_job_in_mlflow_s_shape(bundle):
