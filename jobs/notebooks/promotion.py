@@ -3,8 +3,9 @@
 # MAGIC # May this version serve?
 # MAGIC
 # MAGIC The stored verdict on a version, limit by limit, whether it still holds, and who served since when. A dry run
-# MAGIC unless the widget `action` says `promote`: then the version is promoted if its verdict allows it, as `pagerec
-# MAGIC promote` does, and the decision is recorded either way.
+# MAGIC unless the widget `action` says `promote` and the version's number is typed into `confirm`: then the version is
+# MAGIC promoted if its verdict allows it, as `pagerec promote` does, and the decision is recorded either way. Empty
+# MAGIC `confirm` afterwards.
 
 # COMMAND ----------
 
@@ -20,6 +21,7 @@ bench = desk.attempt(open_bench, desk.widgets.get("home"))
 trained = desk.choices(versions, bench)
 desk.widgets.dropdown("version", trained[0], trained, "Version (newest first)")
 desk.widgets.dropdown("action", promotion.DRY_RUN, [promotion.DRY_RUN, promotion.PROMOTE], "Action")
+desk.widgets.text("confirm", "", "To promote, type the version here")
 
 # COMMAND ----------
 
@@ -32,7 +34,7 @@ desk.show(promotion.reasons, verdict)
 
 # COMMAND ----------
 
-desk.show(promotion.act, bench, desk.chosen("version"), desk.widgets.get("action"))
+desk.show(promotion.act, bench, desk.chosen("version"), desk.widgets.get("action"), desk.widgets.get("confirm"))
 
 # COMMAND ----------
 

@@ -51,8 +51,13 @@ def reasons(verdict: Verdict) -> pd.DataFrame:
     return pd.DataFrame([(word, told) for word, _, told in parted], columns=["limit", "found"])
 
 
-def act(bench: Workbench, version: str, action: str) -> str:
-    """Promote the version as `pagerec promote` does, or say what would be asked; the sentence that tells of it.
+def act(bench: Workbench, version: str, action: str, confirmed: str) -> str:
+    """Promote the version as `pagerec promote` does, or say what is missing for it; the sentence that tells of it.
+
+    A runtime runs cells again when a widget changes: a choice alone must not act, nor a second version after the first.
+
+    Args:
+        confirmed: what was typed; the version, where that is what is wanted.
 
     Raises:
         RoleError: the version is the retrained legacy.
@@ -61,6 +66,12 @@ def act(bench: Workbench, version: str, action: str) -> str:
     """
     if action != PROMOTE:
         return f"Dry run: nothing was changed. Set the widget `action` to `{PROMOTE}` to act by the verdict."
+    if confirmed.strip() != version:
+        typed = f"it says `{confirmed.strip()}`" if confirmed.strip() else "it is empty"
+        return (
+            f"Not confirmed: nothing was changed. To promote version {version} by its verdict, type {version} into the "
+            f"widget `confirm`; {typed}."
+        )
     home = open_home(bench.home.name, new=False)
     with locked(home, "promote"):
         require_no_move(home)

@@ -415,6 +415,9 @@ def test_promotion_notebook_is_a_dry_run_unless_it_is_asked(demo, tables):
     assert set(reasons.limit) <= {"Passed", "Failed", "Alarm"} and len(reasons) > 3
     assert acted.startswith("Dry run: nothing was changed.")
     assert tables.read(schemas.PROMOTIONS).count() == before == len(decisions)
-    asked = shown_by("promotion", demo, version="1", action="promote")
+    chosen = shown_by("promotion", demo, version="1", action="promote")
+    assert any(str(one).startswith("Not confirmed: nothing was changed.") for one in chosen)
+    assert tables.read(schemas.PROMOTIONS).count() == before
+    asked = shown_by("promotion", demo, version="1", action="promote", confirm="1")
     assert any("Version 1" in one for one in asked if isinstance(one, str))
     assert tables.read(schemas.PROMOTIONS).count() == before + 1
