@@ -19,15 +19,17 @@ desk.widgets.text("home", os.environ.get("PAGEREC_HOME", "main.pagerec_dev"), "H
 stored = desk.attempt(comparisons.read_comparisons, desk.attempt(open_bench, desk.widgets.get("home")))
 
 versions = desk.choices(comparisons.choices, stored, column="challenger")
-desk.widgets.dropdown("challenger", versions[0], versions, "Challenger (newest first)")
-desk.widgets.dropdown("protocol", "menu", ["menu", "menu_unpinned", "vocabulary"], "What was ranked")
-desk.widgets.dropdown("metric", "ndcg", ["ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1", "hit_at_5"], "Metric")
-
-challenger = desk.widgets.get("challenger")
+challenger = desk.offer("challenger", versions, "Challenger (newest first)")
+desk.offer("protocol", ["menu", "menu_unpinned", "vocabulary"], "What was ranked")
+desk.offer("metric", ["ndcg", "ndcg_at_10", "reciprocal_rank", "hit_at_1", "hit_at_5"], "Metric")
 slices = desk.choices(comparisons.choices, stored, column="slice", challenger=challenger)
-desk.widgets.dropdown("slice", slices[0], slices, "Page views")
+desk.offer("slice", slices, "Page views")
 held = desk.choices(comparisons.choices, stored, column="baseline", challenger=challenger)
-desk.widgets.dropdown("baseline", comparisons.ALL, [comparisons.ALL, *held], "Held against")
+desk.offer("baseline", [comparisons.ALL, *held], "Held against")
+
+# COMMAND ----------
+
+desk.make_widgets()
 
 # COMMAND ----------
 

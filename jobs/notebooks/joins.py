@@ -19,9 +19,13 @@ desk.widgets.text("home", os.environ.get("PAGEREC_HOME", "main.pagerec_dev"), "H
 stored = desk.attempt(joins.read_health, desk.attempt(open_bench, desk.widgets.get("home")))
 
 days = desk.choices(joins.days, stored)
-desk.widgets.dropdown("first_day", days[min(27, len(days) - 1)], days, "First day")
-desk.widgets.dropdown("last_day", days[0], days, "Last day")
-desk.widgets.multiselect("methods", "keyed", ["keyed", "windowed"], "Joins")
+desk.offer("first_day", days, "First day", default=days[min(27, len(days) - 1)])
+desk.offer("last_day", days, "Last day")
+desk.offer_several("methods", joins.METHODS, "Joins")
+
+# COMMAND ----------
+
+desk.make_widgets()
 
 # COMMAND ----------
 

@@ -3,8 +3,8 @@
 # MAGIC # One viewer's page
 # MAGIC
 # MAGIC What a viewer had watched, which rows the page offered and which were clicked, how each version would have
-# MAGIC ordered them, and why. Choose a day, then run the first cell again to choose among its viewers, and so on
-# MAGIC downwards.
+# MAGIC ordered them, and why. Choose a day, then run the first two cells again to choose among its viewers, and
+# MAGIC so on downwards.
 
 # COMMAND ----------
 
@@ -18,19 +18,22 @@ desk = open_desk(globals())
 desk.widgets.text("home", os.environ.get("PAGEREC_HOME", "main.pagerec_dev"), "Home: catalog.schema or a folder")
 bench = desk.attempt(open_bench, desk.widgets.get("home"))
 
-days = desk.choices(page_views.days, bench)
-desk.widgets.dropdown("day", days[0], days, "Day (UTC)")
-viewers = desk.choices(page_views.viewers, bench, desk.chosen("day"))
-desk.widgets.dropdown("viewer", viewers[0], viewers, "Viewer (most clicks first)")
-pages = desk.choices(page_views.page_views, bench, desk.chosen("day"), desk.chosen("viewer"))
-desk.widgets.dropdown("page_view", pages[0], pages, "Page view (clicked first)")
+day = desk.offer("day", desk.choices(page_views.days, bench), "Day (UTC)")
+viewers = desk.choices(page_views.viewers, bench, day)
+viewer = desk.offer("viewer", viewers, "Viewer (most clicks first)")
+pages = desk.choices(page_views.page_views, bench, day, viewer)
+desk.offer("page_view", pages, "Page view (clicked first)")
 trained = desk.choices(versions, bench)
-desk.widgets.multiselect("versions", trained[0], trained, "Versions (newest first)")
-desk.widgets.dropdown("why", trained[0], trained, "Explain the order of version")
+desk.offer_several("versions", trained, "Versions (newest first)")
+desk.offer("why", trained, "Explain the order of version")
 
 # COMMAND ----------
 
-page = desk.attempt(page_views.look_up, bench, desk.chosen("page_view"))
+desk.make_widgets()
+
+# COMMAND ----------
+
+page = desk.attempt(page_views.look_up, bench, desk.chosen("page_view"), desk.chosen("viewer"))
 desk.show(page_views.described, page)
 
 # COMMAND ----------

@@ -19,8 +19,12 @@ desk = open_desk(globals())
 desk.widgets.text("home", os.environ.get("PAGEREC_HOME", "main.pagerec_dev"), "Home: catalog.schema or a folder")
 bench = desk.attempt(open_bench, desk.widgets.get("home"))
 trained = desk.choices(versions, bench)
-desk.widgets.dropdown("version", trained[0], trained, "Version (newest first)")
-desk.widgets.dropdown("action", promotion.DRY_RUN, [promotion.DRY_RUN, promotion.PROMOTE], "Action")
+desk.offer("version", trained, "Version (newest first)")
+desk.offer("action", [promotion.DRY_RUN, promotion.PROMOTE], "Action")
+
+# COMMAND ----------
+
+desk.make_widgets()
 desk.widgets.text("confirm", "", "To promote, type the version here")
 
 # COMMAND ----------

@@ -3,45 +3,43 @@
 # MAGIC # What if?
 # MAGIC
 # MAGIC Take a page view, change what was watched, what is offered, the hour or the device, and see how the order
-# MAGIC changes. Choose a day, a viewer and a page view from the top downwards, running the first cell again after each;
-# MAGIC the edits come below. Nothing is stored.
+# MAGIC changes. Choose a day, a viewer and a page view from the top downwards, running the first two cells again after
+# MAGIC each, then the edits. A comma inside a name is written `%2C`. Nothing is stored.
 
 # COMMAND ----------
 
 import os
 
 from pagerec_dbx.notebooks import page_views, what_if
-from pagerec_dbx.notebooks.desk import NONE, open_desk
+from pagerec_dbx.notebooks.desk import open_desk
 from pagerec_dbx.notebooks.homes import open_bench, versions
 
 desk = open_desk(globals())
 desk.widgets.text("home", os.environ.get("PAGEREC_HOME", "main.pagerec_dev"), "Home: catalog.schema or a folder")
 bench = desk.attempt(open_bench, desk.widgets.get("home"))
 
-days = desk.choices(page_views.days, bench)
-desk.widgets.dropdown("day", days[0], days, "Day (UTC)")
-viewers = desk.choices(page_views.viewers, bench, desk.chosen("day"))
-desk.widgets.dropdown("viewer", viewers[0], viewers, "Viewer (most clicks first)")
-pages = desk.choices(page_views.page_views, bench, desk.chosen("day"), desk.chosen("viewer"))
-desk.widgets.dropdown("page_view", pages[0], pages, "Page view (clicked first)")
+day = desk.offer("day", desk.choices(page_views.days, bench), "Day (UTC)")
+viewers = desk.choices(page_views.viewers, bench, day)
+viewer = desk.offer("viewer", viewers, "Viewer (most clicks first)")
+pages = desk.choices(page_views.page_views, bench, day, viewer)
+page_view = desk.offer("page_view", pages, "Page view (clicked first)")
 trained = desk.choices(versions, bench)
-desk.widgets.multiselect("versions", trained[0], trained, "Versions (newest first)")
+desk.offer_several("versions", trained, "Versions (newest first)")
+page = desk.attempt(page_views.look_up, bench, page_view, viewer)
+desk.offer_several("drop_titles", desk.choices(what_if.titles, page), "Never watched")
+desk.offer_several("drop_rows", desk.choices(what_if.rows, page), "Not offered")
+desk.offer("hour", what_if.HOURS, "Hour of the viewer")
+desk.offer("device", desk.choices(what_if.devices, bench), "Device")
 
 # COMMAND ----------
 
-page = desk.attempt(page_views.look_up, bench, desk.chosen("page_view"))
-watched = dict.fromkeys([NONE, *desk.choices(what_if.titles, page)])
-offered = dict.fromkeys([NONE, *desk.choices(what_if.rows, page)])
+desk.make_widgets()
 desk.widgets.text("add_titles", "", "Also watched, just now (a, b)")
-desk.widgets.multiselect("drop_titles", NONE, list(watched), "Never watched")
 desk.widgets.text("add_rows", "", "Also offered, at the end (a, b)")
-desk.widgets.multiselect("drop_rows", NONE, list(offered), "Not offered")
-desk.widgets.dropdown("hour", what_if.AS_IT_WAS, [what_if.AS_IT_WAS, *map(str, range(24))], "Hour of the viewer")
-devices = [one for one in desk.choices(what_if.devices, bench) if one != NONE]
-desk.widgets.dropdown("device", what_if.AS_IT_WAS, [what_if.AS_IT_WAS, *devices], "Device")
 
 # COMMAND ----------
 
+page = desk.attempt(page_views.look_up, bench, desk.chosen("page_view"), desk.chosen("viewer"))
 other = desk.attempt(
     what_if.edited,
     page,

@@ -1,32 +1,44 @@
 """Where a notebook reads its choices and shows its results, on Databricks, in JupyterLab and as a plain script.
 
-A notebook gets its surroundings once, `desk = open_desk(globals())`, and asks `desk.widgets`, `desk.attempt` and
-`desk.show` from then on.
+A notebook's first cell, `desk = open_desk(globals())`, offers choices, its second one makes widgets of them; the others
+ask `desk.chosen`, `desk.selected`, `desk.attempt` and `desk.show`.
 """
 
 import dataclasses
 import io
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pagerec_dbx.errors import PagerecError
+from pagerec_dbx.notebooks.runtime_widgets import RuntimeWidgets
 from pagerec_dbx.notebooks.widgets import JupyterWidgets, Widgets, in_jupyter
 
 NONE = "(none)"  # the only choice where there is nothing to choose, and a multiselect's where nothing is chosen
 MOST_CHOICES = 1_000  # a runtime's dropdown takes 1,024
-_KEPT = "_pagerec_widgets"  # of a notebook whose first cell is run again
+_KEPT = "_pagerec_widgets"  # what of them is kept in a notebook whose first cell is run again
+
+
+@dataclasses.dataclass(frozen=True)
+class Offer:
+    """A widget that is about to be made."""
+
+    choices: list[str]
+    value: str  # shown first
+    label: str
+    several: bool  # may be chosen
 
 
 @dataclasses.dataclass(frozen=True)
 class Desk:
     """Choices in, results out."""
 
-    widgets: Any  # dbutils.widgets, JupyterWidgets or Widgets
+    widgets: Any  # RuntimeWidgets, JupyterWidgets or Widgets
     draw: Callable[[object], Any]
+    offers: dict[str, Offer] = dataclasses.field(default_factory=dict)  # by widget
 
     def display(self, result: object) -> None:
         """Draw a sentence, a frame or a figure; nothing where there is none, as its reason stands above."""
@@ -54,6 +66,36 @@ class Desk:
         """What a function finds to choose from, at most MOST_CHOICES; NONE alone where there is nothing."""
         return (self.attempt(make, *inputs, **named) or [NONE])[:MOST_CHOICES]
 
+    def offer(self, name: str, choices: Sequence[str], label: str, default: str | None = None) -> str | None:
+        """A dropdown to be made by `make_widgets`; the value that it will have, None where there is nothing to choose.
+
+        What was chosen stays while it is a choice.
+
+        Args:
+            default: the first choice where it is not given.
+        """
+        before = self.widgets.before(name, choices)
+        value = before if before in choices else default or choices[0]
+        self.offers[name] = Offer(list(choices), value, label, several=False)
+        return None if value == NONE else value
+
+    def offer_several(self, name: str, choices: Sequence[str], label: str) -> None:
+        """A multiselect to be made by `make_widgets`; the first choice by default."""
+        quoted = [quote(choice) for choice in choices]
+        before = (self.widgets.before(name, quoted) or "").split(",")
+        kept = [value for value in before if value in quoted]
+        self.offers[name] = Offer(quoted, (kept or quoted)[0], label, several=True)
+
+    def make_widgets(self) -> None:
+        """Make what was offered; in a later cell than the offers, see `RuntimeWidgets`.
+
+        Raises:
+            UsageError: a value that the script was given is no choice.
+        """
+        for name, offer in self.offers.items():
+            make = self.widgets.multiselect if offer.several else self.widgets.dropdown
+            make(name, offer.value, offer.choices, offer.label)
+
     def chosen(self, name: str) -> str | None:
         """A widget's value; None where there was nothing to choose."""
         value = self.widgets.get(name)
@@ -61,7 +103,17 @@ class Desk:
 
     def selected(self, name: str) -> list[str]:
         """A multiselect's values."""
-        return [value for value in self.widgets.get(name).split(",") if value not in ("", NONE)]
+        return [unquote(value) for value in self.widgets.get(name).split(",") if value not in ("", NONE)]
+
+
+def quote(text: str) -> str:
+    """A choice of several, which a runtime gives with commas between: those of its own are written `%2C`."""
+    return text.replace("%", "%25").replace(",", "%2C")
+
+
+def unquote(text: str) -> str:
+    """What `quote` was given."""
+    return text.replace("%2C", ",").replace("%25", "%")
 
 
 def open_desk(surroundings: MutableMapping[str, Any]) -> Desk:
@@ -69,7 +121,8 @@ def open_desk(surroundings: MutableMapping[str, Any]) -> Desk:
     dbutils: Any = surroundings.get("dbutils")
     given = _choices_of_command_line()
     if dbutils is not None:
-        return Desk(dbutils.widgets, surroundings.get("display", show_plainly))
+        kept = RuntimeWidgets(dbutils.widgets, surroundings.setdefault(_KEPT, {}))
+        return Desk(kept, surroundings.get("display", show_plainly))
     if in_jupyter():
         return Desk(surroundings.setdefault(_KEPT, JupyterWidgets(given)), show_in_jupyter)
     sys.excepthook = _one_sentence

@@ -109,11 +109,11 @@ def page_views(bench: Workbench, day: str, viewer: str) -> list[str]:
     return [f"{record['time']} {record['page_view_id']}" for record in ordered.select(time, "page_view_id").collect()]
 
 
-def look_up(bench: Workbench, choice: str) -> PageView:
+def look_up(bench: Workbench, choice: str, viewer: str) -> PageView:
     """The page view of a choice of `page_views`, or of its bare id.
 
     Raises:
-        UsageError: there is no such page view.
+        UsageError: there is no such page view, or it is another viewer's.
         MissingTableError: nothing was joined yet.
     """
     number = choice.split(" ")[-1]
@@ -126,6 +126,13 @@ def look_up(bench: Workbench, choice: str) -> PageView:
     record = found.withColumn("served_at", F.unix_micros("served_at")).first()
     if record is None:
         raise UsageError(f"no page view {number} in this home", fix="Choose one from the widget")
+    if record["user_hash"] != viewer:
+        raise UsageError(
+            f"page view {number} is not of the viewer that is chosen",
+            wanted=f"one of viewer {viewer[:12]}",
+            got=f"one of viewer {record['user_hash'][:12]}",
+            fix="Run the first two cells again, then choose a page view",
+        )
     rows = tuple(record["rows"])
     return PageView(
         page_view_id=record["page_view_id"],

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from pagerec_dbx.errors import UsageError
 from pagerec_dbx.models.export import Ranker
+from pagerec_dbx.notebooks.desk import NONE, unquote
 from pagerec_dbx.notebooks.page_views import PageView, orders
 from pagerec_dbx.notebooks.plots import BAD, GOOD, OPEN, figure
 from pagerec_dbx.schemas import LABELLED_PAGE_VIEWS
@@ -15,29 +16,30 @@ from pagerec_dbx.scoring.request import LONGEST_MENU
 from pagerec_dbx.workbench import Workbench
 
 AS_IT_WAS = "as it was"
+HOURS = [AS_IT_WAS, *map(str, range(24))]
 _JUST_NOW = 60  # seconds before the page: when an added title was watched
 
 
 def devices(bench: Workbench) -> list[str]:
-    """The devices of the page views, the most common first."""
+    """AS_IT_WAS, and the devices of the page views, the most common first."""
     counted = bench.tables.read(LABELLED_PAGE_VIEWS).where("device <> ''").groupBy("device").count()
     ordered = counted.orderBy(F.desc("count"), "device").limit(100)
-    return [record["device"] for record in ordered.collect()]
+    return list(dict.fromkeys([AS_IT_WAS, *(record["device"] for record in ordered.collect())]))
 
 
 def titles(page: PageView) -> list[str]:
-    """The titles of the history, newest first, each once."""
-    return list(dict.fromkeys(reversed(page.titles)))
+    """NONE, and the titles of the history, newest first, each once."""
+    return list(dict.fromkeys([NONE, *reversed(page.titles)]))
 
 
 def rows(page: PageView) -> list[str]:
-    """The rows of the menu."""
-    return list(page.rows)
+    """NONE, and the rows of the menu."""
+    return [NONE, *page.rows]
 
 
 def listed(text: str) -> list[str]:
-    """What a text widget has, with commas between."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+    """What a text widget has, with commas between; one inside a name is written `%2C`."""
+    return [unquote(part.strip()) for part in text.split(",") if part.strip()]
 
 
 def edited(

@@ -1,4 +1,7 @@
-"""`dbutils.widgets` without Databricks: the same calls in Jupyter, and in a script that is given its values."""
+"""`dbutils.widgets` without Databricks: the same calls in Jupyter, and in a script that is given its values.
+
+Both know one call more than it, which `desk` asks of a runtime's widgets, too: `before`.
+"""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +18,14 @@ class Widgets:
     def __init__(self, values: Mapping[str, str] | None = None):
         self._given = dict(values or {})
         self._values: dict[str, str] = {}
+
+    def before(self, name: str, choices: Sequence[str]) -> str | None:
+        """The value given for a widget; None where there is none.
+
+        Args:
+            choices: it is about to be made with these.
+        """
+        return self._given.get(name)
 
     def text(self, name: str, defaultValue: str = "", label: str = "") -> None:
         """A field for any text."""
@@ -60,6 +71,14 @@ class JupyterWidgets:
     def __init__(self, values: Mapping[str, str] | None = None):
         self._given = dict(values or {})
         self._controls: dict[str, Any] = {}
+
+    def before(self, name: str, choices: Sequence[str]) -> str | None:
+        """The value of a control, or given for it before there is one; None where there is none.
+
+        Args:
+            choices: it is about to be made with these.
+        """
+        return self.get(name) if name in self._controls else self._given.get(name)
 
     def text(self, name: str, defaultValue: str = "", label: str = "") -> None:
         """A field for any text."""

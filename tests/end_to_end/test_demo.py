@@ -4,7 +4,6 @@ import json
 import re
 import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from pyspark.sql import functions as F
@@ -12,10 +11,10 @@ from pyspark.sql import functions as F
 from pagerec_dbx import schemas
 from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.home import Home, open_home
-from pagerec_dbx.notebooks.widgets import Widgets
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages.floor_records import stored_smoothing
 from pagerec_dbx.tables import Tables
+from tests import runtime_notebooks
 from tests.bundle import ROOT
 from tests.commands import run
 from tests.log_lines import service, write
@@ -344,13 +343,8 @@ NOTEBOOKS = sorted((ROOT / "jobs/notebooks").glob("*.py"))
 
 
 def shown_by(notebook: str, demo, **choices: str) -> list:
-    """What a notebook displays with these widget values, in this process."""
-    shown: list = []
-    dbutils = SimpleNamespace(widgets=Widgets({"home": str(demo.home), **choices}))
-    runpy.run_path(
-        str(ROOT / f"jobs/notebooks/{notebook}.py"), init_globals={"dbutils": dbutils, "display": shown.append}
-    )
-    return shown
+    """What a notebook displays of the demo with these widget values, in this process."""
+    return runtime_notebooks.shown_by(notebook, **{"home": str(demo.home), **choices})
 
 
 @pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda source: source.stem)
@@ -395,6 +389,19 @@ def test_page_notebook_orders_a_page_as_rank_does(demo, tables):
     by_version = tuple(orders.sort_values("version 1").row)
     assert by_version in menus and tuple(parts.row) == by_version
     assert orders.clicked.any()  # page views with a click are offered first
+
+
+def test_a_page_view_of_another_viewer_is_refused_until_the_choices_are_made_anew(demo):
+    widgets = runtime_notebooks.RuntimeStandIn(home=str(demo.home))
+    notebook = runtime_notebooks.OpenNotebook(ROOT / "jobs/notebooks/page.py", widgets)
+    assert notebook.run()[0].startswith("On ")
+    first, second, *_ = widgets.choices("viewer")
+    of_first = widgets.choices("page_view")
+    widgets.choose("viewer", second)
+    (sentence,) = notebook.run(first=3)  # the cells below the widgets alone
+    assert f"wanted one of viewer {second[:12]}, got one of viewer {first[:12]}" in sentence
+    assert f" viewer {second[:12]} saw " in notebook.run()[0]
+    assert not set(widgets.choices("page_view")) & set(of_first)
 
 
 def test_what_if_notebook_moves_rows(demo):

@@ -3,17 +3,16 @@
 import datetime as dt
 import runpy
 import sys
-from types import SimpleNamespace
 
 import matplotlib.figure
 import pandas as pd
 import pytest
 
 from pagerec_dbx.errors import UsageError
-from pagerec_dbx.notebooks.widgets import Widgets
 from pagerec_dbx.schemas import COMPARISONS
 from pagerec_dbx.tables import spark_schema
 from tests.bundle import ROOT
+from tests.runtime_notebooks import shown_by
 
 NOTEBOOK = ROOT / "jobs/notebooks/compare.py"
 
@@ -47,10 +46,7 @@ def compared(tables):
 
 def execute(**choices: str) -> list:
     """What the notebook displays with these widget values."""
-    shown: list = []
-    dbutils = SimpleNamespace(widgets=Widgets(choices))
-    runpy.run_path(str(NOTEBOOK), init_globals={"dbutils": dbutils, "display": shown.append})
-    return shown
+    return shown_by("compare", **choices)
 
 
 def test_notebook_shows_the_newest_challenger_by_default(compared):
@@ -84,9 +80,11 @@ def test_notebook_says_in_a_sentence_that_there_is_no_home(tmp_path):
     assert sentence.endswith("is no home: wanted catalog.schema or a home's folder. Set the widget `home`.")
 
 
-def test_notebook_refuses_what_is_no_choice(compared):
+def test_notebook_refuses_what_is_no_choice(compared, monkeypatch):
+    monkeypatch.setattr("sys.excepthook", sys.excepthook)  # put back afterwards
+    monkeypatch.setattr("sys.argv", [str(NOTEBOOK), f"home={compared.name}", "challenger=9"])
     with pytest.raises(UsageError, match="widget `challenger` has no such choice: wanted one of .'2', '1'., got '9'"):
-        execute(home=compared.name, challenger="9")
+        runpy.run_path(str(NOTEBOOK))
 
 
 def test_notebook_runs_without_databricks(compared, monkeypatch, tmp_path, capsys):

@@ -10,10 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from pagerec_dbx.errors import HomeError, UsageError
-from pagerec_dbx.notebooks.desk import MOST_CHOICES, NONE, Desk, open_desk
+from pagerec_dbx.notebooks.desk import MOST_CHOICES, NONE, Desk, open_desk, quote, unquote
 from pagerec_dbx.notebooks.homes import open_bench
 from pagerec_dbx.notebooks.widgets import Widgets
 from tests.bundle import ROOT
+from tests.runtime_notebooks import CUT, OpenNotebook, RuntimeStandIn
 
 
 def test_widgets_give_defaults_and_given_values():
@@ -45,12 +46,75 @@ def test_widgets_know_only_what_was_made():
 
 
 def test_desk_takes_the_runtimes_widgets_and_display():
-    widgets, shown = Widgets(), []
+    widgets, shown = RuntimeStandIn(), []
     desk = open_desk({"dbutils": SimpleNamespace(widgets=widgets), "display": shown.append})
     desk.display("x")
     desk.display(None)  # nothing to show
-    assert desk.widgets is widgets
+    desk.widgets.text("home", "main.pagerec", "Home")
+    assert widgets.get("home") == desk.widgets.get("home") == "main.pagerec"
     assert shown == ["x"]
+
+
+CASCADE = """# Databricks notebook source
+from pagerec_dbx.notebooks.desk import open_desk
+
+desk = open_desk(globals())
+viewers = {"mon": ["ann", "bob"], "tue": ["bob", "eve"]}
+day = desk.offer("day", list(viewers), "Day")
+viewer = desk.offer("viewer", viewers[day], "Viewer")
+desk.offer_several("pages", [f"{day}, {viewer}", "100%"], "Pages")
+# COMMAND ----------
+desk.make_widgets()
+# COMMAND ----------
+display((desk.chosen("day"), desk.chosen("viewer"), desk.selected("pages")))
+"""
+
+
+@pytest.fixture
+def opened(tmp_path) -> OpenNotebook:
+    source = tmp_path / "cascade.py"
+    source.write_text(CASCADE)
+    return OpenNotebook(source, RuntimeStandIn())
+
+
+def test_choices_follow_another_widget_on_a_runtime(opened):
+    assert opened.run() == [("mon", "ann", ["mon, ann"])]
+    opened.widgets.choose("day", "tue")
+    assert opened.run() == [("tue", "bob", ["tue, bob"])]
+    assert opened.widgets.choices("viewer") == ["bob", "eve"]
+    opened.widgets.choose("day", "mon")
+    assert opened.run() == [("mon", "bob", ["mon, bob"])]  # who was chosen stays, while that is a choice
+    del opened.names["_pagerec_widgets"]  # the cluster was restarted, the notebook's widgets stayed
+    opened.widgets.choose("day", "tue")
+    assert opened.run() == [("tue", "bob", ["tue, bob"])]
+    assert opened.widgets.choices("viewer") == ["bob", "eve"]
+
+
+def test_choices_stay_as_they_are_when_a_widget_is_made_again_in_the_cell_that_removed_it(opened):
+    """The control of the test before: why offers and widgets have cells of their own."""
+    opened._cells = ["".join(opened._cells)]
+    opened.run()
+    opened.widgets.choose("day", "tue")
+    opened.run()
+    assert opened.widgets.choices("viewer") == ["ann", "bob"]
+
+
+def test_a_comma_inside_a_choice_parts_nothing(opened):
+    opened.run()
+    assert opened.widgets.choices("pages") == ["mon%2C ann", "100%25"]
+    opened.widgets.choose("pages", "mon%2C ann,100%25")
+    assert opened.run() == [("mon", "ann", ["mon, ann", "100%"])]
+    for text in ("a,b", "%2C", "%252C,", "50%", "%25", "plain"):
+        assert unquote(quote(text)) == text and "," not in quote(text)
+
+
+def test_a_runtime_s_other_errors_are_not_taken_for_a_missing_widget(opened, monkeypatch):
+    def fail(_):
+        raise RuntimeError("py4j lost its gateway")
+
+    monkeypatch.setattr(opened.widgets, "get", fail)
+    with pytest.raises(RuntimeError, match="gateway"):
+        opened.run()
 
 
 @pytest.fixture
@@ -171,8 +235,9 @@ def test_source_format_becomes_jupyter_s(tmp_path):
 
 @pytest.mark.parametrize("source", sorted((ROOT / "jobs/notebooks").glob("*.py")), ids=lambda source: source.stem)
 def test_a_notebook_is_in_source_format_with_its_widgets_first(source):
-    first, cell, *cells = source.read_text().split("# COMMAND ----------")
+    first, offers, made, *cells = source.read_text().split(CUT)
     assert first.startswith("# Databricks notebook source\n# MAGIC %md\n# MAGIC # ")
-    assert 'desk.widgets.text("home"' in cell and "desk.widgets.dropdown(" in cell
-    assert not any("import " in one for one in cells)
+    assert 'desk.widgets.text("home"' in offers and "desk.offer(" in offers
+    assert made.strip().startswith("desk.make_widgets()")  # in another cell than the offers: see RuntimeWidgets
+    assert not any(word in one for one in (made, *cells) for word in ("import ", "desk.offer"))
     assert len([line for one in cells for line in one.split("\n") if line and line[0] not in "# )"]) <= 20  # thin

@@ -8,6 +8,7 @@ import pytest
 
 from pagerec_dbx.errors import UsageError
 from pagerec_dbx.notebooks import page_views, what_if
+from pagerec_dbx.notebooks.desk import NONE
 from pagerec_dbx.notebooks.page_views import PageView
 
 PAGE = PageView(
@@ -134,4 +135,6 @@ def test_moves_are_counted_from_the_order_before():
 
 def test_lists_are_read_from_text():
     assert what_if.listed(" a, b ,,c ") == ["a", "b", "c"]
-    assert what_if.titles(PAGE) == ["t1", "t2"]
+    assert what_if.listed("a%2Cb,c") == ["a,b", "c"]
+    assert what_if.titles(PAGE) == [NONE, "t1", "t2"]
+    assert what_if.rows(PAGE) == [NONE, "a", "b", "c", "d"]
