@@ -19,6 +19,7 @@ class Workbench:
     home: Home
     settings: Settings
     given: frozenset[str] = frozenset()  # names of the settings that were asked for
+    model: str | None = None  # registered, without its schema; `default_model` where it is not given
 
     @functools.cached_property
     def tables(self) -> Tables:
@@ -27,7 +28,7 @@ class Workbench:
 
     @functools.cached_property
     def registry(self) -> Registry:
-        return Registry(self.home)
+        return Registry(self.home, self.model)
 
     def now(self) -> dt.datetime:
         """The clock; everything below is handed the time."""

@@ -8,14 +8,12 @@
 
 # COMMAND ----------
 
-import os
-
 from pagerec_dbx.notebooks import comparisons
 from pagerec_dbx.notebooks.desk import open_desk
-from pagerec_dbx.notebooks.homes import open_bench
+from pagerec_dbx.notebooks.homes import HOME_LABEL, default_home, open_bench
 
 desk = open_desk(globals())
-desk.widgets.text("home", os.environ.get("PAGEREC_HOME", "main.pagerec_dev"), "Home: catalog.schema or a folder")
+desk.widgets.text("home", default_home(), HOME_LABEL)
 stored = desk.attempt(comparisons.read_comparisons, desk.attempt(open_bench, desk.widgets.get("home")))
 
 versions = desk.choices(comparisons.choices, stored, column="challenger")

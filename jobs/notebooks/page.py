@@ -8,15 +8,14 @@
 
 # COMMAND ----------
 
-import os
-
 from pagerec_dbx.notebooks import page_views
 from pagerec_dbx.notebooks.desk import open_desk
-from pagerec_dbx.notebooks.homes import open_bench, versions
+from pagerec_dbx.notebooks.homes import HOME_LABEL, MODEL_LABEL, default_home, default_model, open_bench, versions
 
 desk = open_desk(globals())
-desk.widgets.text("home", os.environ.get("PAGEREC_HOME", "main.pagerec_dev"), "Home: catalog.schema or a folder")
-bench = desk.attempt(open_bench, desk.widgets.get("home"))
+desk.widgets.text("home", default_home(), HOME_LABEL)
+desk.widgets.text("model", default_model(), MODEL_LABEL)
+bench = desk.attempt(open_bench, desk.widgets.get("home"), desk.widgets.get("model"))
 
 day = desk.offer("day", desk.choices(page_views.days, bench), "Day (UTC)")
 viewers = desk.choices(page_views.viewers, bench, day)

@@ -9,15 +9,14 @@
 
 # COMMAND ----------
 
-import os
-
 from pagerec_dbx.notebooks import promotion
 from pagerec_dbx.notebooks.desk import open_desk
-from pagerec_dbx.notebooks.homes import open_bench, versions
+from pagerec_dbx.notebooks.homes import HOME_LABEL, MODEL_LABEL, default_home, default_model, open_bench, versions
 
 desk = open_desk(globals())
-desk.widgets.text("home", os.environ.get("PAGEREC_HOME", "main.pagerec_dev"), "Home: catalog.schema or a folder")
-bench = desk.attempt(open_bench, desk.widgets.get("home"))
+desk.widgets.text("home", default_home(), HOME_LABEL)
+desk.widgets.text("model", default_model(), MODEL_LABEL)
+bench = desk.attempt(open_bench, desk.widgets.get("home"), desk.widgets.get("model"))
 trained = desk.choices(versions, bench)
 desk.offer("version", trained, "Version (newest first)")
 desk.offer("action", [promotion.DRY_RUN, promotion.PROMOTE], "Action")

@@ -37,14 +37,21 @@ class Version:
         return self.tags.get("role") == LEGACY
 
 
+def default_model() -> str:
+    """The registered model, without its schema; a bundle's development mode names another by PAGEREC_MODEL."""
+    return os.environ.get("PAGEREC_MODEL", "pagerec")
+
+
 @dataclasses.dataclass(frozen=True)
 class Versions(Runs):
     """The runs and versions of one home: SQLite in a folder, Unity Catalog on Databricks."""
 
+    model: str | None = None  # without its schema; `default_model` where it is not given
+
     @property
     def model_name(self) -> str:
-        """The registered model; a bundle's development mode gives it a name of its own by PAGEREC_MODEL."""
-        name = os.environ.get("PAGEREC_MODEL", "pagerec")
+        """The registered model."""
+        name = self.model or default_model()
         return f"{self.home.name}.{name}" if self.home.in_catalog else name
 
     def require_model(self, name: str | None) -> None:

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from pagerec_dbx.errors import HomeError, UsageError
+from pagerec_dbx.errors import UsageError
 from pagerec_dbx.notebooks.desk import MOST_CHOICES, NONE, Desk, open_desk, quote, unquote
-from pagerec_dbx.notebooks.homes import open_bench
 from pagerec_dbx.notebooks.widgets import Widgets
 from tests.bundle import ROOT
 from tests.runtime_notebooks import CUT, OpenNotebook, RuntimeStandIn
@@ -173,12 +172,6 @@ def test_a_script_ends_with_a_sentence(tmp_path):
     ended = subprocess.run([sys.executable, "-c", code, "metric=b"], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert ended.stderr == "widget `metric` has no such choice: wanted one of ['a'], got 'b'.\n"
-
-
-def test_open_bench_makes_no_home(tmp_path):
-    with pytest.raises(HomeError, match="is no home"):
-        open_bench(str(tmp_path / "typo"))
-    assert not (tmp_path / "typo").exists()
 
 
 # --- in Jupyter -------------------------------------------------------------------------------------------------------

@@ -115,3 +115,10 @@ def test_a_bundle_s_model_name_stands_in_the_same_schema(client, monkeypatch):
     assert registry.model_name == "main.pagerec.dev_ann_pagerec"
     registry.follow(Serving("1", None, 1, changed=1))
     assert client.called("set_registered_model_alias") == [("main.pagerec.dev_ann_pagerec", "champion", "1")]
+
+
+def test_a_model_that_is_named_goes_before_the_environment_s(client, monkeypatch):
+    monkeypatch.setenv("PAGEREC_MODEL", "dev_ann_pagerec")
+    registry = Registry(Home("main.pagerec"), "dev_bob_pagerec")
+    registry.follow(Serving("1", None, 1, changed=1))
+    assert client.called("set_registered_model_alias") == [("main.pagerec.dev_bob_pagerec", "champion", "1")]
