@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from pagerec_dbx.errors import PagerecError
+from pagerec_dbx.notebooks.engines import told_by_engine
 from pagerec_dbx.notebooks.runtime_widgets import RuntimeWidgets
 from pagerec_dbx.notebooks.widgets import JupyterWidgets, Widgets, in_jupyter
 
@@ -48,7 +49,7 @@ class Desk:
     def attempt(self, make: Callable, *inputs: Any, **named: Any) -> Any:
         """What a function makes; None where that cannot be, after its reason was shown as a sentence.
 
-        With an input that is None nothing is tried: the reason stands above already.
+        With an input that is None nothing is tried: the reason stands above already. Faults of ours are raised.
         """
         if any(one is None for one in inputs):
             return None
@@ -56,7 +57,12 @@ class Desk:
             return make(*inputs, **named)
         except PagerecError as error:
             self.display(str(error))
-            return None
+        except Exception as error:  # engines' errors, with no common base; what they do not tell is raised
+            told = told_by_engine(error)
+            if told is None:
+                raise
+            self.display(str(told))
+        return None
 
     def show(self, make: Callable, *inputs: Any, **named: Any) -> None:
         """Display what a function makes, or the reason why there is nothing to display."""

@@ -45,7 +45,21 @@ def open_bench(name: str, model: str | None = None) -> Workbench:
     home = Home(name.strip())
     if not home.in_catalog and not (home.folder / "home.json").exists():
         raise HomeError(f"{name} is no home", wanted=_WHERE, fix="Set the widget `home`")
-    return Workbench(home, settings_from({}), model=model and model.strip())
+    bench = Workbench(home, settings_from({}), model=model and model.strip())
+    if home.in_catalog:
+        _require_schema(bench)
+    return bench
+
+
+def _require_schema(bench: Workbench) -> None:
+    """Raise HomeError unless there is such a schema, as far as this user may know."""
+    quoted = ".".join(f"`{part}`" for part in bench.home.name.split("."))
+    if not bench.tables.spark.catalog.databaseExists(quoted):
+        raise HomeError(
+            f"there is no schema {bench.home.name}, or you may not use it",
+            wanted="a schema that a bundle has made, with USE CATALOG and USE SCHEMA on it",
+            fix="Set the widget `home`; docs/databricks.md says what each target has, and who needs what",
+        )
 
 
 def versions(bench: Workbench) -> list[str]:

@@ -4,7 +4,7 @@ import pandas as pd
 from pyspark.sql import functions as F
 
 from pagerec_dbx import promotions
-from pagerec_dbx.errors import RegistryError
+from pagerec_dbx.errors import RegistryError, SnapshotError
 from pagerec_dbx.evaluation.gate import Verdict
 from pagerec_dbx.evaluation.verdicts import stored_verdict
 from pagerec_dbx.home import open_home
@@ -40,9 +40,20 @@ def standing(bench: Workbench, verdict: Verdict) -> str:
     if seen.champion == verdict.version:
         return f"{serves} Its verdict is the one that it was promoted by."
     allowed = "may become champion" if verdict.promote else "may not become champion"
-    changes = verdict.grounds.changes(grounds_of(bench, seen))
-    holds = f"It is void, and is made anew on promotion: {'; '.join(changes)}." if changes else "It still holds."
-    return f"{serves} By its verdict version {verdict.version} {allowed}. {holds}"
+    return f"{serves} By its verdict version {verdict.version} {allowed}. {_holds(bench, verdict, seen)}"
+
+
+def _holds(bench: Workbench, verdict: Verdict, seen: promotions.Serving) -> str:
+    """Whether a verdict still holds: where nobody serves and a legacy was trained, a snapshot must be opened for it."""
+    try:
+        changes = verdict.grounds.changes(grounds_of(bench, seen))
+    except SnapshotError as error:
+        return (
+            f"Whether it still holds cannot be said here: {error.what}"
+            f"{f' ({error.got})' if error.got else ''}. To look it up you need READ VOLUME on the home's volume "
+            "`files`; where you have it, prepare again."
+        )
+    return f"It is void, and is made anew on promotion: {'; '.join(changes)}." if changes else "It still holds."
 
 
 def reasons(verdict: Verdict) -> pd.DataFrame:

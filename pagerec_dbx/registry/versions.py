@@ -240,10 +240,17 @@ class Versions(Runs):
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _all(self) -> Iterator[Any]:
-        """Every version as the registry has it, in any order."""
+        """Every version as the registry has it, in any order; none where a catalog has no such model."""
+        from mlflow.exceptions import MlflowException
+
         token = None
         while self._exists():  # Unity Catalog filters by name alone, and answers page by page
-            found = self._client().search_model_versions(f"name = '{self.model_name}'", page_token=token)
+            try:
+                found = self._client().search_model_versions(f"name = '{self.model_name}'", page_token=token)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return
             yield from found
             token = found.token
             if not token:

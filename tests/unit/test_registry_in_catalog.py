@@ -7,7 +7,7 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
 
 from pagerec_dbx.home import Home
 from pagerec_dbx.models.build import build
@@ -122,3 +122,16 @@ def test_a_model_that_is_named_goes_before_the_environment_s(client, monkeypatch
     registry = Registry(Home("main.pagerec"), "dev_bob_pagerec")
     registry.follow(Serving("1", None, 1, changed=1))
     assert client.called("set_registered_model_alias") == [("main.pagerec.dev_bob_pagerec", "champion", "1")]
+
+
+def test_a_model_that_a_catalog_does_not_have_has_no_versions(client, monkeypatch):
+    def search(self, condition, page_token):
+        raise MlflowException("PERMISSION_DENIED: no EXECUTE" if refused else "no such model", error_code=code)
+
+    monkeypatch.setattr(RecordingClient, "answer_search_model_versions", search, raising=False)
+    refused, code = False, RESOURCE_DOES_NOT_EXIST
+    registry = Registry(Home("main.pagerec"))
+    assert registry.numbers() == [] and registry.version_of("r1") is None
+    refused, code = True, PERMISSION_DENIED
+    with pytest.raises(MlflowException, match="EXECUTE"):  # which is no answer
+        registry.numbers()
