@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pagerec_dbx.config import ModelSettings
-from pagerec_dbx.errors import SettingError
-from pagerec_dbx.models.names import BINARY, FULL_SOFTMAX, IN_BATCH_SOFTMAX, MENU_SOFTMAX, PAGE_RANKER, SAMPLED_SOFTMAX
+from pagerec_dbx.models.contradictions import require_effect, require_sound
+from pagerec_dbx.models.names import BINARY, FULL_SOFTMAX, IN_BATCH_SOFTMAX, SAMPLED_SOFTMAX
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,90 +55,7 @@ class ModelConfig:
     propensities: str | None = None
 
     def __post_init__(self):
-        if self.loss == SAMPLED_SOFTMAX and self.sampled_rows >= self.row_count:
-            raise SettingError(
-                "setting `sampled_rows` is more than there are rows",
-                wanted=f"1 to {self.row_count - 1:,}, the row vocabulary of this preparation",
-                got=f"{self.sampled_rows:,}",
-                fix="Lower sampled_rows, or train with loss=full_softmax",
-            )
-        if self.sampling == "menu" and self.loss != BINARY:
-            raise SettingError(
-                f"setting `sampling` does not go with loss={self.loss}",
-                wanted="uniform, log_uniform or clicks",
-                got="menu",
-                fix="Use loss=menu_softmax, in which the rows offered compete, or loss=binary",
-            )
-        if self.position_bias and self.loss != MENU_SOFTMAX:
-            raise SettingError(
-                f"setting `position_bias` does not go with loss={self.loss}",
-                wanted="a loss whose rows all stand at a place of the page",
-                got=self.position_bias,
-                fix="Train with loss=menu_softmax",
-            )
-        if self.position_kept and not self.position_bias:
-            raise SettingError(
-                "setting `position_kept` keeps what is not learnt",
-                wanted="position_bias=additive or examination",
-                got="position_bias=null",
-                fix="Set position_bias too",
-            )
-        if self.position_bias and self.propensities:
-            raise SettingError(
-                "setting `propensities` does not go with position_bias",
-                wanted="one of them: a click's place is either modelled or weighed",
-                got=f"position_bias={self.position_bias}, propensities={self.propensities}",
-                fix="Leave one of them out",
-            )
-        if self.viewer_taste and not self.row_attributes:
-            raise SettingError(
-                "setting `viewer_taste` needs what rows are about",
-                wanted="row_attributes above 0",
-                got="row_attributes=0",
-                fix="Train with row_attributes=40 too, or without viewer_taste",
-            )
-        if self.row_network and not self.row_rates:
-            raise SettingError(
-                "setting `row_network` has nothing to read",
-                wanted="row_rates=true, with viewer_taste and row_attributes or without",
-                got="row_rates=false",
-                fix="Train with row_rates=true too, or with row_network=0",
-            )
-        if not self.own_weights and not (self.name == PAGE_RANKER and self.row_rates and self.row_attributes):
-            raise SettingError(
-                "setting `own_weights` leaves nothing that tells rows apart",
-                wanted=f"{PAGE_RANKER} with row_rates=true and row_attributes above 0, or own_weights=true",
-                got=f"{self.name}, row_rates={str(self.row_rates).lower()}, row_attributes={self.row_attributes}",
-                fix="Train with those, or leave own_weights=false out",
-            )
-        by_id = (
-            "factorisation", "target_attention", "shown_attention", "title_attributes", "title_buckets", "context",
-            "cross_layers",
-        )  # fmt: skip
-        asked = [name for name in by_id if getattr(self, name)]
-        if not self.own_weights and asked:
-            raise SettingError(
-                "setting `own_weights` goes without what is learnt for ids and circumstances",
-                wanted="none of " + ", ".join(by_id),
-                got=", ".join(asked),
-                fix="Add factorisation=false context=[], or whichever it is, or leave own_weights=false out",
-            )
-        shown = {name: getattr(self, name) for name in ("shown_attention", "row_memory", "viewer_taste")}
-        for name, is_read in {**shown, "context=[last_visit]": "last_visit" in self.context}.items():
-            if is_read and not self.shown_length:
-                raise SettingError(
-                    f"setting `{name}` needs what was shown before",
-                    wanted="a preparation whose records hold it",
-                    got="shown_length=0",
-                    fix="Run `pagerec prepare shown_length=100`, then train on that",
-                )
-        if self.label_smoothing and self.loss in (SAMPLED_SOFTMAX, IN_BATCH_SOFTMAX):
-            raise SettingError(
-                f"setting `label_smoothing` does not go with loss={self.loss}",
-                wanted="0: the rows that a target would be spread over are not all scored",
-                got=str(self.label_smoothing),
-                fix="Train with loss=full_softmax, menu_softmax or binary",
-            )
+        require_sound(self)
 
     @property
     def needs_knowledge(self) -> bool:
@@ -152,9 +69,15 @@ class ModelConfig:
 
 
 def model_config(name: str, settings: ModelSettings, **sizes: int) -> ModelConfig:
-    """A model's configuration: every setting of `ModelSettings`, and the sizes of the data."""
+    """A model's configuration: every setting of `ModelSettings`, and the sizes of the data.
+
+    Raises:
+        SettingError: settings that contradict each other or the data, or that nothing would come of.
+    """
     fields: dict[str, Any] = sizes
-    return ModelConfig(name, **fields, **dataclasses.asdict(settings))
+    config = ModelConfig(name, **fields, **dataclasses.asdict(settings))
+    require_effect(config)
+    return config
 
 
 def config_from_values(values: Mapping[str, Any]) -> ModelConfig:
