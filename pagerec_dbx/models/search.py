@@ -1,14 +1,19 @@
 """What is left to look for in a model, and whether any of it can be trained."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from pagerec_dbx.config import ModelSettings
 from pagerec_dbx.errors import SettingError, UsageError
+from pagerec_dbx.models.config import model_config
 from pagerec_dbx.models.names import SEARCH_SPACES, Range, Space, require_model_name
 
 T = TypeVar("T")
+_SIZES = ("embedding_size", "hidden_sizes", "attribute_tokens")  # which go with everything
+# Of data that every setting goes with: what contradicts the data itself is refused before the first trial.
+_ANY_DATA = {"title_count": 2**31, "row_count": 2**31, "shown_length": 1}
 
 
 def search_space(model_name: str, given: Collection[str] = (), model: ModelSettings | None = None) -> Space:
@@ -29,8 +34,9 @@ def search_space(model_name: str, given: Collection[str] = (), model: ModelSetti
             wanted="one of " + ", ".join(SEARCH_SPACES),
             fix="Tune two_tower_binary, which is the same network",
         )
-    fixed = {*given, *(_without_effect(model) if model else ())}
-    left = {name: values for name, values in space.items() if name not in fixed}
+    left = {name: values for name, values in space.items() if name not in given}
+    if model:
+        left = _with_effect(_possible(left, model_name, model), model)
     if not left:
         raise UsageError(
             f"nothing of model `{model_name}` is left to tune",
@@ -40,12 +46,39 @@ def search_space(model_name: str, given: Collection[str] = (), model: ModelSetti
     return left
 
 
-def _without_effect(model: ModelSettings) -> set[str]:
-    """What would be refused beside other settings, or do nothing."""
-    names = set() if model.row_rates else {"row_network"}
+def _possible(space: Space, model_name: str, model: ModelSettings) -> Space:
+    """Without the choices that contradict what is given, whatever the others are; all of them where nothing goes."""
+    of_model = {field.name for field in dataclasses.fields(ModelSettings)} - {*_SIZES}
+    choices = {name: values for name, values in space.items() if name in of_model and isinstance(values, tuple)}
+    kept: dict[str, list] = {name: [] for name in choices}
+    for chosen in itertools.product(*choices.values()):
+        others = dict(zip(choices, chosen, strict=True))
+        if _is_refused(model_name, dataclasses.replace(model, **others)):
+            continue
+        for name, value in others.items():
+            if value not in kept[name]:
+                kept[name].append(value)
+    return {**space, **{name: tuple(one for one in choices[name] if one in kept[name]) for name in kept if kept[name]}}
+
+
+def _is_refused(model_name: str, model: ModelSettings) -> bool:
+    try:
+        model_config(model_name, model, **_ANY_DATA)
+    except SettingError:
+        return True
+    return False
+
+
+def _with_effect(space: Space, model: ModelSettings) -> Space:
+    """Without what would do nothing beside other settings, and without a choice of one that stands already."""
+    idle = {name for name, values in space.items() if values == (getattr(model, name, None),)}
+    if not (model.row_attributes or model.title_attributes):
+        idle |= {"attribute_tokens"}
     if not model.own_weights:
-        names |= {"history_encoder", "context", "cross_layers", "hidden_sizes", "embedding_size"}
-    return names
+        idle |= {"history_encoder", "context", "cross_layers", "hidden_sizes", "embedding_size"}
+        if not model.row_network and len(space.get("row_network", ())) < 2:
+            idle |= {"dropout"}
+    return {name: values for name, values in space.items() if name not in idle}
 
 
 def first_possible(space: Space, build: Callable[[Mapping[str, Any]], T]) -> T:

@@ -46,6 +46,69 @@ def test_what_would_do_nothing_is_not_looked_for():
     assert set(sought) == {"learning_rate", "batch_size", "dropout", "l2", "attribute_tokens", "row_network"}
 
 
+GIVEN = {
+    "loss": ("full_softmax", "menu_softmax", "sampled_softmax", "in_batch_softmax", "binary"),
+    "sampling": ("uniform", "log_uniform", "clicks", "menu"),
+    "label_smoothing": (0.0, 0.1),
+    "position_bias": (None, "additive"),
+    "cross_layers": (0, 1),
+    "cross_rank": (None, 3),
+    "row_attributes": (0, 3),
+    "title_attributes": (0, 2),
+    "attribute_fields": ((), ("genre",)),
+    "row_rates": (True, False),
+    "viewer_taste": (True, False),
+    "row_network": (0, 4),
+    "own_weights": (True, False),
+    "factorisation": (True, False),
+    "context": ((), ("hour",)),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), name=st.sampled_from(sorted(SEARCH_SPACES)))
+def test_whatever_is_given_each_trial_is_a_model_and_nothing_idle_is_looked_for(data, name):
+    chosen = data.draw(st.fixed_dictionaries({}, optional={key: st.sampled_from(of) for key, of in GIVEN.items()}))
+    model = settings_from(flat(load_settings(designed=MODEL_SETTINGS.get(name))) | chosen).model
+
+    def made(others):
+        of_model = {key: value for key, value in others.items() if hasattr(model, key)}
+        return model_config(name, dataclasses.replace(model, **of_model), title_count=40, row_count=120, shown_length=5)
+
+    space = search_space(name, chosen, model)
+    try:
+        first_possible({key: values for key, values in space.items() if hasattr(model, key)}, made)
+    except SettingError:
+        return  # refused before the first trial
+    config = made(data.draw(points(space)))
+    looks_for = set(space)
+    assert not looks_for & set(chosen)
+    assert "label_smoothing" not in looks_for or config.loss in ("full_softmax", "menu_softmax", "binary")
+    assert "sampling" not in looks_for or config.loss in ("sampled_softmax", "binary")
+    assert "attribute_tokens" not in looks_for or config.row_attributes or config.title_attributes
+    assert "row_network" not in looks_for or config.row_rates
+    if not config.own_weights:
+        assert not looks_for & {"history_encoder", "context", "cross_layers", "hidden_sizes", "embedding_size"}
+        assert "dropout" not in looks_for or config.row_network or "row_network" in looks_for
+
+
+def test_what_goes_with_some_choices_leaves_the_others_out():
+    def left(name, **asked):
+        made = settings_from(flat(load_settings(designed=MODEL_SETTINGS.get(name))) | asked)
+        return search_space(name, asked, made.model)
+
+    assert "label_smoothing" in left("two_tower_softmax")
+    for loss in ("sampled_softmax", "in_batch_softmax"):
+        assert "label_smoothing" not in left("two_tower_softmax", loss=loss)
+    assert left("two_tower_softmax", position_bias="additive")["loss"] == ("menu_softmax",)
+    assert left("two_tower_softmax", cross_rank=3)["cross_layers"] == (1, 2)
+    assert left("two_tower_binary", loss="sampled_softmax")["sampling"] == ("uniform", "clicks")
+    assert "attribute_tokens" not in left("page_ranker", row_attributes=0, viewer_taste=False)
+    bare = {"own_weights": False, "factorisation": False, "context": ()}
+    assert "dropout" in left("page_ranker", **bare)
+    assert "dropout" not in left("page_ranker", **bare, row_network=0)
+
+
 @settings(max_examples=30, deadline=None)
 @given(data=st.data(), name=st.sampled_from(sorted(SEARCH_SPACES)))
 def test_settings_are_shown_as_the_command_line_takes_them(data, name):
