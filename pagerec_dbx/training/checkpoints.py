@@ -44,6 +44,11 @@ class Checkpoints:
         self._saved_at = time.monotonic()
 
     @property
+    def folder(self) -> Path:
+        """Where they lie."""
+        return self._folder
+
+    @property
     def is_due(self) -> bool:
         """Whether it is time for the next one."""
         return time.monotonic() - self._saved_at >= self._every

@@ -1,9 +1,7 @@
 """Model and streams to trained weights: the loop that every rank runs."""
 
 import contextlib
-import datetime as dt
 import functools
-import math
 import secrets
 import time
 from collections.abc import Iterator
@@ -12,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pagerec_dbx.errors import LossError, NoExamplesError
+from pagerec_dbx.errors import NoExamplesError
 from pagerec_dbx.features.local_copies import local_copy
 from pagerec_dbx.features.snapshot import Snapshot, open_snapshot, require_undamaged
 from pagerec_dbx.features.stream import Shard, open_stream, steps_per_epoch
@@ -30,6 +28,7 @@ from pagerec_dbx.training.checkpoints import Checkpoints
 from pagerec_dbx.training.counting import learn_counts
 from pagerec_dbx.training.heartbeats import rank_name
 from pagerec_dbx.training.job import EpochReport, OnEpoch, Ranks, TrainingJob, TrainingResult
+from pagerec_dbx.training.lost_losses import require_finite, require_no_loss_lost
 from pagerec_dbx.training.memory import freed_between_epochs, share_heaps
 from pagerec_dbx.training.optimizer import optimizer_of
 from pagerec_dbx.training.profiling import Profiled
@@ -37,8 +36,6 @@ from pagerec_dbx.training.state import TrainingState, place_of, words_on_restori
 from pagerec_dbx.training.steps import WAYS, Steps
 from pagerec_dbx.training.validation import Validation
 from pagerec_dbx.training.weights import save_weights
-
-_EPOCH_DAY = dt.date(1970, 1, 1)
 
 
 def fit(job: TrainingJob, ranks: Ranks, on_epoch: OnEpoch) -> TrainingResult:
@@ -146,9 +143,7 @@ class _Training:
             examples_per_second=taken * self._settings.batch_size * self._ranks.size / seconds if taken else None,
             waited_for_data=float(of_ranks[:, 4].max()) if taken else None,
         )
-        _require_finite("loss", report.loss, report.epoch)
-        _require_finite("validation loss", report.validation_loss, report.epoch)
-        _require_finite("validation NDCG", report.validation_ndcg, report.epoch)
+        require_finite(report, self._checkpoints)
         self._require_same_weights()
         standing = self._settings.standing(report.epoch, report.validation_ndcg, report.validation_loss)
         self._state.end_epoch(report, standing, self._settings.epochs)
@@ -213,7 +208,8 @@ class _Training:
                 all_waited += taken.waited
                 least = np.minimum(least, taken.least)
                 of_ranks = self._ranks.gather(np.array([taken.loss, taken.lost, *taken.days], np.float64))  # [ranks, 4]
-                self._require_no_loss_lost(of_ranks[:, 1:])  # before a checkpoint, so that the last one is a good one
+                # Before a checkpoint, so that the last one is a good one.
+                require_no_loss_lost(of_ranks[:, 1:], position, self._steps, self._checkpoints)
                 position.loss += float(of_ranks[:, 0].mean())  # what stands in a checkpoint is every rank's
                 position.step += number
                 if position.step // settings.check_steps > (position.step - number) // settings.check_steps:
@@ -227,29 +223,6 @@ class _Training:
         if progress:
             progress.close()
         return all_waited
-
-    def _require_no_loss_lost(self, lost: np.ndarray) -> None:
-        """Refuse to go on where the loss of a step, or its gradient, is no number, on all ranks alike.
-
-        Args:
-            lost: [ranks, 3], of each rank the first such step of this call, -1 for none, and the days of its batch.
-
-        Raises:
-            LossError: it names the first such step of any rank and the days of its batch.
-        """
-        lost = lost[lost[:, 0] >= 0]
-        if not len(lost):
-            return
-        step, first, last = lost[lost[:, 0].argmin()].astype(int)
-        position = self._state.position
-        of_training = (position.epoch - 1) * self._steps + position.step + step + 1
-        days = " to ".join(str(_EPOCH_DAY + dt.timedelta(days=int(day))) for day in sorted({first, last}))
-        place = f"epoch {position.epoch}, step {position.step + step + 1:,}"
-        raise LossError(
-            f"the loss of step {of_training:,} ({place}), or its gradient, is no number",
-            got=f"a batch of page views of {days}",
-            fix="Train anew with a lower learning_rate",
-        )
 
     def save(self, at_once: bool = False) -> None:
         """Leave a checkpoint if it is time for one; all ranks stand alike, so the first one's word is enough."""
@@ -285,10 +258,3 @@ def require_steps(train: Snapshot, size: int, batch_size: int) -> int:
             fix=f"Set batch_size={max(1, train.manifest.records // size // 10)} or prepare more page views",
         )
     return steps
-
-
-def _require_finite(name: str, value: float, epoch: int) -> None:
-    if not math.isfinite(value):
-        raise LossError(
-            f"the {name} of epoch {epoch} is {value}", wanted="a number", fix="Train anew with a lower learning_rate"
-        )
