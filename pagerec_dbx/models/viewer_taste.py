@@ -10,6 +10,8 @@ from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.row_kernel import RowKernel
 from pagerec_dbx.models.row_rates import RowRates
 
+_LEAST_NOISE = 0.01  # rows shown twice are alike to the last digit: without any noise there is no solution
+
 
 class ViewerTaste(tf_keras.layers.Layer):
     """The mean of a Gaussian process (Rasmussen and Williams 2006, 2.25) over rows, given what this viewer was shown.
@@ -61,7 +63,8 @@ class ViewerTaste(tf_keras.layers.Layer):
         shown = query["shown_row"]
         real = tf.cast(shown > 0, tf.float32)
         values = self._others(query, shown) * real[..., None]
-        own = tf.matmul(values, values, transpose_b=True) + tf.nn.softplus(self._noise) * tf.eye(tf.shape(shown)[1])
+        noise = tf.nn.softplus(self._noise) + _LEAST_NOISE
+        own = tf.matmul(values, values, transpose_b=True) + noise * tf.eye(tf.shape(shown)[1])
         clicked = tf.cast(query["shown_clicked"], tf.float32) * real
         surprise = clicked - self._expectation(query, shown) * real
         offered = tf.broadcast_to(rows, [tf.shape(shown)[0], tf.shape(rows)[-1]])

@@ -9,7 +9,7 @@ from sklearn.kernel_ridge import KernelRidge
 
 from pagerec_dbx.errors import SettingError, TrainingError
 from pagerec_dbx.models import catalogue as catalogue_module
-from pagerec_dbx.models import row_kernel
+from pagerec_dbx.models import row_kernel, viewer_taste
 from pagerec_dbx.models.attributes import RowAttributes, TitleAttributes
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.catalogue import Catalogue, load_knowledge
@@ -225,13 +225,33 @@ def test_viewer_taste_is_the_kernel_ridge_regression_of_scikit_learn(catalogue, 
     before = shown[0, :4]
     odds = np.array([click_odds(row, 7) for row in before])
     expected = 1 / (1 + np.exp(-weights["of_rate"] * odds - weights["expected"]))
-    ridge = KernelRidge(alpha=softplus["noise"]).fit(features(before), clicked[0, :4] - expected)
+    ridge = KernelRidge(alpha=softplus["noise"] + 0.01).fit(features(before), clicked[0, :4] - expected)
     for rows in (ROWS, EVERY):
         got = layer(query, tf.constant(rows)).numpy()
         wanted = weights["gain"] * ridge.predict(features(np.broadcast_to(rows, [2, rows.shape[-1]])[0]))
         np.testing.assert_allclose(got[0], wanted, atol=1e-4)
         assert not got[1].any()  # nothing was shown: nothing is known of this viewer's taste
     assert np.abs(got[0]).max() > 0.1
+
+
+def test_viewer_taste_bears_repeated_rows_and_noise_that_has_been_learnt_away(catalogue, monkeypatch):
+    catalogue.learn(KNOWLEDGE)
+    layer = ViewerTaste(CONFIG, catalogue, RowRates(catalogue))
+    shown = np.tile(SHOWN[:1, :4], [1, 50]).astype(np.int32)  # 4 rows, 50 times each
+    query = {**TASTED, "moment": TASTED["moment"][:1], "shown_row": tf.constant(shown)}
+    query["shown_clicked"] = tf.constant(np.arange(200)[None] % 3 == 0, tf.int32)
+    layer(query, tf.constant(ROWS[:1]))
+    layer._noise.assign(-80.0)  # softplus: 0
+    layer._kernel._weights.assign(5.0 * tf.ones_like(layer._kernel._weights))
+    with tf.GradientTape() as tape:
+        scores = layer(query, tf.constant(ROWS[:1]))
+    gradients = tape.gradient(scores, layer.trainable_variables, unconnected_gradients="zero")
+    assert all(np.isfinite(one).all() for one in (scores, *map(tf.convert_to_tensor, gradients)))
+    monkeypatch.setattr(viewer_taste, "_LEAST_NOISE", 0.0)  # the control
+    try:
+        assert not np.isfinite(layer(query, tf.constant(ROWS[:1]))).all()
+    except tf.errors.InvalidArgumentError as error:
+        assert "Cholesky" in str(error)
 
 
 def test_the_gradient_of_a_solution_is_that_of_tensorflow_through_its_factorisation():
