@@ -78,7 +78,10 @@ class Recency(tf_keras.layers.Layer):
 
 
 class Recurrent(HistoryEncoder):
-    """A gated recurrent unit over titles and the time to the next one (Hidasi et al. 2016); its last state."""
+    """A gated recurrent unit over titles and the time since the one before (Hidasi et al. 2016); its last state.
+
+    How long ago the last title was watched it does not see; `context=[last_watched]` says that.
+    """
 
     def __init__(self, config: ModelConfig):
         super().__init__(config)
@@ -89,11 +92,11 @@ class Recurrent(HistoryEncoder):
 
     def states(self, ids, ages):
         """[batch, length, embedding]: after each title; those of padding mean nothing."""
-        later = tf.concat([ages[:, 1:], tf.zeros_like(ages[:, :1])], axis=1)  # of the page view itself at the end
-        known = tf.logical_and(ages > 0, tf.logical_or(later > 0, tf.roll(ids, -1, axis=1) == 0))
-        since = tf.where(known, tf.math.log1p(tf.cast(tf.maximum(ages - later, 0), tf.float32)), 0.0)
+        earlier, later = ages[:, :-1], ages[:, 1:]
+        known = tf.logical_and(earlier > 0, later > 0)
+        since = tf.where(known, tf.math.log1p(tf.cast(tf.maximum(earlier - later, 0), tf.float32)), 0.0)
         times = tf.stack([since / _ONE_DAY_S_LOGARITHM, tf.cast(known, tf.float32)], axis=2)
-        before = tf.concat([tf.zeros_like(times[:, :1]), times[:, :-1]], axis=1)  # a state knows not what follows
+        before = tf.pad(times, [[0, 0], [1, 0], [0, 0]])  # of the first title nothing came before
         vectors = self.titles(ids)
         return self._unit(tf.concat([vectors, tf.cast(before, vectors.dtype)], axis=2), mask=ids > 0)
 
