@@ -90,7 +90,7 @@ def log_partition(
 ) -> tf.Tensor:
     """[batch] log of the estimated sum over all rows; arguments as `sampled_softmax`."""
     taken = tf.where(clicked > 0, menu, tf.zeros_like(menu))  # [batch, menu]
-    hit = tf.reduce_any(taken[:, :, None] == rows[None, None, :], axis=1)  # [batch, drawn]
+    hit = _clicked_there(taken, rows)  # [batch, drawn]
     drawn = tf.where(hit, _NEVER, of_rows - log_expected)
     clicks = tf.where(_first_of_its_class(taken), of_clicks, _NEVER)
     return tf.reduce_logsumexp(tf.concat([clicks, drawn], axis=1), axis=1)
@@ -121,6 +121,19 @@ def shares(clicked: tf.Tensor) -> tf.Tensor:
 
 def _smoothed(of_clicks: tf.Tensor, mean: tf.Tensor, smoothing: float) -> tf.Tensor:
     return of_clicks if smoothing == 0 else (1 - smoothing) * of_clicks + smoothing * mean
+
+
+def _clicked_there(taken: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """[batch, drawn] True where a drawn row is one of the page view's clicked ones; of a menu only those are looked at.
+
+    Args:
+        taken: [batch, menu] the clicked rows, 0 elsewhere.
+        rows: [drawn].
+    """
+    places = tf.where(taken > 0)  # [clicks, 2]: page view, place in the menu
+    same = tf.gather_nd(taken, places)[:, None] == rows[None, :]  # [clicks, drawn]
+    pages = tf.shape(taken)[0]
+    return tf.math.unsorted_segment_max(tf.cast(same, tf.int32), places[:, 0], pages) > 0  # without a click: very low
 
 
 def _first_of_its_class(taken: tf.Tensor) -> tf.Tensor:

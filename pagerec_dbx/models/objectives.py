@@ -37,13 +37,19 @@ def _sampled_softmax(model, record: Record, training: bool) -> tf.Tensor:
 
 
 def _in_batch_softmax(model, record: Record, training: bool) -> tf.Tensor:
-    """The rows clicked on the batch's page views compete, as often as they were clicked (Yi et al. 2019)."""
+    """The rows clicked on the batch's page views compete, as often as they were clicked (Yi et al. 2019).
+
+    A page view's own clicks are not drawn for it, so that of n clicks n - own are expected to hold a row of chance p
+    p (n - own) times. With none of others nothing is drawn.
+    """
     query = model.query(record, training)
-    rows = tf.boolean_mask(record["menu"], record["clicked"] > 0)  # [clicks]
-    chances = tf.gather(tf.constant(model.row_chances.chances, tf.float32), rows)
-    expected = chances * tf.cast(tf.shape(rows)[0], tf.float32)
+    clicked = tf.cast(record["clicked"] > 0, tf.float32)
+    rows = tf.boolean_mask(record["menu"], clicked > 0)  # [clicks]
+    of_others = tf.reduce_sum(clicked) - tf.reduce_sum(clicked, axis=1, keepdims=True)  # [batch, 1]
+    log_chances = tf.math.log(tf.gather(tf.constant(model.row_chances.chances, tf.float32), rows))
+    log_expected = log_chances + tf.math.log(tf.maximum(of_others, 1.0))  # [batch, clicks]
     of_rows = model.row_scores(query, rows, training)
-    return _from_some(model, record, query, rows, of_rows, tf.math.log(expected), training)
+    return _from_some(model, record, query, rows, of_rows, log_expected, training)
 
 
 def _from_some(model, record: Record, query, rows, of_rows, log_expected, training: bool) -> tf.Tensor:

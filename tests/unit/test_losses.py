@@ -113,6 +113,16 @@ def test_with_every_row_drawn_it_is_the_full_softmax(chances):
     np.testing.assert_allclose(of_some, of_full, atol=1e-5)
 
 
+def test_a_drawn_row_is_left_out_of_the_sums_of_page_views_that_clicked_it():
+    menu = tf.constant([[1, 1, 4, 0], [2, 3, 0, 0], [5, 2, 3, 0]])
+    clicked = tf.constant([[1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0]])  # unknown twice; none; rows 5 and 3
+    rows, logits = tf.constant([1, 2, 5, 2]), tf.zeros([3, 7])
+    got = np.exp(sampled(menu, clicked, logits, rows, tf.math.log([2.0, 0.5, 1.0, 0.5]), loss=log_partition))
+    # e^0 of each clicked row, unknown rows being one, and 1 / Q of the rows drawn that are none of these:
+    # 1 + (2 + 1 + 2); 1/2 + 2 + 1 + 2; 2 + (1/2 + 2 + 2)
+    np.testing.assert_allclose(got, [6.0, 5.5, 6.5], rtol=1e-6)
+
+
 def estimates(chances, number, sign, draws=400):
     """[draws, pages] the estimated sum over all rows by the full one."""
     menu, clicked, logits = scored(scale=1, pages=20)
