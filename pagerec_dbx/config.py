@@ -204,6 +204,7 @@ class ModelSettings:
     row_rates: bool = False  # the row's click rate with all viewers before the page view, in its score
     viewer_taste: bool = False  # what this viewer clicked of the rows shown before, carried over to rows like them
     row_network: int = 0  # units of a network over what rates, taste and attributes say of a row, in its score
+    row_counts: bool = False  # places and times at which the row was offered and clicked, read by that network too
     own_weights: bool = True  # rows and titles have some; without, rates, taste, memory and attributes tell rows apart
     position_bias: str | None = None  # additive or examination: learnt beside the score, set aside in ranking
     position_kept: bool = False  # not set aside: for what is ranked in the order in which it was served

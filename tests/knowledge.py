@@ -1,5 +1,7 @@
 """What a model knows of rows and titles, drawn by chance."""
 
+import dataclasses
+
 import numpy as np
 
 from pagerec_dbx.models.catalogue import Knowledge
@@ -17,7 +19,7 @@ def some_knowledge(config, seed=1, new_rows=()) -> Knowledge:
         return np.where(kept, matrix, 0).astype(np.int32)
 
     impressions = draw.integers(0, 50, [config.row_count, MOMENTS + 2])
-    return Knowledge(
+    known = Knowledge(
         row_tokens=tokens(config.row_count, config.row_attributes),
         title_tokens=tokens(config.title_count, config.title_attributes),
         token_fields=np.arange(config.attribute_tokens, dtype=np.int32) % 4 - 1,  # every fourth the tenth of a number
@@ -27,3 +29,6 @@ def some_knowledge(config, seed=1, new_rows=()) -> Knowledge:
         clicks=draw.binomial(impressions, 0.3),
         impressions=impressions,
     )
+    happened = np.stack([known.impressions, known.clicks], axis=2) > 0
+    places, hours = (np.where(happened, draw.uniform(0, most, happened.shape), -1) for most in (20, 500))
+    return dataclasses.replace(known, mean_places=places, hours_since=hours)

@@ -24,29 +24,33 @@ def page_views_of(labelled: DataFrame) -> DataFrame:
 
 
 def clicks_of(labelled: DataFrame, matches: DataFrame) -> DataFrame:
-    """One record per clicked row of a page view: page_view_id, user_hash, row_id, served_micros, clicked_micros, hour,
-    device; the last two are the page view's.
+    """One record per clicked row of a page view: page_view_id, user_hash, row_id, position from 0, served_micros,
+    clicked_micros, hour, device; the last two are the page view's.
 
     Args:
         labelled: records of `labelled_page_views`, which say what was clicked.
         matches: records of `click_matches`, which say when; the first time counts. A click that they do not hold has
             the time of its page view's first click.
     """
-    rows = F.filter(clicked_pairs(), lambda pair: pair["clicked"] == 1)
-    clicked = labelled.where(has_click()).select(
-        "page_view_id",
-        "user_hash",
-        F.unix_micros("served_at").alias("served_micros"),
-        F.unix_micros("clicked_at").alias("first_micros"),
-        local_hour().alias("hour"),
-        "device",
-        F.explode(F.transform(rows, lambda pair: pair["row_id"])).alias("row_id"),
+    pairs = F.transform(clicked_pairs(), lambda pair, place: pair.withField("position", place))
+    clicked = (
+        labelled.where(has_click())
+        .select(
+            "page_view_id",
+            "user_hash",
+            F.unix_micros("served_at").alias("served_micros"),
+            F.unix_micros("clicked_at").alias("first_micros"),
+            local_hour().alias("hour"),
+            "device",
+            F.explode(F.filter(pairs, lambda pair: pair["clicked"] == 1)).alias("row"),
+        )
+        .select("*", "row.row_id", "row.position")
     )
     times = matches.where(F.col("page_view_id").isNotNull()).groupBy("page_view_id", "row_id")
     known = times.agg(F.min(F.unix_micros("clicked_at")).alias("matched_micros"))
     timed = clicked.join(known, ["page_view_id", "row_id"], how="left")
     time = F.greatest("served_micros", F.coalesce("matched_micros", "first_micros", "served_micros"))
-    columns = ("page_view_id", "user_hash", "row_id", "served_micros")
+    columns = ("page_view_id", "user_hash", "row_id", "position", "served_micros")
     return timed.select(*columns, time.alias("clicked_micros"), "hour", "device")
 
 

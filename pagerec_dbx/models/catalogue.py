@@ -33,6 +33,10 @@ class Knowledge:
     common_rate: np.ndarray  # [MOMENTS + 2] clicks of all rows for each time that one was offered
     clicks: np.ndarray  # [rows, MOMENTS + 2] before each moment: see `features.row_counts`
     impressions: np.ndarray  # [rows, MOMENTS + 2] times offered
+    # [rows, MOMENTS + 2, 2] when offered and when clicked, from 0; hours since the last offer and the last click. Both
+    # -1 where it never was. A run that began before they were counted asks for none.
+    mean_places: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 2)))
+    hours_since: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 2)))
 
     def commonness(self) -> np.ndarray:
         """[attributes] float32: the root of ten times the share of rows that have it; at least that of a hundredth."""
@@ -97,6 +101,8 @@ class Catalogue(tf_keras.layers.Layer):
         if config.row_rates:
             shapes |= {"moments": ([MOMENTS], tf.int32), "common_rate": ([moments], tf.float32)}
             shapes |= dict.fromkeys(("clicks", "impressions"), ([rows, moments], tf.float32))
+        if config.row_counts:
+            shapes |= dict.fromkeys(("mean_places", "hours_since"), ([rows, moments, 2], tf.float32))
         self._weights_by_name = {
             name: self.add_weight(
                 name, shape=shape, dtype=kind, initializer="zeros", trainable=False, experimental_autocast=False
@@ -161,6 +167,10 @@ class Catalogue(tf_keras.layers.Layer):
         """[batch, n] float32 each, of rows [batch, n], or [n] for all alike: clicks and times offered, as they were
         known at each page view."""
         return self._at("clicks", rows, moment), self._at("impressions", rows, moment)
+
+    def places_and_times(self, rows: tf.Tensor, moment: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """[batch, n, 2] float32 each: mean places when offered and when clicked, and hours since; -1 of never."""
+        return self._at("mean_places", rows, moment), self._at("hours_since", rows, moment)
 
     def common_rate(self, moment: tf.Tensor) -> tf.Tensor:
         """[batch] float32: that of all rows, as it was known."""

@@ -49,6 +49,7 @@ class ModelConfig:
     row_rates: bool = False
     viewer_taste: bool = False
     row_network: int = 0
+    row_counts: bool = False
     own_weights: bool = True
     position_bias: str | None = None
     position_kept: bool = False

@@ -132,6 +132,15 @@ def _of_terms(config) -> Found:
             fix="Train with row_rates=true too, or with row_network=0",
         ),
     )
+    yield (
+        config.row_counts and not config.row_network,
+        SettingError(
+            "setting `row_counts` is read by a network alone",
+            wanted="row_network above 0",
+            got="row_network=0",
+            fix="Train with row_network=16 too, or without row_counts",
+        ),
+    )
 
 
 def _of_own_weights(config) -> Found:

@@ -8,6 +8,7 @@ from pagerec_dbx.models.catalogue import Catalogue
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.interaction import FactorisationMachine
 from pagerec_dbx.models.randomness import Randomness
+from pagerec_dbx.models.row_counts import counted_parts
 from pagerec_dbx.models.row_memory import RowMemory
 from pagerec_dbx.models.row_network import RowNetwork
 from pagerec_dbx.models.row_rates import RowRates
@@ -35,6 +36,7 @@ class RowTerms(tf_keras.layers.Layer):
         self._rates = RowRates(catalogue, self._attributes) if config.row_rates else None
         self._taste = ViewerTaste(config, catalogue, self._rates) if config.viewer_taste else None
         self._network = RowNetwork(config, randomness) if config.row_network else None
+        self._has_counts = config.row_counts
 
     def learn_tables(self) -> None:
         """Prepare for many steps, once what is known of rows has been learnt."""
@@ -67,6 +69,8 @@ class RowTerms(tf_keras.layers.Layer):
                 inputs.append(term.parts(query, rows))
                 scores[name] = term.score(inputs[-1])
         if self._network:
+            if self._has_counts:
+                inputs.append(counted_parts(self._catalogue, rows, query["moment"]))
             if self._attributes:
                 inputs.append(tf.broadcast_to(self._attributes.biases(rows), tf.shape(logits))[..., None])
             scores["row_network"] = self._network(tf.concat(inputs, axis=2), training)

@@ -101,11 +101,13 @@ def _of_counts(tables: Tables, preparation: Preparation, config: ModelConfig) ->
     labelled = tables.read(LABELLED_PAGE_VIEWS, preparation.labelled_version)
     before = labelled.where(~at_or_after(preparation.cuts.holdout))
     # A page view from before the holdout may be clicked after it has begun: nobody knew of that.
-    in_time = F.col("clicked_micros") < preparation.cuts.holdout.served_micros
+    holdout = preparation.cuts.holdout.served_micros
+    in_time = F.col("clicked_micros") < holdout
     clicks = clicks_of(before, tables.read_or_empty(CLICK_MATCHES)).where(in_time)
     ids = _ids(tables, preparation, vocabulary.ROWS)
-    counts = count_rows(page_views_of(before), clicks, ids, config.row_count, MOMENTS)
+    counts = count_rows(page_views_of(before), clicks, ids, config.row_count, MOMENTS, holdout)
+    asked = {"mean_places": counts.mean_places, "hours_since": counts.hours_since} if config.row_counts else {}
     return {
         "moments": counts.moments, "common_rate": counts.common_rate, "clicks": counts.clicks,
-        "impressions": counts.impressions,
+        "impressions": counts.impressions, **asked,
     }  # fmt: skip

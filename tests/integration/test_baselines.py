@@ -255,10 +255,10 @@ def test_a_click_has_the_time_of_its_match_and_else_of_the_page_view_s_first(spa
         [tuple(match.get(name) for name in CLICK_MATCHES.column_names)], spark_schema(CLICK_MATCHES)
     )
     times = {
-        one["row_id"]: (one["clicked_micros"] - one["served_micros"]) // 1_000_000
+        one["row_id"]: (one["position"], (one["clicked_micros"] - one["served_micros"]) // 1_000_000)
         for one in clicks_of(labelled, matches).collect()
     }
-    assert times == {"a": 5, "c": 50}
+    assert times == {"a": (0, 5), "c": (2, 50)}
     (page,) = page_views_of(labelled).collect()
     assert (page["hour"], page["menu"], page["clicked"]) == (0, ["a", "b", "c"], [1, 0, 1])
 

@@ -96,16 +96,87 @@ def test_attributes_are_of_fields_and_the_tenths_of_numbers_of_none(spark):
     assert tokens[2].tolist() == [1, 2, 4, 0] and tokens[4].tolist() == [1, 3, 0, 0]
 
 
+def counted(spark, pages, clicks, moments, until=500):
+    """Of rows a, b, c, with ids 2 to 4.
+
+    Args:
+        pages: when in microseconds, and the menu.
+        clicks: row, place, and when in microseconds.
+        until: seconds.
+    """
+    return count_rows(
+        spark.createDataFrame(pages, "served_micros bigint, menu array<string>"),
+        spark.createDataFrame(clicks, "row_id string, position int, clicked_micros bigint"),
+        spark.createDataFrame([(2, "a"), (3, "b"), (4, "c")], IDS), row_count=5, moments=moments,
+        until_micros=until * 1_000_000,
+    )  # fmt: skip
+
+
+def test_places_and_times_worked_out_by_hand(spark):
+    """The one moment is the second 7,200, in the middle of three page views.
+
+    Row a stands at place 0 at 0 s, at 2 at 7,200 s, at 1 at 10,800 s: before the moment its mean place is 0 and its last
+    offer 2 hours old, in the end (18,000 s) the mean is 1 and the offer 2 hours old again. It is clicked at 2, at
+    9,000 s: that is known in the end only, 2.5 hours later. Row b is offered at place 1 and 0, clicked never.
+    """
+    pages = [(0, ["a", "b"]), (7_200_000_000, ["b", "z", "a"]), (10_800_000_000, ["z", "a"])]
+    counts = counted(spark, pages, [("a", 2, 9_000_000_000)], moments=1, until=18_000)
+    assert counts.moments.tolist() == [7_200]
+    assert counts.mean_places[2].tolist() == [[-1, -1], [0, -1], [1, 2]]
+    assert counts.hours_since[2].tolist() == [[-1, -1], [2, -1], [2, 2.5]]
+    assert counts.mean_places[3].tolist() == [[-1, -1], [1, -1], [0.5, -1]]
+    assert counts.hours_since[3].tolist() == [[-1, -1], [2, -1], [3, -1]]
+    for one in (counts.mean_places, counts.hours_since):
+        assert (one[[0, 1, 4]] == -1).all()  # padding, unknown, and c, which is offered never
+
+
+def some_events(chance):
+    pages = [(1_000_000 * chance.randrange(400), chance.sample(["a", "b", "c", "z"], 3)) for _ in range(60)]
+    places = [(chance.randrange(3), served, menu) for served, menu in pages if chance.random() < 0.5]
+    return pages, [(menu[place], place, served + 2_500_000) for place, served, menu in places]
+
+
+def test_places_and_times_are_of_what_came_strictly_before_each_moment(spark):
+    pages, clicks = some_events(random.Random(8))
+    counts, names = counted(spark, pages, clicks, moments=6), {2: "a", 3: "b", 4: "c"}
+    offers = [(row, place, when) for when, menu in pages for place, row in enumerate(menu)]
+    for column, moment in enumerate([0, *counts.moments.tolist(), 500]):
+        for row, kind in itertools.product(names, (0, 1)):
+            before = [
+                (place, when // 1_000_000)
+                for name, place, when in (offers, clicks)[kind]
+                if name == names[row] and when < moment * 1e6
+            ]
+            place = np.mean([place for place, _ in before]) if before else -1
+            hours = (moment - max(when for _, when in before)) / 3_600 if before else -1
+            assert counts.mean_places[row, column, kind] == pytest.approx(place)
+            assert counts.hours_since[row, column, kind] == pytest.approx(hours)
+
+
+def test_nothing_that_happens_at_a_moment_or_later_is_in_its_column(spark):
+    """What comes later may be anything, at the same times; what comes earlier may not: that is the control."""
+    pages, clicks = some_events(random.Random(9))
+    first = counted(spark, pages, clicks, moments=6)
+    moment = int(first.moments[2])  # that of column 3
+
+    def turned(is_changed):
+        changed = [(when, menu[::-1] if is_changed(when) else menu) for when, menu in pages]
+        return counted(spark, changed, [one for one in clicks if not is_changed(one[2])], moments=6)
+
+    later, earlier = turned(lambda when: when >= moment * 1e6), turned(lambda when: when < moment * 1e6)
+    for name in ("clicks", "impressions", "mean_places", "hours_since"):
+        of_first, of_later = getattr(first, name), getattr(later, name)
+        np.testing.assert_array_equal(of_later[:, :4], of_first[:, :4])
+    assert (later.mean_places[:, 4:] != first.mean_places[:, 4:]).any()
+    assert (earlier.mean_places[:, 3] != first.mean_places[:, 3]).any()
+
+
 def test_counts_are_of_what_came_strictly_before_each_moment(spark):
     """Against plain Python, which asks of each page view what had happened before the last moment that had passed."""
     chance = random.Random(4)
     pages = [(1_000_000 * chance.randrange(400), chance.sample(["a", "b", "c", "z"], 2)) for _ in range(200)]
     clicks = [(menu[0], served + chance.choice((1, 999_999, 5_000_000))) for served, menu in pages[:120]]
-    counts = count_rows(
-        spark.createDataFrame(pages, "served_micros bigint, menu array<string>"),
-        spark.createDataFrame(clicks, "row_id string, clicked_micros bigint"),
-        spark.createDataFrame([(2, "a"), (3, "b"), (4, "c")], IDS), row_count=5, moments=9,
-    )  # fmt: skip
+    counts = counted(spark, pages, [(row, 0, when) for row, when in clicks], moments=9)
     moments = counts.moments.tolist()
     assert len(moments) == 9 and moments == sorted(moments)
     between = np.histogram([served / 1e6 for served, _ in pages], [-1, *moments, 1_000])[0]
@@ -207,6 +278,16 @@ def test_what_is_known_leaves_out_the_holdout_and_says_who_is_new(bench, tmp_pat
     for row, (clicks, offered, of_all) in rates.items():
         found = known.clicks[names.index(row), -1], known.impressions[names.index(row), -1], known.common_rate[-1]
         assert found == pytest.approx((clicks, offered, of_all))
+    assert not known.mean_places.size and not known.hours_since.size  # nobody asks for them
+    asking = dataclasses.replace(config, row_network=4, row_counts=True)
+    leave_knowledge(bench.tables, preparation, asking, tmp_path / "asking.npz")
+    known = load_knowledge(tmp_path / "asking.npz")
+    end = preparation.cuts.holdout.served_at.timestamp()
+    for row, (mean, last) in _places(before).items():
+        place, hours = known.mean_places[names.index(row), -1, 0], known.hours_since[names.index(row), -1, 0]
+        assert (place, hours) == pytest.approx((mean, (end - last) / 3_600), abs=1e-3)
+    cold = [names.index(row) for row in COLD]
+    assert (known.mean_places[cold] == -1).all() and (known.hours_since[cold] == -1).all()
     none = dataclasses.replace(config, row_attributes=0, row_rates=False, viewer_taste=False)
     leave_knowledge(bench.tables, preparation, none, tmp_path / "none.npz")
     assert not (tmp_path / "none.npz").exists()
@@ -221,6 +302,15 @@ def _rates(before, clicks) -> dict[str, tuple[int, int, float]]:
     clicked = [record["row_id"] for record in clicks.collect()]
     of_all = (len(clicked) + 1) / (len(offered) + 2)
     return {row: (clicked.count(row), offered.count(row), of_all) for row in set(offered)}
+
+
+def _places(before) -> dict[str, tuple[float, float]]:
+    """Mean place and last offer, in seconds since 1970, of each row, in plain Python."""
+    found: dict[str, list] = {}
+    for record in before.collect():
+        for place, row in enumerate(record["menu"]):
+            found.setdefault(row["row_id"], []).append((place, record["served_at"].timestamp()))
+    return {row: (np.mean([place for place, _ in of]), max(when for _, when in of)) for row, of in found.items()}
 
 
 def test_a_plan_is_measured_with_what_a_training_knows(bench, monkeypatch):

@@ -26,6 +26,7 @@ OPTIONS = {
     "attributes": {"row_attributes": 3, "title_attributes": 2, "attribute_tokens": 7},
     "rates and taste": {"row_attributes": 3, "attribute_tokens": 7, "row_rates": True, "viewer_taste": True},
     "network": {"row_attributes": 3, "attribute_tokens": 7, "row_rates": True, "viewer_taste": True, "row_network": 4},
+    "network of counts": {"row_rates": True, "row_network": 4, "row_counts": True},
     "no own weights": {
         "name": "page_ranker",
         "own_weights": False,
@@ -223,6 +224,7 @@ VOCABULARIES = {
         ("two_tower_binary", ["recency", "context", "cross", "factorisation", "shown before", "sampled"]),
         ("page_ranker", ["attributes", "network", "shown before", "context"]),
         ("page_ranker", ["no own weights"]),
+        ("page_ranker", ["attributes", "network of counts", "context"]),
     ],
 )
 def test_what_is_saved_predicts_the_same_from_raw_strings(name, options, tmp_path):
