@@ -5,7 +5,14 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from pagerec_dbx.features.snapshot import Snapshot, click_counts
-from pagerec_dbx.training.propensities import PlaceCounts, by_em, click_weights, from_randomized, place_counts
+from pagerec_dbx.training.propensities import (
+    PlaceCounts,
+    by_em,
+    click_weights,
+    from_randomized,
+    place_counts,
+    randomized_clicks,
+)
 
 
 def learn_counts(model, train: Snapshot, numbers: Iterable[int], total: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -21,8 +28,8 @@ def learn_counts(model, train: Snapshot, numbers: Iterable[int], total: Callable
     numbers = list(numbers)
     if model.needs_click_counts:
         model.learn_click_counts(total(click_counts(train, numbers)))
-    kind = model.config.propensities
-    if kind is not None:
-        own = place_counts(train, numbers, randomized_only=kind == "randomized")
-        counts = PlaceCounts(total(own.shown), total(own.clicked))
-        model.learn_click_weights(click_weights((from_randomized if kind == "randomized" else by_em)(counts)))
+    if model.config.propensities == "randomized":
+        model.learn_click_weights(click_weights(from_randomized(total(randomized_clicks(train, numbers)))))
+    if model.config.propensities == "em":
+        own = place_counts(train, numbers)
+        model.learn_click_weights(click_weights(by_em(PlaceCounts(total(own.shown), total(own.clicked)))))

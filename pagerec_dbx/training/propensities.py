@@ -1,7 +1,7 @@
 """How likely a viewer looks at each place of a page, so that clicks can be weighed by its inverse."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -24,25 +24,46 @@ class PlaceCounts:
     clicked: np.ndarray
 
 
-def place_counts(snapshot: Snapshot, numbers: Iterable[int], randomized_only: bool) -> PlaceCounts:
+def place_counts(snapshot: Snapshot, numbers: Iterable[int]) -> PlaceCounts:
     """Counts over some files of a packed snapshot, whose page views all have a click.
 
     Args:
         numbers: of the files.
-        randomized_only: leave out page views whose order was not drawn at random.
     """
-    packing = packing_from_schema(snapshot.manifest.schema)
-    places = next(field.length for field in packing.fields if field.name == "menu")
-    size = (places, snapshot.manifest.row_count)
+    size = (_places(snapshot), snapshot.manifest.row_count)
     shown, clicked = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    for fields in _files(snapshot, numbers, "menu", "clicked"):
+        menu = fields["menu"]
+        for counts, there in ((shown, menu > 0), (clicked, fields["clicked"] > 0)):
+            counts += np.bincount(_cells(menu, there, size), minlength=counts.size).reshape(size)
+    return PlaceCounts(shown, clicked)
+
+
+def randomized_clicks(snapshot: Snapshot, numbers: Iterable[int]) -> np.ndarray:
+    """[places + 1, places] clicks at each place of page views in random order, by the number of rows on them.
+
+    Args:
+        snapshot, numbers: as of `place_counts`.
+    """
+    places = _places(snapshot)
+    clicked = np.zeros((places + 1, places), np.int64)
+    for fields in _files(snapshot, numbers, "menu", "clicked", "randomized"):
+        chosen = fields["randomized"] > 0
+        sizes = (fields["menu"][chosen] > 0).sum(axis=1)
+        np.add.at(clicked, sizes, fields["clicked"][chosen] > 0)
+    return clicked
+
+
+def _places(snapshot: Snapshot) -> int:
+    fields = packing_from_schema(snapshot.manifest.schema).fields
+    return next(field.length for field in fields if field.name == "menu")
+
+
+def _files(snapshot: Snapshot, numbers: Iterable[int], *names: str) -> Iterator[dict[str, np.ndarray]]:
+    packing = packing_from_schema(snapshot.manifest.schema)
     with reading(snapshot.folder):
         for number in numbers:
-            fields = unpack(packing, packed_rows(snapshot, number), ("menu", "clicked", "randomized"))
-            chosen = fields["randomized"] > 0 if randomized_only else slice(None)
-            menu, clicks = fields["menu"][chosen], fields["clicked"][chosen]
-            for counts, there in ((shown, menu > 0), (clicked, clicks > 0)):
-                counts += np.bincount(_cells(menu, there, size), minlength=counts.size).reshape(size)
-    return PlaceCounts(shown, clicked)
+            yield unpack(packing, packed_rows(snapshot, number), names)
 
 
 def _cells(menu: np.ndarray, there: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -50,16 +71,18 @@ def _cells(menu: np.ndarray, there: np.ndarray, size: tuple[int, int]) -> np.nda
     return places * size[1] + menu[there]
 
 
-def from_randomized(counts: PlaceCounts) -> np.ndarray:
-    """[places] the chance that a place is looked at, over that of the first: the share of clicks there.
+def from_randomized(clicked: np.ndarray) -> np.ndarray:
+    """[places] the chance that a place is looked at, over that of the first, from `randomized_clicks`.
 
-    On page views in random order every row is as likely anywhere, so that only the place tells shares apart.
-    Neighbours whose shares rise with the place are averaged: nobody looks more often further down.
+    On page views in random order every row is as likely anywhere, so that among those of one size only the place tells
+    clicks apart. But only page views with a click are kept, which is more of the long ones: clicks are a number of the
+    size times one of the place, fitted to the sums of both (the most likely such, were clicks Poisson's; iterative
+    proportional fitting, Deming and Stephan 1940). Neighbours whose numbers rise with the place are averaged: nobody
+    looks more often further down.
 
     Raises:
         TrainingError: there are hardly any such page views.
     """
-    clicked, shown = counts.clicked.sum(axis=1), counts.shown.sum(axis=1)
     if clicked.sum() < LEAST_CLICKS:
         raise TrainingError(
             "too few clicks on page views in random order",
@@ -67,7 +90,17 @@ def from_randomized(counts: PlaceCounts) -> np.ndarray:
             got=f"{clicked.sum():,}",
             fix="Train with propensities=em, which needs none, or have the service show more of them",
         )
-    return _falling(clicked, shown)
+    there = np.tri(len(clicked), clicked.shape[1], -1)  # a page of n rows has the first n places
+    of_size, of_place = clicked.sum(axis=1), clicked.sum(axis=0)
+    looks = np.ones(clicked.shape[1])
+    for _ in range(_ROUNDS):
+        views = there.T @ (of_size / np.maximum(there @ looks, 1e-12))  # those with the place, up to a factor
+        looked = of_place / np.maximum(views, 1e-12)
+        moved = np.abs(looked / max(looked[0], 1e-12) - looks / max(looks[0], 1e-12)).max()
+        looks = looked
+        if moved < _ALIKE:
+            break
+    return _falling(of_place, views)
 
 
 def by_em(counts: PlaceCounts) -> np.ndarray:

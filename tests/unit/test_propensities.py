@@ -28,12 +28,39 @@ def drawn(is_random: bool, pages: int = 60_000) -> PlaceCounts:
     return PlaceCounts(shown, clicked)
 
 
+def of_size(*clicked):
+    """`randomized_clicks` of page views that all have as many rows as there are numbers."""
+    return np.vstack([np.zeros([len(clicked), len(clicked)]), clicked]).astype(np.int64)
+
+
 def test_places_of_random_pages_are_told_by_their_clicks():
-    # 100, 50 and 60 clicks on 1,000 page views each: the last two average to 55, shares 1, .55, .55
-    shown = np.full([3, 1], 1_000)
-    clicked = np.array([[1_000], [500], [600]])
-    np.testing.assert_allclose(from_randomized(PlaceCounts(10 * shown, clicked)), [1, 0.55, 0.55])
-    np.testing.assert_allclose(from_randomized(drawn(is_random=True)), TRUE, atol=0.03)
+    # 1,000, 500 and 600 clicks: the last two average to 550, 1, .55 and .55 of the first
+    np.testing.assert_allclose(from_randomized(of_size(1_000, 500, 600)), [1, 0.55, 0.55])
+    counts = drawn(is_random=True)
+    np.testing.assert_allclose(from_randomized(of_size(*counts.clicked.sum(axis=1))), TRUE, atol=0.03)
+
+
+def test_places_of_two_sizes_worked_out_by_hand():
+    """Pages of one row, 900 clicks, tell nothing of places; of those of two rows a third are at the second place, so it
+    is looked at half as often."""
+    clicked = np.array([[0, 0], [900, 0], [800, 400]])
+    np.testing.assert_allclose(from_randomized(clicked), [1, 0.5], atol=1e-4)
+    # all page views taken together: 1,700 clicks on 900 + 1,200 pages at the first place, 400 on 1,200 at the second
+    together = (400 / 1_200) / (1_700 / 2_100)
+    assert together == pytest.approx(0.41, abs=0.01)
+
+
+def test_short_pages_that_are_kept_less_often_do_not_bend_the_places():
+    """Pages of 2 to 8 rows of which only those with a click are known, as in a snapshot."""
+    draw, clicked, shown = np.random.default_rng(11), np.zeros([9, 8], np.int64), np.zeros(8, np.int64)
+    for size in range(2, 9):
+        clicks = draw.random([100_000, size]) < TRUE[:size] * draw.uniform(0.05, 0.35, [100_000, size])
+        kept = clicks[clicks.any(axis=1)]
+        clicked[size, :size] = kept.sum(axis=0)
+        shown[:size] += len(kept)
+    np.testing.assert_allclose(from_randomized(clicked), TRUE, atol=0.01)
+    naive = clicked.sum(axis=0) / shown
+    assert np.abs(naive / naive[0] - TRUE).max() > 0.01  # the control: by the share of clicks at each place
 
 
 def test_em_tells_the_place_from_the_row_where_the_share_of_clicks_cannot():
@@ -44,14 +71,14 @@ def test_em_tells_the_place_from_the_row_where_the_share_of_clicks_cannot():
 
 
 def test_too_few_random_pages_are_refused():
-    few = PlaceCounts(np.full([3, 1], 10_000), np.full([3, 1], 300))
     with pytest.raises(TrainingError, match="at least 1,000 in the training snapshot, got 900. .*propensities=em"):
-        from_randomized(few)
+        from_randomized(of_size(300, 300, 300))
 
 
 def test_places_that_no_page_view_has_do_no_harm():
     shown, clicked = np.array([[9_000], [9_000], [0]]), np.array([[900], [450], [0]])
-    np.testing.assert_allclose(from_randomized(PlaceCounts(shown, clicked)), [1, 0.5, 0.5])
+    of_two = np.array([[0, 0, 0], [0, 0, 0], [900, 450, 0], [0, 0, 0]])
+    np.testing.assert_allclose(from_randomized(of_two), [1, 0.5, 0.5])
     np.testing.assert_allclose(by_em(PlaceCounts(shown, clicked)), [1, 0.5, 0.5], atol=1e-3)
 
 
