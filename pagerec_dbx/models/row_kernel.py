@@ -67,8 +67,8 @@ class RowKernel(tf_keras.layers.Layer):
 
     def has_fewer_pairs(self, shown: tf.Tensor) -> tf.Tensor:
         """Whether there are fewer pairs of rows than of rows shown together."""
-        batch, length = tf.shape(shown)[0], tf.shape(shown)[1]
-        return tf.cast(self._row_count, tf.float32) ** 2 < tf.cast(batch * length * length, tf.float32)
+        batch, length = tf.unstack(tf.shape(shown, tf.int64))  # the product of 200,000 pages of 100 is past int32
+        return tf.cast(self._row_count, tf.int64) ** 2 < batch * length * length
 
     def _table(self) -> tf.Tensor:
         vectors = self.vectors(tf.range(self._row_count))

@@ -173,6 +173,8 @@ def test_a_single_page_is_ranked_without_the_table_of_all_pairs_and_a_batch_with
     # 9 rows: 81 pairs; one page view has 5 x 5 = 25, three 75, four 100
     found = [bool(kernel.has_fewer_pairs(tf.zeros([pages, 5], tf.int32))) for pages in (1, 3, 4)]
     assert found == [False, False, True]
+    many = tf.broadcast_to(tf.zeros([1, 1], tf.int32), [300_000, 100])
+    assert bool(kernel.has_fewer_pairs(many))  # 3e9 pairs, which an int32 would take for a negative number
 
 
 SHOWN, CLICKED = np.array([[2, 5, 8, 2, 0], [0] * 5]), np.array([[1, 0, 0, 1, 0], [0] * 5])
