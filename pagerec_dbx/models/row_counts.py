@@ -1,4 +1,4 @@
-"""Where a row stood and when, with all viewers before the page view: what the network of `row_network` is told of it."""
+"""At which places and times a row was offered and clicked before the page view, for the network over rows."""
 
 import math
 

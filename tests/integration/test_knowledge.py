@@ -115,8 +115,8 @@ def counted(spark, pages, clicks, moments, until=500):
 def test_places_and_times_worked_out_by_hand(spark):
     """The one moment is the second 7,200, in the middle of three page views.
 
-    Row a stands at place 0 at 0 s, at 2 at 7,200 s, at 1 at 10,800 s: before the moment its mean place is 0 and its last
-    offer 2 hours old, in the end (18,000 s) the mean is 1 and the offer 2 hours old again. It is clicked at 2, at
+    Row a stands at place 0 at 0 s, at 2 at 7,200 s, at 1 at 10,800 s: before the moment its mean place is 0 and its
+    last offer 2 hours old, in the end (18,000 s) the mean is 1 and the offer 2 hours old again. It is clicked at 2, at
     9,000 s: that is known in the end only, 2.5 hours later. Row b is offered at place 1 and 0, clicked never.
     """
     pages = [(0, ["a", "b"]), (7_200_000_000, ["b", "z", "a"]), (10_800_000_000, ["z", "a"])]
