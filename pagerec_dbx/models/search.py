@@ -34,7 +34,7 @@ def search_space(model_name: str, given: Collection[str] = (), model: ModelSetti
             wanted="one of " + ", ".join(SEARCH_SPACES),
             fix="Tune two_tower_binary, which is the same network",
         )
-    left = {name: values for name, values in space.items() if name not in given}
+    left: Space = {name: values for name, values in space.items() if name not in given}
     if model:
         left = _with_effect(_possible(left, model_name, model), model)
     if not left:
@@ -76,7 +76,7 @@ def _with_effect(space: Space, model: ModelSettings) -> Space:
         idle |= {"attribute_tokens"}
     if not model.own_weights:
         idle |= {"history_encoder", "context", "cross_layers", "hidden_sizes", "embedding_size"}
-        if not model.row_network and len(space.get("row_network", ())) < 2:
+        if not model.row_network and "row_network" not in space:
             idle |= {"dropout"}
     return {name: values for name, values in space.items() if name not in idle}
 
