@@ -1,6 +1,7 @@
 """Stored comparisons of a challenger with everybody it was held against, as frames, a sentence and figures."""
 
 import pandas as pd
+from pyspark.sql import functions as F
 
 from pagerec_dbx.notebooks.desk import NONE
 from pagerec_dbx.notebooks.plots import figure, side_colours
@@ -25,16 +26,24 @@ SHOWN = [
 
 
 def read_comparisons(bench: Workbench) -> pd.DataFrame:
-    """All stored comparisons, newest first, as a frame of some hundred records a version; empty before the first."""
+    """All stored comparisons as a frame of some hundred records a version; empty before the first.
+
+    The newest comes first; those of one comparison, which share their time, by their key.
+    """
     found = bench.tables.read_or_empty(COMPARISONS)
-    return found.orderBy("compared_at", ascending=False).toPandas()
+    return found.orderBy(F.desc("compared_at"), *COMPARISONS.key).toPandas()
 
 
-def choices(comparisons: pd.DataFrame, column: str, **chosen: str) -> list[str]:
+def choices(comparisons: pd.DataFrame, column: str, **chosen: str | None) -> list[str]:
     """What a column holds among the records with the chosen values, first seen first; NONE where there is nothing."""
     for name, value in chosen.items():
         comparisons = comparisons[comparisons[name] == value]
     return list(comparisons[column].unique()) or [NONE]
+
+
+def slices(comparisons: pd.DataFrame, challenger: str | None) -> list[str]:
+    """The slices in which a challenger was held against anybody: the whole first, the others by their names."""
+    return sorted(choices(comparisons, "slice", challenger=challenger), key=lambda name: (name != ALL, name))
 
 
 def chosen_comparisons(comparisons: pd.DataFrame, baseline: str = ALL, **chosen: str) -> pd.DataFrame:

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from pagerec_dbx.errors import UsageError
+from pagerec_dbx.notebooks import comparisons
 from pagerec_dbx.schemas import COMPARISONS
 from pagerec_dbx.tables import spark_schema
 from tests.bundle import ROOT
-from tests.runtime_notebooks import shown_by
+from tests.runtime_notebooks import OpenNotebook, RuntimeStandIn, shown_by
 
 NOTEBOOK = ROOT / "jobs/notebooks/compare.py"
 
@@ -28,18 +29,21 @@ def record(challenger: str, baseline: str, metric: str, lower: float | None, upp
     }  # fmt: skip
 
 
+# As Delta may return them: those of one comparison in any order, with the whole between its slices.
 RECORDS = [
+    {**record("2", "floor:popularity", "ndcg", -0.09, -0.03, day=2), "slice": "device: web"},
     record("2", "floor:popularity", "ndcg", 0.02, 0.06, day=2),
     record("2", "legacy:imported", "ndcg", None, None, day=2),
     record("2", "floor:popularity", "hit_at_1", -0.01, 0.02, day=2),
+    {**record("2", "floor:popularity", "ndcg", 0.2, 0.4, day=2), "slice": "Age: new viewers"},
     record("1", "floor:popularity", "ndcg", -0.05, -0.01, day=1),
 ]
 
 
-@pytest.fixture
-def compared(tables):
-    """A home that holds RECORDS."""
-    values = [tuple(one.get(name) for name in COMPARISONS.column_names) for one in RECORDS]
+@pytest.fixture(params=[1, -1], ids=["as told", "backwards"])
+def compared(tables, request):
+    """A home that holds RECORDS, in either order."""
+    values = [tuple(one.get(name) for name in COMPARISONS.column_names) for one in RECORDS[:: request.param]]
     tables.append(COMPARISONS, tables.spark.createDataFrame(values, spark_schema(COMPARISONS)))
     return tables.home
 
@@ -55,6 +59,19 @@ def test_notebook_shows_the_newest_challenger_by_default(compared):
     assert list(table.baseline) == ["legacy:imported", "floor:popularity"]
     assert list(table.difference) == [0.1, 0.04]
     assert isinstance(figure, matplotlib.figure.Figure) and isinstance(by_slice, matplotlib.figure.Figure)
+
+
+def test_notebook_offers_the_whole_first_and_then_its_slices(compared):
+    notebook = OpenNotebook(NOTEBOOK, RuntimeStandIn(home=compared.name))
+    _, _, _, by_slice = notebook.run()
+    assert notebook.widgets.choices("slice") == [comparisons.ALL, "Age: new viewers", "device: web"]
+    assert notebook.widgets.get("slice") == comparisons.ALL
+    # falling: 0.3, 0.04, -0.06; the figure's labels stand from the bottom
+    assert [label.get_text() for label in by_slice.axes[0].get_yticklabels()] == [
+        "device: web", "all", "Age: new viewers",
+    ]  # fmt: skip
+    notebook.widgets.choose("slice", "device: web")
+    assert notebook.run()[0] == "By ndcg, version 2 is worse than floor:popularity."
 
 
 def test_notebook_follows_the_widgets(compared):
