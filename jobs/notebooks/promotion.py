@@ -42,7 +42,7 @@ desk.show(promotion.act, bench, desk.chosen("version"), desk.widgets.get("action
 # COMMAND ----------
 
 decided = desk.attempt(promotion.decisions, bench)
-desk.show(promotion.service_plot, decided)
+desk.show(promotion.service_plot, decided, bench)
 
 # COMMAND ----------
 

@@ -100,19 +100,19 @@ def decisions(bench: Workbench) -> pd.DataFrame:
     return found.select(*columns).orderBy("sequence", ascending=False).toPandas()
 
 
-def service_plot(decided: pd.DataFrame):
-    """Who served since when: a bar a version. Needs `decisions`."""
-    changes = decided[decided.promoted].sort_values("sequence")
-    drawn = figure("service", 9, 1.4 + 0.35 * max(1, changes.version.nunique()))
+def service_plot(decided: pd.DataFrame, bench: Workbench):
+    """Who served since when, until now by the bench's clock: a bar a version. Needs `decisions`."""
+    changes, refused = decided[decided.promoted].sort_values("sequence"), decided[~decided.promoted]
+    drawn = figure("service", 9, 1.4 + 0.35 * max(1, decided.version.nunique()))
     axes = drawn.add_subplot()
-    ends = [*changes.decided_at.iloc[1:], pd.Timestamp.now()] if len(changes) else []
+    now = pd.Timestamp(bench.now()).tz_convert("UTC").tz_localize(None)  # as Spark hands UTC over
+    ends = [*changes.decided_at.iloc[1:], now] if len(changes) else []
     for index, (version, start, end) in enumerate(zip(changes.version, changes.decided_at, ends, strict=True)):
         axes.barh(f"version {version}", end - start, left=start, color=COLOURS[index % len(COLOURS)])
-    refused = decided[~decided.promoted]
     axes.scatter(refused.decided_at, "version " + refused.version, marker="x", color=OPEN, label="not promoted")
     if len(refused):
         axes.legend(fontsize=8)
-    if decided.empty or not (len(changes) or len(refused)):
+    if decided.empty:
         axes.text(0.5, 0.5, "nobody has served yet", ha="center", va="center", transform=axes.transAxes)
-    axes.set_title("who served since when", loc="left", fontsize=10)
+    axes.set_title("who served since when (UTC)", loc="left", fontsize=10)
     return drawn

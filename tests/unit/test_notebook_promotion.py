@@ -1,9 +1,12 @@
 """What the promotion notebook does with its widgets, and what it shows of decisions."""
 
+import datetime as dt
 import re
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
+from matplotlib import dates
 
 from pagerec_dbx import promotions
 from pagerec_dbx.config import settings_from
@@ -72,3 +75,40 @@ def test_who_may_not_read_the_volume_is_told_the_verdict_and_what_is_missing(hom
     assert standing(home, monkeypatch, lambda *_: None).endswith("It still holds.")  # the control
     with pytest.raises(SnapshotError):
         without_volume()
+
+
+def decisions(*told: tuple[int, str, bool]) -> pd.DataFrame:
+    """Of (day of January 2024, version, promoted), newest first, as Spark hands them over: UTC without saying so."""
+    records = [
+        (place, pd.Timestamp(2024, 1, day), version, promoted) for place, (day, version, promoted) in enumerate(told)
+    ]
+    return pd.DataFrame(records, columns=["sequence", "decided_at", "version", "promoted"])[::-1].astype(
+        {"promoted": bool}
+    )
+
+
+@pytest.fixture
+def clock() -> SimpleNamespace:
+    """A bench whose clock stands at noon of 2024-01-09, told in another time zone."""
+    noon = dt.datetime(2024, 1, 9, 17, tzinfo=dt.timezone(dt.timedelta(hours=5)))
+    return SimpleNamespace(now=lambda: noon)
+
+
+def test_the_last_one_serves_until_now_by_the_bench_s_clock(clock):
+    drawn = promotion.service_plot(decisions((1, "1", True), (4, "2", False), (5, "3", True)), clock)
+    axes = drawn.axes[0]
+    ends = [dates.num2date(bar.get_x() + bar.get_width()).replace(tzinfo=None) for bar in axes.patches]
+    assert ends == [dt.datetime(2024, 1, 5), dt.datetime(2024, 1, 9, 12)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["version 1", "version 3", "version 2"]
+
+
+def test_the_plot_has_room_for_versions_that_were_only_refused(clock):
+    told = [(day, str(day), day == 1) for day in range(1, 9)]
+    tall = promotion.service_plot(decisions(*told), clock).get_figheight()
+    assert tall > promotion.service_plot(decisions(*told[:2]), clock).get_figheight()
+
+
+def test_the_plot_says_so_where_nothing_was_decided(clock):
+    assert [text.get_text() for text in promotion.service_plot(decisions(), clock).axes[0].texts] == [
+        "nobody has served yet"
+    ]
