@@ -8,7 +8,7 @@
 
 # COMMAND ----------
 
-from pagerec_dbx.notebooks import page_views
+from pagerec_dbx.notebooks import page_choices, page_views
 from pagerec_dbx.notebooks.desk import open_desk
 from pagerec_dbx.notebooks.homes import HOME_LABEL, MODEL_LABEL, default_home, default_model, open_bench, versions
 
@@ -17,10 +17,10 @@ desk.widgets.text("home", default_home(), HOME_LABEL)
 desk.widgets.text("model", default_model(), MODEL_LABEL)
 bench = desk.attempt(open_bench, desk.widgets.get("home"), desk.widgets.get("model"))
 
-day = desk.offer("day", desk.choices(page_views.days, bench), "Day (UTC)")
-viewers = desk.choices(page_views.viewers, bench, day)
+day = desk.offer("day", desk.choices(page_choices.days, bench), "Day (UTC)")
+viewers = desk.choices(page_choices.viewers, bench, day)
 viewer = desk.offer("viewer", viewers, "Viewer (most clicks first)")
-pages = desk.choices(page_views.page_views, bench, day, viewer)
+pages = desk.choices(page_choices.page_views, bench, day, viewer)
 desk.offer("page_view", pages, "Page view (clicked first)")
 trained = desk.choices(versions, bench)
 desk.offer_several("versions", trained, "Versions (newest first)")
@@ -32,7 +32,7 @@ desk.make_widgets()
 
 # COMMAND ----------
 
-page = desk.attempt(page_views.look_up, bench, desk.chosen("page_view"), desk.chosen("viewer"))
+page = desk.attempt(page_choices.look_up, bench, desk.chosen("page_view"), desk.chosen("viewer"))
 desk.show(page_views.described, page)
 
 # COMMAND ----------

@@ -8,7 +8,7 @@
 
 # COMMAND ----------
 
-from pagerec_dbx.notebooks import page_views, what_if
+from pagerec_dbx.notebooks import page_choices, page_views, what_if
 from pagerec_dbx.notebooks.desk import open_desk
 from pagerec_dbx.notebooks.homes import HOME_LABEL, MODEL_LABEL, default_home, default_model, open_bench, versions
 
@@ -17,14 +17,14 @@ desk.widgets.text("home", default_home(), HOME_LABEL)
 desk.widgets.text("model", default_model(), MODEL_LABEL)
 bench = desk.attempt(open_bench, desk.widgets.get("home"), desk.widgets.get("model"))
 
-day = desk.offer("day", desk.choices(page_views.days, bench), "Day (UTC)")
-viewers = desk.choices(page_views.viewers, bench, day)
+day = desk.offer("day", desk.choices(page_choices.days, bench), "Day (UTC)")
+viewers = desk.choices(page_choices.viewers, bench, day)
 viewer = desk.offer("viewer", viewers, "Viewer (most clicks first)")
-pages = desk.choices(page_views.page_views, bench, day, viewer)
+pages = desk.choices(page_choices.page_views, bench, day, viewer)
 page_view = desk.offer("page_view", pages, "Page view (clicked first)")
 trained = desk.choices(versions, bench)
 desk.offer_several("versions", trained, "Versions (newest first)")
-page = desk.attempt(page_views.look_up, bench, page_view, viewer)
+page = desk.attempt(page_choices.look_up, bench, page_view, viewer)
 desk.offer_several("drop_titles", desk.choices(what_if.titles, page), "Never watched")
 desk.offer_several("drop_rows", desk.choices(what_if.rows, page), "Not offered")
 desk.offer("hour", what_if.HOURS, "Hour of the viewer")
@@ -38,10 +38,9 @@ desk.widgets.text("add_rows", "", "Also offered, at the end (a, b)")
 
 # COMMAND ----------
 
-page = desk.attempt(page_views.look_up, bench, desk.chosen("page_view"), desk.chosen("viewer"))
-other = desk.attempt(
-    what_if.edited,
-    page,
+page = desk.attempt(page_choices.look_up, bench, desk.chosen("page_view"), desk.chosen("viewer"))
+edits = desk.attempt(
+    what_if.Edits,
     add_titles=what_if.listed(desk.widgets.get("add_titles")),
     drop_titles=desk.selected("drop_titles"),
     add_rows=what_if.listed(desk.widgets.get("add_rows")),
@@ -49,6 +48,7 @@ other = desk.attempt(
     hour=desk.widgets.get("hour"),
     device=desk.widgets.get("device"),
 )
+other = desk.attempt(what_if.edited, page, edits)
 desk.show(page_views.described, page)
 
 # COMMAND ----------

@@ -36,9 +36,7 @@ def read_comparisons(bench: Workbench) -> pd.DataFrame:
 
 def choices(comparisons: pd.DataFrame, column: str, **chosen: str | None) -> list[str]:
     """What a column holds among the records with the chosen values, first seen first; NONE where there is nothing."""
-    for name, value in chosen.items():
-        comparisons = comparisons[comparisons[name] == value]
-    return list(comparisons[column].unique()) or [NONE]
+    return list(_with(comparisons, **chosen)[column].unique()) or [NONE]
 
 
 def slices(comparisons: pd.DataFrame, challenger: str | None) -> list[str]:
@@ -51,13 +49,25 @@ def chosen_comparisons(comparisons: pd.DataFrame, baseline: str = ALL, **chosen:
 
     The largest difference comes first.
     """
+    newest = _newest(comparisons, "baseline", **chosen)
+    return newest if baseline == ALL else _with(newest, baseline=baseline).reset_index(drop=True)
+
+
+def _newest(comparisons: pd.DataFrame, one_per: str, **chosen: str) -> pd.DataFrame:
+    """One record per value of a column, of the holdout of the newest comparison with the chosen values.
+
+    The largest difference comes first.
+    """
+    found = _with(comparisons, **chosen).sort_values("compared_at", ascending=False, kind="stable")
+    newest = found[found.holdout.isin(found.holdout.head(1))].drop_duplicates(one_per)
+    return newest.sort_values("difference", ascending=False, ignore_index=True)
+
+
+def _with(comparisons: pd.DataFrame, **chosen: str | None) -> pd.DataFrame:
+    """The records that have the chosen values, by column."""
     for name, value in chosen.items():
         comparisons = comparisons[comparisons[name] == value]
-    newest = comparisons.sort_values("compared_at", ascending=False)
-    newest = newest[newest.holdout.isin(newest.holdout.head(1))].drop_duplicates("baseline")
-    if baseline != ALL:
-        newest = newest[newest.baseline == baseline]
-    return newest.sort_values("difference", ascending=False, ignore_index=True)
+    return comparisons
 
 
 def readable(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -91,11 +101,7 @@ def forest_plot(comparisons: pd.DataFrame):
 
 def slices_of(comparisons: pd.DataFrame, **chosen: str) -> pd.DataFrame:
     """One record a slice of the newest holdout, against one baseline; the largest difference comes first."""
-    for name, value in chosen.items():
-        comparisons = comparisons[comparisons[name] == value]
-    newest = comparisons.sort_values("compared_at", ascending=False)
-    newest = newest[newest.holdout.isin(newest.holdout.head(1))].drop_duplicates("slice")
-    return newest.sort_values("difference", ascending=False, ignore_index=True)
+    return _newest(comparisons, "slice", **chosen)
 
 
 def slices_plot(slices: pd.DataFrame):

@@ -42,18 +42,11 @@ def listed(text: str) -> list[str]:
     return [unquote(part.strip()) for part in text.split(",") if part.strip()]
 
 
-def edited(
-    page: PageView,
-    add_titles: Sequence[str] = (),
-    drop_titles: Sequence[str] = (),
-    add_rows: Sequence[str] = (),
-    drop_rows: Sequence[str] = (),
-    hour: str = AS_IT_WAS,
-    device: str = AS_IT_WAS,
-) -> PageView:
-    """The page view as it might have been.
+@dataclasses.dataclass(frozen=True)
+class Edits:
+    """What is other than it was.
 
-    Args:
+    Attributes:
         add_titles: watched a minute before the page, the last one last.
         drop_titles: never watched.
         add_rows: offered at the end of the menu, not pinned.
@@ -62,32 +55,60 @@ def edited(
         device: any text, or AS_IT_WAS.
 
     Raises:
-        UsageError: no row is left, a row is added that is there, or the hour is none.
+        UsageError: the hour is none.
     """
-    kept = [(title, age) for title, age in zip(page.titles, page.ages, strict=True) if title not in drop_titles]
-    watched = [*kept, *((title, _JUST_NOW) for title in add_titles)]
-    menu = [(row, pin) for row, pin in zip(page.rows, page.pinned, strict=True) if row not in drop_rows]
-    menu += [(row, False) for row in add_rows]
-    names = [row for row, _ in menu]
+
+    add_titles: Sequence[str] = ()
+    drop_titles: Sequence[str] = ()
+    add_rows: Sequence[str] = ()
+    drop_rows: Sequence[str] = ()
+    hour: str = AS_IT_WAS
+    device: str = AS_IT_WAS
+
+    def __post_init__(self):
+        if self.hour not in HOURS:
+            raise UsageError(
+                "no hour of the day", wanted=f"0 to 23, or {AS_IT_WAS}", got=self.hour, fix="Set the widget `hour`"
+            )
+
+
+def edited(page: PageView, edits: Edits) -> PageView:
+    """The page view as it might have been.
+
+    Raises:
+        UsageError: no row is left, a row is added that is there, or there are too many.
+    """
+    history = zip(page.titles, page.ages, strict=True)
+    watched = [(title, age) for title, age in history if title not in edits.drop_titles]
+    watched += [(title, _JUST_NOW) for title in edits.add_titles]
+    offered = zip(page.rows, page.pinned, strict=True)
+    menu = [(row, pin) for row, pin in offered if row not in edits.drop_rows]
+    menu += [(row, False) for row in edits.add_rows]
+    names = _require_menu([row for row, _ in menu])
+    return dataclasses.replace(
+        page,
+        titles=tuple(title for title, _ in watched),
+        ages=tuple(age for _, age in watched),
+        rows=names,
+        pinned=tuple(pin for _, pin in menu),
+        clicked=page.clicked & set(names),
+        hour=page.hour if edits.hour == AS_IT_WAS else int(edits.hour),
+        device=page.device if edits.device == AS_IT_WAS else edits.device,
+    )
+
+
+def _require_menu(names: list[str]) -> tuple[str, ...]:
+    """The rows of a page, or UsageError where they make none."""
     if not names:
         raise UsageError("no row is left on the page", fix="Drop fewer rows")
     twice = sorted({row for row in names if names.count(row) > 1})
     if twice:
         raise UsageError("a row would be twice on the page", got=", ".join(twice), fix="Add rows that are not there")
     if len(names) > LONGEST_MENU:
-        raise UsageError("the page has too many rows", wanted=f"at most {LONGEST_MENU}", got=str(len(names)))
-    if hour != AS_IT_WAS and not (hour.isdigit() and int(hour) < 24):
-        raise UsageError("no hour of the day", wanted=f"0 to 23, or {AS_IT_WAS}", got=hour)
-    return dataclasses.replace(
-        page,
-        titles=tuple(title for title, _ in watched),
-        ages=tuple(age for _, age in watched),
-        rows=tuple(names),
-        pinned=tuple(pin for _, pin in menu),
-        clicked=page.clicked & set(names),
-        hour=page.hour if hour == AS_IT_WAS else int(hour),
-        device=page.device if device == AS_IT_WAS else device,
-    )
+        raise UsageError(
+            "the page has too many rows", wanted=f"at most {LONGEST_MENU}", got=str(len(names)), fix="Add fewer rows"
+        )
+    return tuple(names)
 
 
 def moves(before: PageView, after: PageView, rankers: Mapping[str, Ranker]) -> pd.DataFrame:

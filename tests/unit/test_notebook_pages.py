@@ -95,16 +95,18 @@ def test_a_page_is_told_in_a_sentence_and_its_history_newest_first():
     assert shown["watched before the page"].tolist() == ["1.5 minutes", "at an unknown time", "2.3 days"]
 
 
+def edited(**edits) -> PageView:
+    return what_if.edited(PAGE, what_if.Edits(**edits))
+
+
 def test_edits_change_what_they_say_and_nothing_else():
-    other = what_if.edited(
-        PAGE, add_titles=["t9"], drop_titles=["t1"], add_rows=["z"], drop_rows=["c"], hour="3", device="web"
-    )
+    other = edited(add_titles=["t9"], drop_titles=["t1"], add_rows=["z"], drop_rows=["c"], hour="3", device="web")
     changed = dict(
         titles=("t2", "t9"), ages=(0, 60), rows=("a", "b", "d", "z"), pinned=(True, False, False, False),
         clicked=frozenset(), hour=3, device="web",
     )  # fmt: skip
     assert other == dataclasses.replace(PAGE, **changed)
-    assert what_if.edited(PAGE) == PAGE
+    assert edited() == PAGE
 
 
 @pytest.mark.parametrize(
@@ -113,17 +115,20 @@ def test_edits_change_what_they_say_and_nothing_else():
         ({"drop_rows": ["a", "b", "c", "d"]}, "no row is left on the page"),
         ({"add_rows": ["b"]}, "a row would be twice on the page: got b"),
         ({"add_rows": ["x", "x"]}, "a row would be twice on the page: got x"),
-        ({"add_rows": [f"x{number}" for number in range(500)]}, "too many rows: wanted at most 500, got 504"),
-        ({"hour": "24"}, "no hour of the day: wanted 0 to 23, or as it was, got 24"),
+        (
+            {"add_rows": [f"x{number}" for number in range(500)]},
+            "too many rows: wanted at most 500, got 504. Add fewer",
+        ),
+        ({"hour": "24"}, "no hour of the day: wanted 0 to 23, or as it was, got 24. Set the widget"),
     ],
 )
 def test_edits_that_make_no_page_are_refused(edits, words):
     with pytest.raises(UsageError, match=words):
-        what_if.edited(PAGE, **edits)
+        edited(**edits)
 
 
 def test_moves_are_counted_from_the_order_before():
-    other = what_if.edited(PAGE, add_rows=["z"], drop_rows=["c"])
+    other = edited(add_rows=["z"], drop_rows=["c"])
     moved = what_if.moves(PAGE, other, RANKERS)
     # before: a d c b; after: a z d b, c is gone
     assert moved.row.tolist() == ["a", "z", "d", "b", "c"]
