@@ -14,6 +14,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from pagerec_dbx.errors import UsageError
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "jobs/notebooks"
 _MARK, _CUT, _MAGIC = "# Databricks notebook source\n", "# COMMAND ----------\n", "# MAGIC"
@@ -23,10 +25,15 @@ def converted(source: str) -> nbformat.NotebookNode:
     """A notebook in Databricks' source format as one of Jupyter's.
 
     Raises:
-        ValueError: it does not begin as one, or uses a magic other than %md.
+        UsageError: it does not begin as one, or uses a magic other than %md.
     """
     if not source.startswith(_MARK):
-        raise ValueError(f"no notebook in source format: wanted {_MARK.strip()!r} first, got {source[:40]!r}")
+        raise UsageError(
+            "no notebook in source format",
+            wanted=f"{_MARK.strip()!r} first",
+            got=repr(source[:40]),
+            fix="Export it from Databricks as a source file",
+        )
     parts = (part.strip("\n") for part in source.removeprefix(_MARK).split(_CUT))
     cells = [_cell(part) for part in parts if part]
     for number, cell in enumerate(cells):
@@ -40,7 +47,9 @@ def _cell(part: str) -> nbformat.NotebookNode:
         return nbformat.v4.new_code_cell(part)
     lines = [line.removeprefix(_MAGIC).removeprefix(" ") for line in part.split("\n")]
     if lines[0] != "%md":
-        raise ValueError(f"a cell with the magic {lines[0]}, which Jupyter does not have: wanted %md")
+        raise UsageError(
+            "a cell has a magic that Jupyter has not", wanted="%md", got=lines[0], fix="Write the cell in Python"
+        )
     return nbformat.v4.new_markdown_cell("\n".join(lines[1:]))
 
 

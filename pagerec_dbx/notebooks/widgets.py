@@ -159,8 +159,15 @@ def require_choices(name: str, values: Iterable[str], choices: Sequence[str]) ->
     """
     for value in values:
         if value not in choices:
-            raise UsageError(f"widget `{name}` has no such choice", wanted=f"one of {list(choices)}", got=repr(value))
+            raise UsageError(
+                f"widget `{name}` has no such choice",
+                wanted=f"one of {list(choices)}",
+                got=repr(value),
+                fix=f"Give one of them, as in {name}={choices[0]}",
+            )
 
 
 def _no_widget(name: str, known: Iterable[str]) -> UsageError:
-    return UsageError(f"no widget `{name}`", wanted=f"one of {sorted(known)}")
+    return UsageError(
+        f"no widget `{name}`", wanted=f"one of {sorted(known)}", fix="Run the notebook from its first cell on"
+    )

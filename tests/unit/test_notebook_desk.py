@@ -40,7 +40,7 @@ def test_widgets_refuse_what_is_no_choice(make):
 
 
 def test_widgets_know_only_what_was_made():
-    with pytest.raises(UsageError, match="no widget `metric`"):
+    with pytest.raises(UsageError, match="no widget `metric`: .* Run the notebook from its first cell on"):
         Widgets({"metric": "ndcg"}).get("metric")
 
 
@@ -171,7 +171,8 @@ def test_a_script_ends_with_a_sentence(tmp_path):
     code = "from pagerec_dbx.notebooks.desk import open_desk\nopen_desk({}).widgets.dropdown('metric', 'a', ['a'])\n"
     ended = subprocess.run([sys.executable, "-c", code, "metric=b"], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert ended.stderr == "widget `metric` has no such choice: wanted one of ['a'], got 'b'.\n"
+    told = "widget `metric` has no such choice: wanted one of ['a'], got 'b'. Give one of them, as in metric=a.\n"
+    assert ended.stderr == told
 
 
 # --- in Jupyter -------------------------------------------------------------------------------------------------------
@@ -222,7 +223,7 @@ def test_source_format_becomes_jupyter_s(tmp_path):
     assert (markdown.cell_type, markdown.source) == ("markdown", "# Title\n\ntext")
     assert (code.cell_type, code.source) == ("code", "x = 1")
     for wrong in ("x = 1\n", "# Databricks notebook source\n# MAGIC %sql\n# MAGIC select 1\n"):
-        with pytest.raises(ValueError, match="wanted"):
+        with pytest.raises(UsageError, match="wanted .*(Export it from Databricks|Write the cell in Python)"):
             converted(wrong)
 
 
