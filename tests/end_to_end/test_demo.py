@@ -347,19 +347,55 @@ def shown_by(notebook: str, demo, **choices: str) -> list:
     return runtime_notebooks.shown_by(notebook, **{"home": str(demo.home), **choices})
 
 
-@pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda source: source.stem)
-def test_notebook_runs_headless_in_jupyter_with_its_defaults(demo, source, monkeypatch):
-    """In a kernel of its own, as `make notebooks` opens it: controls, sentences, plots, and nothing on the terminal."""
+def outputs_of(source: Path, demo, monkeypatch, **choices: str) -> list:
+    """What a notebook's cells put out in a kernel of its own, as `make notebooks` opens it."""
     pytest.importorskip("nbclient", reason="the runtime's environment has no Jupyter; `make test` runs this")
     monkeypatch.setenv("PAGEREC_HOME", str(demo.home))
     tool = runpy.run_path(str(ROOT / "tools/notebooks.py"))
-    done = tool["executed"](tool["converted"](source.read_text()))
-    outputs = [output for cell in done.cells if cell.cell_type == "code" for output in cell.outputs]
+    done = tool["executed"](tool["converted"](source.read_text()), **choices)
+    return [output for cell in done.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def require_nothing_secret(outputs: list, demo) -> None:
+    """Neither the hashing key nor a raw user id, as the demo's logs have them, is among what was put out."""
+    text = json.dumps(outputs)
+    assert not re.search("viewer-[0-9]{8}", text)
+    assert (demo.home / "hash.key").read_text().strip() not in text
+
+
+@pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda source: source.stem)
+def test_notebook_runs_headless_in_jupyter_with_its_defaults(demo, source, monkeypatch):
+    """Controls, sentences, plots, and nothing on the terminal."""
+    outputs = outputs_of(source, demo, monkeypatch)
     shown = [output.data for output in outputs if "data" in output]
     assert [data for data in shown if "application/vnd.jupyter.widget-view+json" in data]
     assert [data for data in shown if "image/png" in data] and [data for data in shown if "text/markdown" in data]
     printed = "".join(output.text for output in outputs if output.output_type == "stream")
     assert "Traceback" not in printed and "WARN" not in printed and len(printed) < 500, printed
+    require_nothing_secret(outputs, demo)
+
+
+@pytest.mark.parametrize(
+    ("notebook", "choices", "words"),
+    [
+        ("compare", {"metric": "hit_at_1", "baseline": "floor:random"}, "By hit_at_1, version "),
+        ("what_if", {"hour": "3", "device": "tv", "add_rows": "brand new"}, "1 new, 0 gone."),
+        ("promotion", {"version": "1", "action": "promote"}, "Not confirmed: nothing was changed."),
+    ],
+)
+def test_notebook_follows_its_controls_in_jupyter(demo, monkeypatch, notebook, choices, words):
+    outputs = outputs_of(ROOT / f"jobs/notebooks/{notebook}.py", demo, monkeypatch, **choices)
+    sentences = [output.data["text/markdown"] for output in outputs if "text/markdown" in output.get("data", {})]
+    assert [one for one in sentences if words in one], sentences
+    require_nothing_secret(outputs, demo)
+
+
+def test_what_must_stay_secret_would_be_found(demo):
+    """The control of the tests before."""
+    key = (demo.home / "hash.key").read_text().strip()
+    for told in ("viewer-00000012", f"key {key}"):
+        with pytest.raises(AssertionError):
+            require_nothing_secret([{"text": told}], demo)
 
 
 def test_join_notebook_follows_its_widgets(demo, tables):
