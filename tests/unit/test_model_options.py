@@ -9,11 +9,13 @@ import tensorflow as tf
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.export import load_ranker, save_ranker
+from pagerec_dbx.models.names import LEGACY_BINARY, MODEL_NAMES, MODEL_SETTINGS, PAGE_RANKER
 from tests.knowledge import some_knowledge
 
-MODELS = ["two_tower_softmax", "single_tower_softmax", "two_tower_binary"]
+MODELS = [name for name in MODEL_NAMES if name != LEGACY_BINARY]  # which is two_tower_binary, of other sizes
 CONTEXT = ("hour", "weekday", "device", "location", "menu_size", "last_watched")
 OPTIONS = {
+    "as designed": {},
     "recency": {"history_encoder": "recency"},
     "gru": {"history_encoder": "gru"},
     "attention": {"history_encoder": "attention"},
@@ -28,8 +30,9 @@ OPTIONS = {
     "network": {"row_attributes": 3, "attribute_tokens": 7, "row_rates": True, "viewer_taste": True, "row_network": 4},
     "network of counts": {"row_rates": True, "row_network": 4, "row_counts": True},
     "no own weights": {
-        "name": "page_ranker",
         "own_weights": False,
+        "factorisation": False,
+        "context": (),
         "row_attributes": 3,
         "attribute_tokens": 7,
         "row_rates": True,
@@ -62,14 +65,26 @@ PARTS = {
     "factorisation", "target_attention", "shown_attention", "row_memory", "row_rates", "viewer_taste", "row_network"
 }  # fmt: skip
 
+# What each model was designed with, small.
+DESIGNED = {
+    name: {
+        key: value
+        for key, value in MODEL_SETTINGS.get(name, {}).items()
+        if key not in ("hidden_sizes", "embedding_size")
+    }
+    for name in MODELS
+}
+DESIGNED[PAGE_RANKER] |= {"row_attributes": 3, "attribute_tokens": 7}
+
 # All options of one model, and of the others those that touch most: the rest is for `make test-slow`.
-SOON = ("position", "network")  # and, which is one model whatever the name, "no own weights"
+SOON = ("as designed", "position", "network", "no own weights")
 every_option = pytest.mark.parametrize(
     ("name", "option"),
     [
         pytest.param(name, option, marks=[] if name == MODELS[0] or option in SOON else [pytest.mark.slow])
         for name in MODELS
         for option in OPTIONS
+        if name == PAGE_RANKER or option != "no own weights"
     ],
 )
 
@@ -78,13 +93,18 @@ LISTS = ("history", "history_age", "menu", "pinned", "shown_row", "shown_positio
 
 
 def a_config(name, option):
-    return dataclasses.replace(SMALL, **{"name": name, **OPTIONS[option]})
+    return dataclasses.replace(SMALL, **{"name": name, **DESIGNED[name], **OPTIONS[option]})
 
 
 def built(config, precision="float32"):
-    """With what it knows of rows and titles, if it reads any of it."""
-    model = build(config, 3, precision)
+    """With what it knows of rows and titles, if it reads any of it, and no weight where it began: of those that begin
+    at 0 whole terms would be 0, and nobody would miss them."""
+    model, draw = build(config, 3, precision), np.random.default_rng(5)
+    for weight in model.trainable_variables:
+        weight.assign_add(draw.normal(0, 0.3, weight.shape))
     model.learn_knowledge(some_knowledge(config))
+    if model.needs_click_counts:
+        model.learn_click_counts(np.arange(config.row_count))
     return model
 
 
@@ -127,11 +147,14 @@ def test_every_option_computes_in_bfloat16(name, option):
 
 @every_option
 def test_every_option_s_scores_are_the_sum_of_its_parts(name, option):
-    model, batch = built(a_config(name, option)), records(5)
+    config, batch = a_config(name, option), records(5)
+    model = built(config)
     parts = {part: values.numpy() for part, values in model.menu_parts(batch).items()}
     np.testing.assert_allclose(sum(parts.values()), model.menu_scores(batch).numpy(), rtol=1e-4, atol=1e-5)
-    asked = {setting for setting, value in OPTIONS[option].items() if value and setting in PARTS}
+    asked = {setting for setting in PARTS if getattr(config, setting)}
     assert {"own"} <= parts.keys() and asked == parts.keys() - {"own"} - {"row_attributes", "position_bias"}
+    silent = {part for part in parts if np.abs(parts[part]).max() < 1e-3}
+    assert silent == (set() if config.own_weights else {"own"})
 
 
 @every_option
@@ -171,7 +194,8 @@ def test_every_option_trains_every_part_of_the_model(name, option):
             for weight in model.trainable_variables
             if weight.name in ("vectors:0", "biases:0") or ("tower/" in weight.name and "kernel" in weight.name)
         ]
-        assert len(penalised) == (2 if name.endswith("_binary") else 4)  # the last layer of those is one logit
+        # Of two layers; of the logits, where those are not one; of the attributes.
+        assert len(penalised) == {"two_tower_binary": 2, PAGE_RANKER: 6}.get(name, 4)
         squares = sum(float(tf.reduce_sum(tf.square(one))) for one in penalised)
         assert float(tf.add_n(model.losses)) == pytest.approx(0.01 * squares, rel=1e-5)
 
@@ -180,9 +204,6 @@ def test_every_option_trains_every_part_of_the_model(name, option):
 def test_order_and_padding_of_a_menu_change_no_score(name, option):
     model = built(a_config(name, option))
     batch = records(5)
-    if option == "position kept":
-        shapes = [weight.shape for weight in model.position_bias.weights]
-        model.position_bias.set_weights([np.linspace(2, -2, shape.num_elements()).reshape(shape) for shape in shapes])
     scores = model.menu_scores(batch).numpy()
     longer = {key: tf.pad(batch[key], [[0, 0], [0, 3]]) for key in LISTS}
     np.testing.assert_allclose(model.menu_scores({**batch, **longer})[:, :6], scores, atol=1e-5)
@@ -193,6 +214,42 @@ def test_order_and_padding_of_a_menu_change_no_score(name, option):
     every = np.take_along_axis(model.vocabulary_scores(batch).numpy(), np.minimum(batch["menu"], 9) % 9, axis=1)
     known = batch["menu"].numpy() < 9
     np.testing.assert_allclose(every[known], scores[known], atol=1e-5)
+
+
+def fields_read(config):
+    """Lists of a record that scores of rows are made of."""
+    fields = {"history"} if config.own_weights else set()
+    if config.history_encoder != "mean" and config.own_weights:
+        fields |= {"history_age"}
+    if config.target_attention or "last_watched" in config.context:
+        fields |= {"history_age"}
+    if config.shown_attention or config.row_memory or config.viewer_taste:
+        fields |= {"shown_row", "shown_clicked"}
+    if config.shown_attention or config.row_memory:
+        fields |= {"shown_age"}
+    return fields | ({"shown_position"} if config.row_memory else set())
+
+
+CHANGED = {
+    "history": lambda ids: ids % 11 + 1,
+    "history_age": lambda ages: ages * 3,
+    "shown_row": lambda ids: ids % 8 + 1,
+    "shown_position": lambda places: places + 3,
+    "shown_clicked": lambda clicked: 1 - clicked,
+    "shown_age": lambda ages: ages // 2,
+}
+
+
+@every_option
+def test_what_is_no_padding_changes_scores(name, option):
+    config = a_config(name, option)
+    model, batch = built(config), records(5)
+    scores = model.menu_scores(batch).numpy()
+    for field, change in CHANGED.items():
+        real = batch[field.split("_")[0] + ("_row" if field.startswith("shown") else "")] > 0
+        other = {**batch, field: tf.where(real, change(batch[field]), batch[field])}
+        has_changed = np.abs(model.menu_scores(other) - scores).max() > 1e-4
+        assert has_changed == (field in fields_read(config)), field
 
 
 RAW = {
@@ -223,6 +280,7 @@ VOCABULARIES = {
         ("single_tower_softmax", ["gru", "context", "cross of a rank", "target attention", "regularised", "hashed"]),
         ("two_tower_binary", ["recency", "context", "cross", "factorisation", "shown before", "sampled"]),
         ("page_ranker", ["attributes", "network", "shown before", "context"]),
+        ("page_ranker", ["as designed"]),
         ("page_ranker", ["no own weights"]),
         ("page_ranker", ["attributes", "network of counts", "context"]),
     ],
@@ -231,7 +289,7 @@ def test_what_is_saved_predicts_the_same_from_raw_strings(name, options, tmp_pat
     merged = {key: value for option in options for key, value in OPTIONS[option].items()}
     if "no own weights" not in options:
         merged["context"] = CONTEXT
-    config = dataclasses.replace(SMALL, **{"name": name, **merged})
+    config = dataclasses.replace(SMALL, **{"name": name, **DESIGNED[name], **merged})
     saved = save_ranker(built(config), config, VOCABULARIES, tmp_path / "ranker")
     loaded = load_ranker(tmp_path / "ranker", "1")
     assert loaded.config == config
