@@ -530,7 +530,12 @@ def _typed(name: str, wanted: object, value: object) -> object:
         element = typing.get_args(kind)[0]
         return tuple(_typed(name, element, one) for one in (value if isinstance(value, list | tuple) else [value]))
     wanted_name = _SPOKEN.get(kind) or getattr(kind, "__name__", str(kind))
-    raise SettingError(f"setting `{name}` has the wrong type", wanted=wanted_name, got=repr(value))
+    raise SettingError(
+        f"setting `{name}` has the wrong type",
+        wanted=wanted_name,
+        got=repr(value),
+        fix=f"Change {name}, or leave it out",
+    )
 
 
 def _number(text: str) -> object:

@@ -173,7 +173,12 @@ def ranker_config(folder: Path) -> ModelConfig:
         description = json.loads((folder / "ranker.json").read_text(encoding="utf-8"))
         found = description["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RegistryError(f"{folder} holds no ranker", wanted="ranker.json", got=type(error).__name__) from error
+        raise RegistryError(
+            f"{folder} holds no ranker",
+            wanted="ranker.json and a SavedModel, as `pagerec train` registers them",
+            got=type(error).__name__,
+            fix="Name the folder of a registered version, or train again",
+        ) from error
     if found != FORMAT:
         raise RegistryError("ranker of another format", wanted=str(FORMAT), got=str(found), fix="Train it again")
     return config_from_values(description["config"])

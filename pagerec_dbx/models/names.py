@@ -1,6 +1,7 @@
 """The models and what they can be trained for, readable without TensorFlow so that a wrong name is refused at once."""
 
 import dataclasses
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,7 +89,11 @@ def require_model_name(name: str) -> str:
         UnknownModelError: no model has it.
     """
     if name not in MODEL_NAMES:
+        close = difflib.get_close_matches(name, MODEL_NAMES, n=1)
         raise UnknownModelError(
-            f"unknown model `{name}`", wanted="one of " + ", ".join(MODEL_NAMES), fix="Choose one with --model"
+            f"unknown model `{name}`",
+            wanted="one of " + ", ".join(MODEL_NAMES),
+            got=repr(name),
+            fix=f"Write --model {close[0]}, perhaps" if close else "Choose one with --model",
         )
     return name

@@ -76,7 +76,7 @@ def _with_effect(space: Space, model: ModelSettings) -> Space:
         idle |= {"attribute_tokens"}
     if not model.own_weights:
         idle |= {"history_encoder", "context", "cross_layers", "hidden_sizes", "embedding_size"}
-        if not model.row_network and "row_network" not in space:
+        if not model.row_network and "row_network" not in space.keys() - idle:
             idle |= {"dropout"}
     return {name: values for name, values in space.items() if name not in idle}
 

@@ -64,7 +64,9 @@ def require_optuna():
         import optuna
     except ImportError as error:
         raise TrainingError(
-            "tuning needs the package optuna, which is not installed",
+            "tuning needs the package optuna",
+            wanted="optuna 3.6 or a later 3",
+            got=str(error),
             fix="Install it: pip install 'optuna>=3.6,<4', on a cluster as one of its libraries",
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -35,7 +35,7 @@ def test_times_without_offset_are_utc():
     [
         ("epoch=5", "unknown setting `epoch`: wanted `epochs`, perhaps"),
         ("epochs", "malformed override: wanted key=value, got 'epochs'"),
-        ("epochs=many", "setting `epochs` has the wrong type: wanted a whole number, got 'many'"),
+        ("epochs=many", "setting `epochs` has the wrong type: wanted a whole number, got 'many'. Change epochs"),
         ("epochs=0", "setting `epochs` is out of range: wanted at least 1, got 0"),
         ("epochs=true", "wrong type: wanted a whole number, got True"),
         ("holdout_fraction=1", "out of range: wanted between 0 and 1, got 1.0"),

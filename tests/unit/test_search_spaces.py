@@ -133,7 +133,8 @@ def test_what_is_given_is_not_looked_for():
 @pytest.mark.parametrize(
     ("name", "given_settings", "kind", "said"),
     [
-        ("magic", (), UnknownModelError, "unknown model `magic`"),
+        ("magic", (), UnknownModelError, "unknown model `magic`: .*, got 'magic'. Choose one with --model"),
+        ("page_rankr", (), UnknownModelError, "got 'page_rankr'. Write --model page_ranker, perhaps"),
         ("legacy_binary", (), UsageError, "stays as it was designed and is not tuned: wanted one of two_tower_softmax"),
         ("two_tower_binary", tuple(SEARCH_SPACES["two_tower_binary"]), UsageError, "nothing of model .* is left"),
     ],
