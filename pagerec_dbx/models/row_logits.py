@@ -7,7 +7,11 @@ from pagerec_dbx.models.config import ModelConfig
 
 
 class RowLogits(tf_keras.layers.Layer):
-    """hidden . vector of the row + bias of the row; some rows cost no more than some rows."""
+    """hidden . vector of the row + bias of the row.
+
+    Some rows cost no more than some rows, in scores and in gradients; but `l2` is on all rows in every step: with it
+    the gradient is of the whole table, all of which every step moves.
+    """
 
     def __init__(self, config: ModelConfig):
         super().__init__(name="logits")

@@ -1,6 +1,7 @@
 """What models are trained for: that each loss is asked of the right scores, by every model."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ from pagerec_dbx.errors import SettingError
 from pagerec_dbx.models import losses
 from pagerec_dbx.models.build import build, parameter_count
 from pagerec_dbx.models.config import ModelConfig
+from pagerec_dbx.models.names import LEGACY_BINARY, MODEL_NAMES, MODEL_SETTINGS, PAGE_RANKER
+from tests.knowledge import some_knowledge
 from tests.model_records import a_record
 
-MODELS = ["two_tower_softmax", "single_tower_softmax", "two_tower_binary"]
+MODELS = [name for name in MODEL_NAMES if name != LEGACY_BINARY]  # which is two_tower_binary, of other sizes
+DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 ROWS = 9
 RECORD = a_record(
     history=[[2, 3, 0], [4, 0, 0], [0, 0, 0]],
@@ -24,9 +28,23 @@ RECORD = a_record(
 MENU = np.array([[2, 3, 4, 0], [8, 5, 1, 2], [6, 2, 1, 0]])  # 99 is unknown
 
 
+SHOWN = {
+    "shown_row": [[3, 5], [8, 0], [0, 0]],
+    "shown_position": [[1, 2], [3, 0], [0, 0]],
+    "shown_clicked": [[1, 0], [0, 0], [0, 0]],
+    "shown_age": [[600, 600], [90, 0], [0, 0]],
+}
+RECORD |= {name: tf.constant(values) for name, values in SHOWN.items()} | {"served_at": tf.constant([55, 500, 1_200])}
+
+
 def a_model(name, loss, **options):
-    config = ModelConfig(name, 7, ROWS, embedding_size=4, hidden_sizes=(8,), loss=loss, **options)
-    model = build(config, seed=3)
+    """As it was designed, small; `page_ranker` with what it knows of rows."""
+    designed = {"history_encoder": "recency", "row_attributes": 3, "attribute_tokens": 7}
+    designed = {**MODEL_SETTINGS[PAGE_RANKER], **designed, "dropout": 0.0, "l2": 0.0} if name == PAGE_RANKER else {}
+    small = {"embedding_size": 4, "hidden_sizes": (8,), "shown_length": 2, "loss": loss}
+    model = build(ModelConfig(name, 7, ROWS, **{**designed, **small, **options}), seed=3)
+    if name == PAGE_RANKER:
+        model.learn_knowledge(some_knowledge(model.config))
     if model.needs_click_counts:
         model.learn_click_counts(np.array([0, 1, 3, 0, 2, 0, 0, 1, 4]))
     return model
@@ -68,6 +86,11 @@ def test_a_sampled_softmax_touches_no_other_rows():
     gradient = tape.gradient(loss, model._logits._vectors)
     assert isinstance(gradient, tf.IndexedSlices)
     assert len(set(gradient.indices.numpy())) <= 4 + 2  # the clicked rows 3, 8, 1, 2 and those drawn
+    held = a_model("single_tower_softmax", "sampled_softmax", sampled_rows=2, l2=0.01)  # which is on all rows
+    with tf.GradientTape() as tape:
+        loss = held.compute_loss(RECORD, training=True) + tf.add_n(held.losses)
+    dense = tf.convert_to_tensor(tape.gradient(loss, held._logits._vectors)).numpy()
+    assert np.any(dense != 0, axis=1).all()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -75,13 +98,13 @@ def test_in_batch_softmax_is_that_of_the_clicks_of_the_batch(name):
     model = a_model(name, "in_batch_softmax")
     scores = model.vocabulary_scores(RECORD).numpy().astype(float)
     # clicked: row 3 on page 0, rows 8 and 1 on page 1, row 2 on page 2. Counts and one more of rows 1 to 8:
-    # 2 4 1 3 1 1 2 5 of 19; of four clicks a row is expected 4 times its chance
-    expected = {row: 4 * count / 19 for row, count in ((3, 1), (8, 5), (1, 2), (2, 4))}
+    # 2 4 1 3 1 1 2 5 of 19; of the 3, 2 and 3 clicks on the other pages a row is expected so many times its chance
+    chances = {row: count / 19 for row, count in ((3, 1), (8, 5), (1, 2), (2, 4))}
     wanted = []
     for page, own in enumerate([(3,), (8, 1), (2,)]):
-        others = [row for row in expected if row not in own]
+        others, number = [row for row in chances if row not in own], 4 - len(own)
         total = sum(np.exp(scores[page, row]) for row in own)
-        total += sum(np.exp(scores[page, row]) / expected[row] for row in others)
+        total += sum(np.exp(scores[page, row]) / (number * chances[row]) for row in others)
         wanted.append(np.log(total) - np.mean([scores[page, row] for row in own]))
     assert float(model.compute_loss(RECORD)) == pytest.approx(np.mean(wanted), abs=1e-5)
 
@@ -106,6 +129,7 @@ def test_every_model_learns_by_every_loss_who_clicks_what(name, loss):
     record = a_record(
         history=[[2, 0, 0], [3, 0, 0]], history_age=[[0] * 3] * 2, menu=[[2, 3, 4]] * 2,
         clicked=[[1, 0, 0], [0, 1, 0]], **{name: [1, 1] for name in ("hour", "weekday", "device", "location")},
+        served_at=[55, 55], **{name: [[0, 0]] * 2 for name in SHOWN},
     )  # fmt: skip
     optimizer = tf.keras.optimizers.legacy.Adam(0.05)
 
@@ -136,6 +160,16 @@ def test_single_tower_softmax_has_the_study_s_parameters():
     # 64 x 506 + 506 = 32,890: 90,682; together 730,682
     model = build(ModelConfig("single_tower_softmax", title_count=10_000, row_count=506), seed=1)
     assert parameter_count(model) == 640_000 + 90_682 == 730_682
+
+
+def test_page_ranker_has_the_parameters_that_the_docs_say():
+    # titles 10,000 x 32, hour, weekday and device (25 + 8 + 5) x 32, recency 3: 321,219; dense 128 x 64 + 64 = 8,256,
+    # 64 x 506 + 506 = 32,890: 41,146; factorisation 506 x 32 = 16,192; attributes 1,000 x 32 + 1,000 = 33,000;
+    # rates 3, memory 5, taste 64 + 6: 78; together 411,635
+    sizes = {"title_count": 10_000, "row_count": 506, "device_count": 5, "shown_length": 100}
+    model = build(ModelConfig(PAGE_RANKER, **sizes, **MODEL_SETTINGS[PAGE_RANKER]), seed=1)
+    assert parameter_count(model) == 321_219 + 41_146 + 16_192 + 33_000 + 78 == 411_635
+    assert f"{parameter_count(model):,} (5 devices)" in DOCS.read_text(encoding="utf-8")
 
 
 def test_what_the_page_offers_is_nothing_to_a_single_tower():
