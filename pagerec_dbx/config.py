@@ -190,7 +190,8 @@ class ModelSettings:
     sampled_rows: int = 100  # that compete with the clicked ones in each step of sampled_softmax
     sampling: str = "uniform"  # chances of rows drawn as not clicked: or log_uniform, clicks; binary also menu
     history_encoder: str = "mean"  # or recency (weighted by order and age), gru, attention
-    context: tuple[str, ...] = ()  # of hour, weekday, device, location, menu_size; time since: last_watched, last_visit
+    # of hour, weekday, device, location; rows: menu_size, pinned; time since: last_watched, last_visit
+    context: tuple[str, ...] = ()
     cross_layers: int = 0  # products of all features with each other, so many times over, before the hidden layers
     cross_rank: int | None = None  # of their weights; None: full
     factorisation: bool = False  # adds the products of the row with history and circumstances to its score
@@ -217,7 +218,7 @@ class ModelSettings:
         losses = ("full_softmax", "sampled_softmax", "in_batch_softmax", "menu_softmax", "binary")
         samplings = ("uniform", "log_uniform", "clicks", "menu")
         encoders = ("mean", "recency", "gru", "attention")
-        contexts = ("hour", "weekday", "device", "location", "menu_size", "last_watched", "last_visit")
+        contexts = ("hour", "weekday", "device", "location", "menu_size", "pinned", "last_watched", "last_visit")
         _require(buckets is None or 2 <= buckets < 2**31, "title_buckets", "at least 2, or none", buckets)
         _require(0 <= self.dropout < 1, "dropout", "at least 0, below 1", self.dropout)
         _require(0 <= self.l2 <= 1, "l2", "0 to 1", self.l2)

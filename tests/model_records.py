@@ -10,6 +10,7 @@ def a_record(**fields):
         "history_age": [[5, 4, 0]],
         "menu": [[2, 3, 4, 0]],
         "clicked": [[0, 1, 0, 0]],
+        "pinned": [[1, 0, 0, 0]],
         "hour": [9],
         "weekday": [0],
         "device": [1],

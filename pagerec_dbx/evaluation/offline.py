@@ -119,7 +119,7 @@ def _evaluated(
 
 def needed(pages: DataFrame) -> list[str]:
     """The columns of `holdout_pages` that a pass over its batches reads."""
-    always = ["page_view_id", "user_hash", "randomized", "pinned", "clicked", "row_ids", *LISTS, *SINGLE]
+    always = ["page_view_id", "user_hash", "randomized", "clicked", "row_ids", *LISTS, *SINGLE]
     return always + [name for name in (*SHOWN, *TRUE, SLICES, SCORES) if name in pages.columns]
 
 

@@ -15,7 +15,7 @@ from pagerec_dbx.schemas import SHOWN
 from pagerec_dbx.tables import require_unique
 
 SINGLE = ("hour", "weekday", "device", "location")  # what a model reads, one value a page view
-LISTS = ("history", "history_age", "menu")  # and in lists of one length
+LISTS = ("history", "history_age", "menu", "pinned")  # and in lists of one length
 TRUE = ("click_probabilities", "utilities")
 SLICES = "slices"
 

@@ -50,7 +50,7 @@ def build(config: ModelConfig, seed: int, precision: str = "float32") -> RowRank
 
 def one_record(config: ModelConfig) -> dict[str, tf.Tensor]:
     """A record of unknown ids, batch of one."""
-    lengths = {"history": config.history_length, "history_age": config.history_length, "menu": 1}
+    lengths = {"history": config.history_length, "history_age": config.history_length, "menu": 1, "pinned": 1}
     lengths |= dict.fromkeys(SHOWN, config.shown_length)
     return {name: tf.ones([1, lengths[name]] if name in lengths else [1], tf.int32) for name in record_specs(config)}
 

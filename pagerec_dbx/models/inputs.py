@@ -50,8 +50,9 @@ def known_ids(ids: tf.Tensor, size: int) -> tf.Tensor:
 def record_specs(config: ModelConfig) -> dict[str, tf.TensorSpec]:
     """The fields that a ranker scores from, int32: [batch, length] for lists, [batch] for single numbers, all open.
 
-    Only a ranker with a `shown_length` reads what was shown before.
+    Only a ranker with a `shown_length` reads what was shown before, and only one with `pinned` in its context the pins.
     """
-    lists = ("history", "history_age", "menu", *(SHOWN if config.shown_length else ()))
+    pins = ("pinned",) if "pinned" in config.context else ()
+    lists = ("history", "history_age", "menu", *pins, *(SHOWN if config.shown_length else ()))
     specs = {name: tf.TensorSpec([None, None], tf.int32) for name in lists}
     return specs | {name: tf.TensorSpec([None], tf.int32) for name in ("hour", "weekday", "device", "location")}

@@ -13,7 +13,7 @@ from pagerec_dbx.models.history import history_encoder
 from pagerec_dbx.models.inputs import known_ids
 from pagerec_dbx.schemas import SHOWN
 
-_MENU_SIZES = 500  # a larger menu counts as this large
+_MOST_PINNED = 10
 
 
 def _of_clock(name: str) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
@@ -21,7 +21,11 @@ def _of_clock(name: str) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
 
 
 def _menu_size(record: dict[str, tf.Tensor]) -> tf.Tensor:
-    return tf.minimum(tf.reduce_sum(tf.cast(record["menu"] > 0, tf.int32), axis=1), _MENU_SIZES)
+    return tf.reduce_sum(tf.cast(record["menu"] > 0, tf.int32), axis=1)
+
+
+def _pinned(record: dict[str, tf.Tensor]) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(record["pinned"] > 0, tf.int32), axis=1)
 
 
 def _last_watched(record: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -47,16 +51,18 @@ _IDS: Mapping[str, Callable[[dict[str, tf.Tensor]], tf.Tensor]] = {
     "device": lambda record: record["device"],
     "location": lambda record: record["location"],
     "menu_size": _menu_size,
+    "pinned": _pinned,
     "last_watched": _last_watched,
     "last_visit": _last_visit,
 }
+_COUNTS = ("menu_size", "pinned")  # past its table's end a count is its last entry
 
 
 def _sizes(config: ModelConfig) -> Mapping[str, int]:
     return {
         "hour": 25, "weekday": 8, "device": config.device_count, "location": config.location_count,
-        "menu_size": _MENU_SIZES + 1, "last_watched": _DOUBLINGS + 2,
-        "last_visit": _DOUBLINGS + 2,
+        "menu_size": config.menu_length + 1, "pinned": _MOST_PINNED + 1,
+        "last_watched": _DOUBLINGS + 2, "last_visit": _DOUBLINGS + 2,
     }  # fmt: skip
 
 
@@ -90,17 +96,23 @@ class Page(tf_keras.layers.Layer):
         self.history = history_encoder(config)
         self._about = TitleAttributes(config, catalogue) if config.title_attributes else None
         self._has_titles, self._title_count = config.target_attention, config.title_count
+        self._sizes = _sizes(config)
         self._context = {
-            name: Embeddings(_sizes(config)[name], config.embedding_size, name=name) for name in config.context
+            name: Embeddings(self._sizes[name], config.embedding_size, name=name) for name in config.context
         }
 
     def call(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor | list[tf.Tensor]]:
         """`fields`: [batch, embedding] each. For target attention also `titles`, [batch, length, embedding], and of the
         record `history` and `history_age`; and what `Known` gives."""
         ids, ages = record["history"], record["history_age"]
-        circumstances = (table(_IDS[name](record)) for name, table in self._context.items())
+        circumstances = (table(self._id(name, record)) for name, table in self._context.items())
         about = [] if self._about is None else [self._about(known_ids(ids, self._title_count))]
         query: dict[str, tf.Tensor | list[tf.Tensor]] = {"fields": [self.history(ids, ages), *about, *circumstances]}
         if self._has_titles:
             query |= {"titles": self.history.titles(ids), "history": ids, "history_age": ages}
         return query | self._known(record)
+
+    def _id(self, name: str, record: dict[str, tf.Tensor]) -> tf.Tensor:
+        """[batch] int32: the entry of the circumstance's table."""
+        number = _IDS[name](record)
+        return tf.minimum(number, self._sizes[name] - 1) if name in _COUNTS else number

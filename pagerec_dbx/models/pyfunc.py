@@ -9,7 +9,7 @@ from pagerec_dbx.models.export import Ranker, load_ranker, raw_fields
 
 # List columns and their padding.
 _LISTS = {
-    "history": "", "history_age": 0, "menu": "",
+    "history": "", "history_age": 0, "menu": "", "pinned": 0,
     "shown_row": "", "shown_position": 0, "shown_clicked": 0, "shown_age": 0,
 }  # fmt: skip
 

@@ -74,7 +74,7 @@ class Pages:
     def raw(self) -> dict[str, np.ndarray]:
         """What a ranker is fed."""
         fed = ("history", "history_age", "menu", "hour", "weekday", "device", "location")
-        return {**{name: getattr(self, name) for name in fed}, **self.shown}
+        return {**{name: getattr(self, name) for name in fed}, "pinned": self.pinned.astype(np.int32), **self.shown}
 
 
 @dataclasses.dataclass(frozen=True)

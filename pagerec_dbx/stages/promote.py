@@ -189,6 +189,7 @@ def rank_latency_ms(ranker: Ranker, menu: int = 40, repeats: int = 200) -> float
         "history": np.array([[f"title {number}" for number in range(20)]], object),
         "history_age": np.full((1, 20), 60, np.int32),
         "menu": np.array([[f"row {number}" for number in range(menu)]], object),
+        "pinned": np.zeros((1, menu), np.int32),
         "hour": np.array([20], np.int32),
         "weekday": np.array([4], np.int32),
         "device": np.array([""], object),

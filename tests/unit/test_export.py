@@ -1,8 +1,10 @@
 """The exported ranker: raw strings in, the same order and scores as the trained model gives for ids."""
 
+import dataclasses
 import subprocess
 import sys
 
+import mlflow.models
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,11 @@ import pytest
 from pagerec_dbx.errors import RegistryError
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.config import ModelConfig
-from pagerec_dbx.models.export import load_ranker, pack_ranker, save_ranker, unpack_ranker
+from pagerec_dbx.models.export import load_ranker, pack_ranker, raw_fields, save_ranker, unpack_ranker
 from pagerec_dbx.models.pyfunc import PyfuncRanker
+from pagerec_dbx.registry.packaging import save_pyfunc
+from pagerec_dbx.scoring.request import page_from_request
+from pagerec_dbx.stages.promote import rank_latency_ms
 
 TITLES, ROWS = ["title a", "título", "c"], ["row 1", "zeile-ü", "row 3", "row 4"]
 CONFIG = ModelConfig("two_tower_softmax", title_count=5, row_count=6, embedding_size=4, hidden_sizes=(8,))
@@ -147,6 +152,26 @@ def test_pyfunc_ranks_lists_of_any_length(ranker):
     assert sorted(ranked["row_id"][0]) == ["row 1", "row 3"]
     assert ranked["row_id"][1] == ["row 4"]
     assert ranked["score"][0] == sorted(ranked["score"][0], reverse=True)
+
+
+def test_pins_are_taken_by_a_model_that_has_them_in_its_context_and_by_no_other(tmp_path):
+    config = dataclasses.replace(CONFIG, context=("pinned",))
+    vocabularies = {"titles": TITLES, "rows": ROWS, "devices": [], "locations": []}
+    save_ranker(build(config, seed=5), config, vocabularies, tmp_path / "saved")
+    ranker = load_ranker(tmp_path / "saved", "8")
+    assert set(raw_fields(config)) - set(raw_fields(CONFIG)) == {"pinned"}
+    candidates = [{"row_id": "row 3", "pinned": True}, {"row_id": "row 1"}]
+    asked = [page_from_request({"candidates": candidates[at:]}, history_length=2).raw() for at in (0, 1)]
+    assert [fed["pinned"].tolist() for fed in asked] == [[[1, 0]], [[0]]]
+    pinned, free = (ranker.rank({**asked[0], "pinned": np.array([pins])})["score"] for pins in ([1, 0], [0, 0]))
+    assert np.abs(pinned - free).max() > 1e-6
+    np.testing.assert_array_equal(ranker.rank(asked[0])["score"], pinned)
+    frame = pd.DataFrame({name: [np.asarray(values[0]).tolist()] for name, values in asked[0].items()})
+    np.testing.assert_allclose(PyfuncRanker(ranker).predict(frame)["score"][0], pinned[0], atol=1e-6)
+    assert rank_latency_ms(ranker, repeats=1) > 0  # its page says what is pinned too
+    save_pyfunc(tmp_path / "model", tmp_path / "saved")
+    inputs = mlflow.models.Model.load(str(tmp_path / "model")).signature.inputs
+    assert inputs.input_names() == list(pages([["c"]], [["row 1"]])) + ["pinned"]
 
 
 def test_keras_3_is_refused():

@@ -13,7 +13,7 @@ from pagerec_dbx.models.names import LEGACY_BINARY, MODEL_NAMES, MODEL_SETTINGS,
 from tests.knowledge import some_knowledge
 
 MODELS = [name for name in MODEL_NAMES if name != LEGACY_BINARY]  # which is two_tower_binary, of other sizes
-CONTEXT = ("hour", "weekday", "device", "location", "menu_size", "last_watched")
+CONTEXT = ("hour", "weekday", "device", "location", "menu_size", "pinned", "last_watched")
 OPTIONS = {
     "as designed": {},
     "recency": {"history_encoder": "recency"},
@@ -256,6 +256,7 @@ RAW = {
     "history": [["t3", "t1", "nobody's"], ["", "", ""]],
     "history_age": [[9_000, 800, 60], [0, 0, 0]],
     "menu": [["r2", "new", "r0", "r5"], ["r6", "r1", "", ""]],
+    "pinned": [[1, 0, 0, 1], [0, 0, 0, 0]],
     "shown_row": [["r2", "new"], ["", ""]],
     "shown_position": [[1, 2], [0, 0]],
     "shown_clicked": [[1, 0], [0, 0]],

@@ -10,7 +10,7 @@ from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.models.page import _IDS, Page
 from tests.model_records import a_record
 
-NAMES = ("hour", "weekday", "device", "location", "menu_size", "last_watched")  # and `last_visit`, below
+NAMES = ("hour", "weekday", "device", "location", "menu_size", "pinned", "last_watched")  # and `last_visit`, below
 CONFIG = ModelConfig("single_tower_softmax", 7, 6, device_count=4, location_count=5, embedding_size=3, context=NAMES)
 
 
@@ -20,12 +20,19 @@ def page_of(config):
 
 def test_circumstances_are_read_off_the_record():
     record = a_record(
-        hour=[23], weekday=[6], device=[3], location=[4], history=[[2, 3, 0]], history_age=[[9_999, 600, 0]]
+        hour=[23],
+        weekday=[6],
+        device=[3],
+        location=[4],
+        history=[[2, 3, 0]],
+        history_age=[[9_999, 600, 0]],
+        pinned=[[1, 0, 1, 0]],
     )
-    # unknown hours and weekdays are -1, so theirs are one more; three rows are offered; the last title 600 s ago:
-    # log2(1 + 10) = 3.46 doublings of a minute, 3, and one more
+    # unknown hours and weekdays are -1, so theirs are one more; three rows are offered, two pinned; the last title
+    # 600 s ago: log2(1 + 10) = 3.46 doublings of a minute, 3, and one more
     assert {name: int(_IDS[name](record)[0]) for name in NAMES} == {
-        "hour": 24, "weekday": 7, "device": 3, "location": 4, "menu_size": 3, "last_watched": 4,
+        "hour": 24, "weekday": 7, "device": 3, "location": 4, "menu_size": 3, "pinned": 2,
+        "last_watched": 4,
     }  # fmt: skip
 
 
@@ -40,7 +47,11 @@ def test_each_circumstance_is_a_field_and_only_those_asked_for():
     fields = page(a_record())["fields"]
     assert len(fields) == 1 + len(NAMES) and {tuple(field.shape) for field in fields} == {(1, 3)}
     for name in NAMES:
-        changed = {"menu_size": {"menu": [[2, 3, 0, 0]]}, "last_watched": {"history_age": [[9, 9_000, 0]]}}
+        changed = {
+            "menu_size": {"menu": [[2, 3, 0, 0]]},
+            "pinned": {"pinned": [[1, 1, 0, 0]]},
+            "last_watched": {"history_age": [[9, 9_000, 0]]},
+        }
         others = page(a_record(**changed.get(name, {name: [2]})))["fields"]
         moved = [number for number, field in enumerate(fields) if np.abs(field - others[number]).max() > 0]
         assert moved == [1 + NAMES.index(name)]
@@ -76,5 +87,19 @@ def test_extremes_stay_within_their_tables():
     page = page_of(CONFIG)
     record = a_record(menu=[list(range(2, 702))], history=[[2]], history_age=[[2**31 - 1]], device=[99], location=[99])
     assert all(np.isfinite(field).all() for field in page(record)["fields"])
-    assert int(_IDS["menu_size"](record)[0]) == 500 and int(_IDS["last_watched"](record)[0]) == 21
+    assert int(_IDS["last_watched"](record)[0]) == 21
     assert tf.reduce_max(_IDS["last_watched"](record)) < 22
+
+
+@pytest.mark.parametrize(("name", "most"), [("menu_size", 4), ("pinned", 10)])
+def test_a_count_past_what_training_sees_is_the_most_that_it_sees(name, most):
+    """Menus of training are cut to `menu_length`, here 4; those to be ranked are whole."""
+    page = page_of(ModelConfig("single_tower_softmax", 99, 99, menu_length=4, embedding_size=3, context=(name,)))
+
+    def field(count):
+        menu = {"menu": [[2] * count + [0]], "pinned": [[1] * count + [0]]}
+        return page(a_record(**menu))["fields"][1].numpy()
+
+    np.testing.assert_array_equal(field(most + 9), field(most))
+    assert np.abs(field(most - 1) - field(most)).max() > 0  # the control
+    assert page._context[name].weights[0].shape[0] == most + 1
