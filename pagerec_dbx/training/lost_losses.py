@@ -11,7 +11,7 @@ from pagerec_dbx.training.job import EpochReport, Position
 
 _EPOCH_DAY = dt.date(1970, 1, 1)
 # A training is the same each time, so nobody is let go on from what was left: see `stages.stopped_runs.give_up`.
-_FIX = "Train anew with a lower learning_rate: going on would come to the same, so --resume takes this run no more"
+_FIX = "Train anew with a lower learning_rate: going on would come to the same, so nothing goes on from here"
 
 
 def require_no_loss_lost(lost: np.ndarray, position: Position, steps: int, checkpoints: Checkpoints) -> None:

@@ -11,7 +11,7 @@ from pagerec_dbx.training.job import EpochReport, Position
 from pagerec_dbx.training.lost_losses import require_finite, require_no_loss_lost
 
 LOST = np.array([[-1, 0, 0], [4, 19_724, 19_723], [2, 19_725, 19_725]], np.float64)  # of three ranks
-FIX = "Train anew with a lower learning_rate: going on would come to the same, so --resume takes this run no more."
+FIX = "Train anew with a lower learning_rate: going on would come to the same, so nothing goes on from here."
 
 
 def a_report(**figures):
