@@ -15,7 +15,7 @@ from pagerec_dbx.models.config import ModelConfig, config_from_values
 from pagerec_dbx.tables import Tables
 
 _PLAN = "run.json"  # in the folder of a training that has not ended
-FORMAT = 4  # raised whenever a model's weights change in number, order or meaning: checkpoints hold weights by number
+FORMAT = 5  # raised whenever a model's weights change in number, order or meaning: checkpoints hold weights by number
 _WAIT_DAYS = 30.0  # after its last checkpoint, for which a stopped training's snapshots are kept
 
 
