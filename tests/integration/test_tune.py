@@ -17,6 +17,7 @@ from pagerec_dbx.errors import (
     UnknownVersionError,
 )
 from pagerec_dbx.features.preparation import latest_preparation
+from pagerec_dbx.models import search as search_module
 from pagerec_dbx.registry.store import Registry
 from pagerec_dbx.stages import tune as tuning
 from pagerec_dbx.stages.tune import tune
@@ -204,15 +205,20 @@ def test_a_trial_that_falls_behind_is_given_up(prepared, not_registered, capsys,
     assert (f"trial 6 of 6 {PRUNED}: after 2 epochs" in capsys.readouterr().err) == (state == PRUNED)
 
 
-def test_a_trial_whose_settings_contradict_each_other_fails_and_the_search_goes_on(prepared, not_registered):
-    """A position bias goes with one of the two losses."""
-    result = search(prepared, 2, "position_bias=additive", "epochs=1", "dropout=0", "learning_rate=.01", "seed=1")
-    states = {trial.settings["loss"]: trial.state for trial in result.trials}
-    assert states == {"full_softmax": FAILED, "menu_softmax": FINISHED}
-    failed = next(trial for trial in result.trials if trial.state == FAILED)
-    assert "`position_bias` does not go with loss=full_softmax" in failed.why
-    data = client(prepared).get_run(failed.run_id)
-    assert (data.info.status, data.data.tags["why"]) == ("FAILED", failed.why)
+def test_a_trial_whose_settings_contradict_each_other_fails_and_the_search_goes_on(
+    prepared, not_registered, monkeypatch
+):
+    """Of four pairs of choices a position bias with the softmax over all rows is the one that cannot be."""
+    space = {"loss": ("full_softmax", "menu_softmax"), "position_bias": ("additive", None)}
+    monkeypatch.setattr(search_module, "SEARCH_SPACES", {MODEL: space})
+    result = search(prepared, 6, "epochs=1", "dropout=0", "learning_rate=.01", "seed=1")
+    contradicts = {"loss": "full_softmax", "position_bias": "additive"}
+    failed = [trial for trial in result.trials if trial.state == FAILED]
+    assert failed and [trial for trial in result.trials if trial.settings == contradicts] == failed
+    assert {trial.state for trial in result.trials} == {FAILED, FINISHED}
+    assert "`position_bias` does not go with loss=full_softmax" in failed[0].why
+    data = client(prepared).get_run(failed[0].run_id)
+    assert (data.info.status, data.data.tags["why"]) == ("FAILED", failed[0].why)
 
 
 @pytest.mark.parametrize(

@@ -110,10 +110,17 @@ def test_a_beat_that_cannot_be_written_stops_no_command(home, monkeypatch):
     with locked(home, "ingest"):
         _wait_until(lambda: beats_of(home), 10)
         (beats,) = beats_of(home)
-        beats.unlink()
-        beats.mkdir()
+        _wait_until(lambda: _becomes_folder(beats), 10)
         time.sleep(0.1)
     assert not list(home.folder.glob("lock*")) and beats_of(home) == [beats]
+
+
+def _becomes_folder(beats) -> bool:
+    """Put a folder in the place of a file; False where the file was written anew in between."""
+    beats.unlink(missing_ok=True)
+    with contextlib.suppress(FileExistsError):
+        beats.mkdir()
+    return beats.is_dir()
 
 
 def beats_of(home) -> list:
