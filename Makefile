@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-runtime demo notebooks test test-latest test-runtime test-slow lint format bench-data bench-verdict bench-baselines bench-models bench-train wheel errors lock clean
+.PHONY: help setup setup-runtime demo notebooks test test-runtime test-slow lint format bench-data bench-verdict bench-baselines bench-models bench-train wheel errors lock clean
 
 help:  ## this list
 	@echo "pagerec: learns in which order to show the rows of a home page. Targets:"
@@ -42,12 +42,10 @@ notebooks: setup  ## the analysts' notebooks in JupyterLab on the demo's home (A
 	@test -e "$(DEMO_HOME)/home.json" || $(MAKE) --no-print-directory demo
 	@PAGEREC_HOME="$(abspath $(DEMO_HOME))" $(BIN)/python tools/notebooks.py $(ARGS)
 
-test: test-latest test-runtime  ## all tests, on our own versions and on the runtime's (with `make -k` also the second, where the first fail)
-
-test-latest: setup  ## the tests on our own versions, in two processes (30 to 35 minutes on 2 cores)
+test: setup  ## the tests, in two processes (35 to 45 minutes on 2 cores)
 	@$(BIN)/python -m pytest -m "not slow and not jobs" $(PARALLEL) $(ARGS)
 
-test-runtime: setup-runtime  ## on the runtime's versions: units, registry, and the jobs from the wheel on a local cluster (15 to 20 minutes)
+test-runtime: setup-runtime  ## on the runtime's versions: units, registry, and the jobs from the wheel on a local cluster (25 minutes)
 	@$(RUNTIME_VENV)/bin/python -m pytest -m "not slow" $(PARALLEL) tests/end_to_end/test_jobs.py tests/integration/test_registry.py \
 		tests/integration/test_wheel.py tests/unit $(ARGS)
 

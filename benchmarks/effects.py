@@ -64,7 +64,7 @@ EFFECTS = (
     Effect(
         "pair interaction",
         ("interaction_strength=1.5",),
-        # 64 hidden units learn pairs by themselves; few do not, and taste, for which they are too few, is in the products.
+        # 64 hidden units learn pairs by themselves; few do not, and taste, for which they are too few, is in products.
         (_MENU, "context=[hour,device]", "factorisation=true", "hidden_sizes=[4]", "l2=.003"),
         ("cross_layers=2",),
     ),

@@ -87,6 +87,9 @@ class JoinSettings:
         _require(1 <= self.menu_length <= 500, "menu_length", "1 to 500", self.menu_length)
 
 
+WIDEST = 8_192  # of a vector or a layer: a mistyped zero must not ask for all of a machine's memory
+
+
 @dataclasses.dataclass(frozen=True)
 class PrepareSettings:
     """Settings of `pagerec prepare`: the cuts, the vocabularies, the record's lengths, the snapshot's layout."""
@@ -120,7 +123,7 @@ class PrepareSettings:
         _require(self.row_groups >= 24 and self.row_groups % 24 == 0, "row_groups", "a multiple of 24", self.row_groups)
         _require(0 <= self.shown_length <= 500, "shown_length", "0 to 500", self.shown_length)
         cap = self.max_examples_per_viewer_day
-        _require(cap is None or cap >= 1, "max_examples_per_viewer_day", "at least 1, or none", cap)
+        _require(cap is None or cap >= 1, "max_examples_per_viewer_day", "at least 1, or null", cap)
         _require(self.snapshot_days >= 0, "snapshot_days", "at least 0", self.snapshot_days)
 
     def as_command(self) -> str:
@@ -158,14 +161,14 @@ class TrainSettings:
         _require_one_of("optimizer", ("lazy_adam", "adam", "sgd"), self.optimizer)
         _require_one_of("precision", ("float32", "bfloat16"), self.precision)
         _require_one_of("reader", ("petastorm", "parquet"), self.reader)
-        _require(self.cache is None or bool(self.cache.strip()), "cache", "a folder, or none", self.cache)
+        _require(self.cache is None or bool(self.cache.strip()), "cache", "a folder, or null", self.cache)
         _require(self.check_steps >= 1, "check_steps", "at least 1", self.check_steps)
         _require(self.checkpoint_minutes >= 0, "checkpoint_minutes", "at least 0", self.checkpoint_minutes)
         _require(1 <= self.silence_seconds <= 86_400, "silence_seconds", "1 to 86,400", self.silence_seconds)
         _require(self.checkpoints_kept >= 1, "checkpoints_kept", "at least 1", self.checkpoints_kept)
         _require(1 <= self.steps_at_once <= 1_000, "steps_at_once", "1 to 1,000", self.steps_at_once)
         rows = self.whole_table_rows
-        _require(rows is None or rows >= 0, "whole_table_rows", "at least 0, or none", rows)
+        _require(rows is None or rows >= 0, "whole_table_rows", "at least 0, or null", rows)
         _require(0 < self.learning_rate < 10, "learning_rate", "above 0 and below 10", self.learning_rate)
         _require_one_of("best_by", ("ndcg", "loss", "last"), self.best_by)
         _require(self.patience >= 1, "patience", "at least 1", self.patience)
@@ -219,12 +222,12 @@ class ModelSettings:
         samplings = ("uniform", "log_uniform", "clicks", "menu")
         encoders = ("mean", "recency", "gru", "attention")
         contexts = ("hour", "weekday", "device", "location", "menu_size", "pinned", "last_watched", "last_visit")
-        _require(buckets is None or 2 <= buckets < 2**31, "title_buckets", "at least 2, or none", buckets)
+        _require(buckets is None or 2 <= buckets < 2**31, "title_buckets", "at least 2, or null", buckets)
         _require(0 <= self.dropout < 1, "dropout", "at least 0, below 1", self.dropout)
         _require(0 <= self.l2 <= 1, "l2", "0 to 1", self.l2)
-        _require(self.embedding_size >= 1, "embedding_size", "at least 1", self.embedding_size)
-        sound = bool(self.hidden_sizes) and all(size >= 1 for size in self.hidden_sizes)
-        _require(sound, "hidden_sizes", "one size or more of at least 1", self.hidden_sizes)
+        _require(1 <= self.embedding_size <= WIDEST, "embedding_size", f"1 to {WIDEST:,}", self.embedding_size)
+        sound = bool(self.hidden_sizes) and all(1 <= size <= WIDEST for size in self.hidden_sizes)
+        _require(sound, "hidden_sizes", f"one size or more of 1 to {WIDEST:,}, as in [128,64]", self.hidden_sizes)
         _require_one_of("loss", losses, self.loss)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "at least 0, below 1", self.label_smoothing)
         _require(self.sampled_rows >= 1, "sampled_rows", "at least 1", self.sampled_rows)
@@ -234,7 +237,8 @@ class ModelSettings:
             _require_one_of("context", contexts, name)
         _require(len(set(self.context)) == len(self.context), "context", "each name once", self.context)
         _require(0 <= self.cross_layers <= 10, "cross_layers", "0 to 10", self.cross_layers)
-        _require(self.cross_rank is None or self.cross_rank >= 1, "cross_rank", "at least 1, or none", self.cross_rank)
+        ranked = self.cross_rank is None or 1 <= self.cross_rank <= WIDEST
+        _require(ranked, "cross_rank", f"1 to {WIDEST:,}, or null", self.cross_rank)
         for name in ("row_attributes", "title_attributes"):
             _require(0 <= getattr(self, name) <= 500, name, "0 to 500", getattr(self, name))
         _require(0 <= self.row_network <= 10_000, "row_network", "0 to 10,000", self.row_network)

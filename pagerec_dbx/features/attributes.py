@@ -7,6 +7,8 @@ import numpy as np
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from pagerec_dbx.tables import union_all
+
 LONGEST_NAME = 3  # words; a longer text is a bag of its words
 _TENTHS = tuple(place / 10 for place in range(1, 10))
 _ACCURACY = 10_000  # of the tenths: a rank is right to a ten-thousandth
@@ -40,6 +42,12 @@ def attribute_tokens(things: DataFrame, key: str, fields: Collection[str] = ()) 
     words = named.select("thing", F.concat("field", F.lit(": "), "part").alias("token"), "field")
     numbers = things.select(F.col(key).alias("thing"), F.explode("numbers").alias("field", "number")).where(asked)
     return words.unionByName(_tenths(numbers.where(~F.isnan("number")), key)).distinct()
+
+
+def fields_of(things: DataFrame) -> set[str]:
+    """The names of the fields that any of the things has; arguments as `attribute_tokens`."""
+    names = (things.select(F.explode(F.map_keys(kind)).alias("field")) for kind in ("attributes", "numbers"))
+    return {record["field"] for record in union_all(list(names)).distinct().collect()}  # some dozens
 
 
 def _parts(value: Column) -> Column:

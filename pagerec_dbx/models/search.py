@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pagerec_dbx.config import ModelSettings
 from pagerec_dbx.errors import SettingError, UsageError
 from pagerec_dbx.models.config import model_config
-from pagerec_dbx.models.names import SEARCH_SPACES, Range, Space, require_model_name
+from pagerec_dbx.models.names import LEGACY_BINARY, SEARCH_SPACES, Range, Space, require_model_name
 
 T = TypeVar("T")
 _SIZES = ("embedding_size", "hidden_sizes", "attribute_tokens")  # which go with everything
@@ -29,10 +29,12 @@ def search_space(model_name: str, given: Collection[str] = (), model: ModelSetti
     """
     space = SEARCH_SPACES.get(require_model_name(model_name))
     if space is None:
+        designed = model_name == LEGACY_BINARY
         raise UsageError(
-            f"model `{model_name}` stays as it was designed and is not tuned",
+            f"model `{model_name}` "
+            + ("stays as it was designed and is not tuned" if designed else "has no search space"),
             wanted="one of " + ", ".join(SEARCH_SPACES),
-            fix="Tune two_tower_binary, which is the same network",
+            fix="Tune two_tower_binary, which is the same network" if designed else "Give it one in SEARCH_SPACES",
         )
     left: Space = {name: values for name, values in space.items() if name not in given}
     if model:

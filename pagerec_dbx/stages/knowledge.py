@@ -1,5 +1,7 @@
 """What a model knows of rows and titles beside page views, from the tables of a home."""
 
+import difflib
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +9,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pagerec_dbx.baselines.views import clicks_of, page_views_of
-from pagerec_dbx.errors import MissingTableError
+from pagerec_dbx.errors import MissingTableError, SettingError
 from pagerec_dbx.features import vocabulary
-from pagerec_dbx.features.attributes import Kind, described
+from pagerec_dbx.features.attributes import Kind, described, fields_of
 from pagerec_dbx.features.preparation import Preparation
 from pagerec_dbx.features.row_counts import count_rows
 from pagerec_dbx.models.config import ModelConfig
@@ -41,10 +43,28 @@ def require_known(tables: Tables, config: ModelConfig) -> None:
 
     Raises:
         MissingTableError: attributes are wanted and no line of them was ingested.
+        SettingError: a field is asked for that no line has.
     """
-    for table, most in ((ROWS, config.row_attributes), (TITLES, config.title_attributes)):
-        if most:
-            _attributes(tables, table)
+    asked = ((ROWS, config.row_attributes), (TITLES, config.title_attributes))
+    read = [_attributes(tables, table) for table, most in asked if most]
+    if read and config.attribute_fields:
+        require_fields(config.attribute_fields, set().union(*map(fields_of, read)))
+
+
+def require_fields(asked: Sequence[str], known: Collection[str]) -> None:
+    """Refuse the first field that is asked for and that nothing has.
+
+    Raises:
+        SettingError: there is one.
+    """
+    for field in asked:
+        if field not in known:
+            close = difflib.get_close_matches(field, known, n=1)
+            raise SettingError(
+                f"setting `attribute_fields` names `{field}`, which no row or title has",
+                wanted="some of " + ", ".join(sorted(known)),
+                fix=f"Write {close[0]}, perhaps" if close else "Leave it out",
+            )
 
 
 def _of_attributes(tables: Tables, preparation: Preparation, config: ModelConfig) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pagerec_dbx.config import ModelSettings, Settings
-from pagerec_dbx.errors import LossError, PagerecError, TrainingError, full_disk
+from pagerec_dbx.errors import LossError, NoExamplesError, PagerecError, TrainingError, full_disk
 from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.preparation import Preparation, latest_preparation
 from pagerec_dbx.features.snapshot import open_snapshot
@@ -200,14 +200,15 @@ def _told_how_to_go_on(registry: Registry, run_id: str) -> Iterator[None]:
         yield
     except BaseException as error:
         mark_failed(registry, run_id)
-        if isinstance(error, LossError):  # it would come to the same again
+        comes_again = isinstance(error, LossError | NoExamplesError)  # with the settings and records that it has
+        if comes_again:
             give_up(registry.home, run_id)
         full = None if isinstance(error, PagerecError) else full_disk(error)
         if full is not None:
             raise TrainingError(
                 "the disk is full", got=full.got, fix=f"Free some space, then go on with `{command}`"
             ) from error
-        if not isinstance(error, LossError):
+        if not comes_again:
             say(f"  stopped; go on with: {command}")
         raise
 

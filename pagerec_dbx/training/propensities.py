@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from pagerec_dbx.errors import TrainingError
+from pagerec_dbx.errors import NoExamplesError
 from pagerec_dbx.features.leases import reading
 from pagerec_dbx.features.packing import packing_from_schema, unpack
 from pagerec_dbx.features.snapshot import Snapshot, packed_rows
@@ -81,10 +81,10 @@ def from_randomized(clicked: np.ndarray) -> np.ndarray:
     looks more often further down.
 
     Raises:
-        TrainingError: there are hardly any such page views.
+        NoExamplesError: there are hardly any such page views.
     """
     if clicked.sum() < LEAST_CLICKS:
-        raise TrainingError(
+        raise NoExamplesError(
             "too few clicks on page views in random order",
             wanted=f"at least {LEAST_CLICKS:,} in the training snapshot",
             got=f"{clicked.sum():,}",

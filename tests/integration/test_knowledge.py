@@ -11,8 +11,8 @@ import pytest
 from pyspark.sql import functions as F
 
 from pagerec_dbx.config import settings_from
-from pagerec_dbx.errors import MissingTableError
-from pagerec_dbx.features.attributes import Kind, attribute_tokens, described
+from pagerec_dbx.errors import MissingTableError, SettingError
+from pagerec_dbx.features.attributes import Kind, attribute_tokens, described, fields_of
 from pagerec_dbx.features.preparation import latest_preparation
 from pagerec_dbx.features.row_counts import count_rows
 from pagerec_dbx.features.vocabulary import read_vocabulary
@@ -22,7 +22,7 @@ from pagerec_dbx.models.names import MODEL_SETTINGS
 from pagerec_dbx.models.row_ranker import RowRanker
 from pagerec_dbx.schemas import CLICK_MATCHES, EVALUATIONS, LABELLED_PAGE_VIEWS, RANKED_MENUS, ROWS
 from pagerec_dbx.stages.judge import evaluate_version
-from pagerec_dbx.stages.knowledge import leave_knowledge
+from pagerec_dbx.stages.knowledge import leave_knowledge, require_fields
 from pagerec_dbx.stages.plan import plan_training
 from pagerec_dbx.stages.prepare import prepare
 from pagerec_dbx.stages.resume import resume
@@ -79,6 +79,14 @@ def test_attributes_have_ids_by_how_many_things_have_them(spark):
     assert of_titles.tolist() == [[0], [0], [1], [3]]
     assert fields.tolist() == [0, 0, 0, 0]
     assert described(kinds, most=2)[0][0].tolist() == [[0, 0], [0, 0], [1, 0], [1, 0], [0, 0], [0, 0], [0, 0]]
+
+
+def test_a_field_that_nothing_has_is_refused_with_its_nearest_name(spark):
+    listed = {"one": ({"genre": ["Drama"]}, {"year": 1.0}), "two": ({}, {})}
+    assert fields_of(things(spark, listed)) == {"genre", "year"}
+    require_fields(["genre", "year"], {"genre", "year"})
+    with pytest.raises(SettingError, match="names `gnere`.*wanted some of genre, year. Write genre, perhaps"):
+        require_fields(["year", "gnere"], {"genre", "year"})
 
 
 def test_attributes_are_of_fields_and_the_tenths_of_numbers_of_none(spark):

@@ -735,6 +735,17 @@ def test_a_training_whose_loss_was_lost_is_not_gone_on_with(prepared, monkeypatc
     shutil.rmtree(left)
 
 
+def test_a_training_whose_records_do_not_do_is_not_gone_on_with(prepared, capfd):
+    settings = load_settings(
+        overrides=["epochs=1", "batch_size=64", "embedding_size=8", "loss=menu_softmax", "propensities=randomized"]
+    )
+    with pytest.raises(NoExamplesError, match="too few clicks on page views in random order"):
+        train(prepared.tables, Registry(prepared.home), "two_tower_softmax", 1, settings)
+    assert "stopped; go on" not in capfd.readouterr().err and stopped_runs(prepared.home) == []
+    shutil.rmtree(prepared.home.folder / "training")  # as above
+    (prepared.home.folder / "training").mkdir()
+
+
 def stopped_run(prepared, monkeypatch, *overrides: str) -> tuple[str, list[str]]:
     """A training of this home that was stopped in its second epoch, and the settings that it was given."""
     given = ["epochs=3", "batch_size=64", "embedding_size=8", "checkpoint_minutes=0", *overrides]

@@ -75,5 +75,5 @@ def test_shared_rows_move_as_by_dense_adam_in_the_first_step():
 
 
 def test_fewer_than_two_buckets_are_refused():
-    with pytest.raises(SettingError, match="title_buckets.*at least 2, or none"):
+    with pytest.raises(SettingError, match="title_buckets.*at least 2, or null"):
         ModelSettings(title_buckets=1)

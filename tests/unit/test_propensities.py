@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pagerec_dbx.errors import SettingError, TrainingError
+from pagerec_dbx.errors import NoExamplesError, SettingError
 from pagerec_dbx.models.build import build
 from pagerec_dbx.models.config import ModelConfig
 from pagerec_dbx.training.propensities import PlaceCounts, by_em, click_weights, from_randomized
@@ -71,7 +71,7 @@ def test_em_tells_the_place_from_the_row_where_the_share_of_clicks_cannot():
 
 
 def test_too_few_random_pages_are_refused():
-    with pytest.raises(TrainingError, match="at least 1,000 in the training snapshot, got 900. .*propensities=em"):
+    with pytest.raises(NoExamplesError, match="at least 1,000 in the training snapshot, got 900. .*propensities=em"):
         from_randomized(of_size(300, 300, 300))
 
 

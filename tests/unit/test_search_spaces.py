@@ -118,8 +118,8 @@ def test_settings_are_shown_as_the_command_line_takes_them(data, name):
     assert {setting: again[setting] for setting in rounded} == rounded
 
 
-def test_each_model_but_the_legacy_has_a_space_of_settings_that_its_training_knows():
-    assert set(SEARCH_SPACES) == set(MODEL_NAMES) - {"legacy_binary"}
+def test_a_space_is_of_settings_that_its_model_s_training_knows():
+    assert set(SEARCH_SPACES) <= set(MODEL_NAMES) - {"legacy_binary"}  # a model that is added need not be tuned
     known = set(flat(load_settings()))
     assert all(set(space) <= known for space in SEARCH_SPACES.values())
 
