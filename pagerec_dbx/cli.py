@@ -565,7 +565,7 @@ def run_command(arguments: Sequence[str], trace_unexpected: bool = False) -> int
     except (click.Abort, KeyboardInterrupt):
         return _failed("stopped", STOPPED, debug)
     except SystemExit as error:
-        return _failed("stopped", int(error.code or 0), debug)
+        return _failed("stopped", error.code if isinstance(error.code, int) else 1, debug)
     except Exception as error:  # anything not foreseen still ends in one line
         full = full_disk(error)
         if full is not None:
